@@ -1,0 +1,2 @@
+//! toolforge.
+fn main() {}

@@ -1,0 +1,140 @@
+//! `toolforge.yaml`, typed. Nothing here is a string that still has to be understood, and nothing is a sentinel.
+
+use crate::names::ComponentName;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+/// The good part of a `toolforge.yaml`; what is bad is in the report and among the withheld.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Config {
+    /// Environment of every component.
+    pub env: BTreeMap<String, String>,
+    /// Secrets every component needs, by name.
+    pub secrets: Vec<String>,
+    /// Good components.
+    pub components: BTreeMap<ComponentName, Component>,
+}
+
+/// One component.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Component {
+    /// Where its image comes from.
+    pub source: Source,
+    /// What runs.
+    pub run: Run,
+    /// Environment of this component, over the tool's.
+    pub env: BTreeMap<String, String>,
+    /// Secrets by name, besides the tool's.
+    pub secrets: Vec<String>,
+}
+
+/// Where a component's image comes from.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Source {
+    /// `build:` with a repository, or absent: this repository at this revision.
+    Build(Build),
+    /// `build: {reuse_from: web}`: the image of that component (its build is a [`Source::Build`]).
+    Reuse(ComponentName),
+    /// `image:`.
+    Image(String),
+}
+
+/// `build:`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Build {
+    /// URL as written; none means this repository.
+    pub repository: Option<String>,
+    /// Branch, tag or commit as written; none means HEAD.
+    pub reference: Option<String>,
+    /// Debian packages.
+    pub packages: Vec<String>,
+    /// Buildpacks by name, in order.
+    pub buildpacks: Vec<String>,
+    /// Environment of the build.
+    pub envvars: BTreeMap<String, String>,
+    /// Force a build with the newest builder and packages.
+    pub use_latest_versions: bool,
+    /// Changing it forces a build.
+    pub nonce: Option<String>,
+}
+
+/// `run:`, by component type, with what all types share beside it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Run {
+    /// Procfile entry or command line as written.
+    pub command: String,
+    /// CPU quantity as written (`1` became `"1"`); none means the platform's default.
+    pub cpu: Option<String>,
+    /// Memory quantity as written; none means the platform's default.
+    pub memory: Option<String>,
+    /// Read-only dumps are mounted.
+    pub mount_dumps: bool,
+    /// `emails`, kept as a label; none means `none`.
+    pub emails: Option<String>,
+    /// What differs by component type.
+    pub kind: RunKind,
+}
+
+/// What differs by component type.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub enum RunKind {
+    /// A Deployment.
+    Continuous {
+        /// Port and protocol.
+        port: Option<Port>,
+        /// Path prefixes this component serves, each starting with `/`; needs a tcp port.
+        publish: Vec<String>,
+        /// Desired pods; 0 is stopped.
+        replicas: u32,
+        /// Health check.
+        health_check: Option<HealthCheck>,
+        /// Tools that may connect to the port besides the tool itself and the route (`allow_from`).
+        allow_from: Vec<String>,
+    },
+    /// A CronJob.
+    Scheduled {
+        /// As written.
+        schedule: String,
+        /// 0–5; becomes backoffLimit.
+        retry: u32,
+        /// Seconds; none or 0 means no limit.
+        timeout_secs: Option<u64>,
+    },
+    /// A Job that gates the rollout.
+    OneOff {
+        /// 0–5; becomes backoffLimit.
+        retry: u32,
+        /// Seconds; none or 0 means no limit.
+        timeout_secs: Option<u64>,
+        /// Changing it runs the one-off again.
+        run_id: Option<String>,
+    },
+}
+
+/// `port` and `port_protocol`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Port {
+    /// 1–65535.
+    pub number: u16,
+    /// tcp or udp.
+    pub protocol: Protocol,
+}
+
+/// `port_protocol`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Protocol {
+    /// The default.
+    Tcp,
+    /// No publishing, no probes.
+    Udp,
+}
+
+/// `health_check_http` or `health_check_script`, never both.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum HealthCheck {
+    /// Path, starting with `/`; needs a tcp port.
+    Http(String),
+    /// Command line.
+    Script(String),
+}

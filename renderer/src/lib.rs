@@ -1,0 +1,28 @@
+//! `toolforge.yaml` → what should exist.
+//!
+//! Pure: the same [`Platform`], [`Tool`] and [`Revision`] give the same bytes, on any machine and at any time.
+//! Reading files, resolving refs and asking the registry happen elsewhere; their answers are arguments.
+//!
+//! ```text
+//! bytes ──yaml──▶ spanned tree ──config──▶ Config ──render──▶ Rendered ──at(image)──▶ objects
+//! ```
+//! Every stage is total: what is wrong becomes a [`Diagnostic`] with a place, and the component it belongs to is
+//! *withheld*; nothing vanishes and nothing panics.
+
+pub mod config;
+pub mod diagnostic;
+pub mod names;
+pub mod object;
+pub mod platform;
+pub mod rendered;
+pub mod revision;
+pub mod tool;
+
+pub use config::Config;
+pub use diagnostic::{Diagnostic, Report, Severity};
+pub use names::{BuildId, CommitId, ComponentName, Digest, ToolName, TreeId};
+pub use object::{Object, ObjectId};
+pub use platform::Platform;
+pub use rendered::{Image, Rendered, RenderedComponent, Withheld};
+pub use revision::{Files, Revision};
+pub use tool::Tool;

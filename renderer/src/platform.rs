@@ -1,0 +1,154 @@
+//! `platform.yaml` of the config repository: what operators decide for everyone.
+
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+/// One platform (tools, toolsbeta): one cluster, one domain, one registry.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Platform {
+    /// `metadata.name`, such as `tools`.
+    pub name: String,
+    /// Public domain; a tool is served at `<tool>.<domain>`.
+    pub domain: String,
+    /// kubeconfig context of the cluster; none leaves the choice to the command line.
+    pub cluster: Option<String>,
+    /// Namespace of the platform's own objects; default `toolforge`.
+    pub namespace: String,
+    /// Registry and builders.
+    pub registry: Registry,
+    /// Builders and buildpacks, part of every `BuildId`.
+    pub builder: Builder,
+    /// How a published component is reached.
+    pub route: Route,
+    /// Seconds between polls of a repository; default 60.
+    pub poll_interval_secs: u64,
+    /// Limits of a tool that has no overrides.
+    pub limits: Limits,
+    /// The user every container runs as where a tool has no uid of its own.
+    pub system_user: SystemUser,
+    /// The read-only dumps volume; none means `mount: dumps` is an error.
+    pub dumps: Option<Dumps>,
+    /// Environment given to every container.
+    pub env: BTreeMap<String, String>,
+    /// Secrets of the platform given to every container as environment: variable → secret name and key.
+    pub credentials: BTreeMap<String, SecretKey>,
+    /// Hosts a `toolforge.yaml` may name besides those of the config repository.
+    pub allowed_hosts: Vec<String>,
+    /// Registries a prebuilt `image:` may come from, as prefixes; empty means any.
+    pub allowed_images: Vec<String>,
+    /// Deletion budget per pass.
+    pub deletion_budget: DeletionBudget,
+}
+
+/// The registry our images live in.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Registry {
+    /// Host and port, and a path prefix if any: `registry.example/toolforge`.
+    pub host: String,
+    /// Environment variable prefix of the credentials the reconciler reads; never the credentials themselves.
+    pub credentials: Option<String>,
+}
+
+/// What builds images.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Builder {
+    /// Builder image, with digest.
+    pub image: String,
+    /// Run image, with digest; never part of a `BuildId` (a new one is a rebase).
+    pub run_image: String,
+    /// Allowed buildpacks: name → reference with digest.
+    pub buildpacks: BTreeMap<String, String>,
+    /// Target platform, `linux/amd64`.
+    pub target: String,
+}
+
+/// Kind of route.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase", tag = "kind")]
+pub enum Route {
+    /// networking.k8s.io/v1 Ingress.
+    Ingress {
+        /// `spec.ingressClassName`.
+        class: Option<String>,
+    },
+    /// gateway.networking.k8s.io/v1 HTTPRoute.
+    Gateway {
+        /// Namespace of the Gateway.
+        namespace: String,
+        /// Name of the Gateway.
+        name: String,
+    },
+}
+
+/// Quota and per-pod limits of a tool. Quantities are Kubernetes quantities as written.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Limits {
+    /// ResourceQuota `hard`: `limits.cpu`, `requests.memory`, `pods`, `count/…` → quantity.
+    pub quota: BTreeMap<String, String>,
+    /// LimitRange `max` per container: cpu, memory.
+    pub max: BTreeMap<String, String>,
+    /// LimitRange `min` per container: cpu, memory.
+    pub min: BTreeMap<String, String>,
+    /// LimitRange `default` per container: cpu, memory.
+    pub default: BTreeMap<String, String>,
+    /// LimitRange `defaultRequest` per container: cpu, memory.
+    pub default_request: BTreeMap<String, String>,
+}
+
+/// Overrides of [`Limits`]: only the keys given.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LimitsPatch {
+    /// Overrides of `quota`.
+    pub quota: BTreeMap<String, String>,
+    /// Overrides of `max`.
+    pub max: BTreeMap<String, String>,
+    /// Overrides of `min`.
+    pub min: BTreeMap<String, String>,
+    /// Overrides of `default`.
+    pub default: BTreeMap<String, String>,
+    /// Overrides of `default_request`.
+    pub default_request: BTreeMap<String, String>,
+}
+
+/// uid and gid.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SystemUser {
+    /// `runAsUser`; at least 1000.
+    pub uid: u32,
+    /// `runAsGroup` and `fsGroup`; at least 1000.
+    pub gid: u32,
+}
+
+/// A read-only volume that the *restricted* Pod Security Standard admits.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Dumps {
+    /// A claim in the tool's namespace, made by the platform.
+    PersistentVolumeClaim {
+        /// Its name.
+        claim_name: String,
+    },
+    /// An inline csi volume.
+    Csi {
+        /// Driver name.
+        driver: String,
+        /// Its attributes.
+        attributes: BTreeMap<String, String>,
+    },
+}
+
+/// One key of one Secret in the tool's namespace.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SecretKey {
+    /// Secret's name.
+    pub secret: String,
+    /// Key in it.
+    pub key: String,
+}
+
+/// How much one pass may delete.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DeletionBudget {
+    /// Objects per tool and pass; default 20.
+    pub per_pass: u32,
+}

@@ -1,0 +1,71 @@
+//! What a tool said at one commit: immutable, and all that rendering may know of a repository.
+
+use crate::names::{CommitId, TreeId};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+/// The files that can describe a tool, as bytes: hostile until parsed.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Files {
+    /// `toolforge.yaml` at the tool's path.
+    pub config: Option<Vec<u8>>,
+    /// `Procfile` beside it; read only where no `toolforge.yaml` is.
+    pub procfile: Option<Vec<u8>>,
+    /// `service.template` beside it; read only where no `toolforge.yaml` is.
+    pub service_template: Option<Vec<u8>>,
+}
+
+/// One commit of a tool's repository.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Revision {
+    /// The commit; none for an uncommitted working tree.
+    pub commit: Option<CommitId>,
+    /// The followed branch, `main`.
+    pub branch: String,
+    /// The root tree of the commit; none where it is not known (working tree without git).
+    pub tree: Option<TreeId>,
+    /// The files found at the tool's path.
+    pub files: Files,
+    /// Sources other than this revision that components build from, resolved; see [`SourceRef`].
+    pub resolved: BTreeMap<String, ResolvedSource>,
+}
+
+/// A repository and ref that a component builds from and that is not the tool's own revision.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct SourceRef {
+    /// URL as written.
+    pub repository: String,
+    /// Branch, tag or commit as written; `HEAD` where absent.
+    pub reference: String,
+}
+
+impl SourceRef {
+    /// The key of [`Revision::resolved`]: `<repository>#<ref>`.
+    #[must_use]
+    pub fn key(&self) -> String {
+        format!("{}#{}", self.repository, self.reference)
+    }
+}
+
+/// What a [`SourceRef`] turned out to be.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ResolvedSource {
+    /// Found.
+    Found {
+        /// The commit (an annotated tag is peeled).
+        commit: CommitId,
+        /// Its root tree.
+        tree: TreeId,
+    },
+    /// The repository answered and has no such ref.
+    NoSuchRef {
+        /// The nearest ref that exists, for the hint.
+        nearest: Option<String>,
+    },
+    /// The repository could not be asked: held, never taken for an absence.
+    Unavailable {
+        /// Why, as a fragment without secrets.
+        why: String,
+    },
+}

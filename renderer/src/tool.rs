@@ -1,0 +1,34 @@
+//! `tools/<name>.yaml` of the config repository: whom we serve. Never read from a tool's own repository.
+
+use crate::names::ToolName;
+use serde::{Deserialize, Serialize};
+
+/// One tool, as operators declare it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Tool {
+    /// The tool's name.
+    pub name: ToolName,
+    /// Git repository: https, http, git, ssh, file or an absolute path.
+    pub repository: String,
+    /// Followed branch; default `main`.
+    pub branch: String,
+    /// Folder of `toolforge.yaml` in the repository; empty for the root.
+    pub path: String,
+    /// uid of the tool's system user; none means the platform's.
+    pub uid: Option<u32>,
+    /// Overrides of the platform's default limits: only the keys given.
+    pub limits: crate::platform::LimitsPatch,
+    /// Where this tool is promoted from, if it is.
+    pub promotion: Option<Promotion>,
+    /// `true`: nothing is planned for this tool.
+    pub suspend: bool,
+}
+
+/// `promotion: {from: wordcount-beta, soak: 1h}`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Promotion {
+    /// The tool whose images this one may take over.
+    pub from: ToolName,
+    /// How long `from` must have been Ready on a commit, in seconds.
+    pub soak_secs: u64,
+}
