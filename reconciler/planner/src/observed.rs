@@ -1,0 +1,188 @@
+//! What we know of the world, and what we failed to learn. The shell fills it; nothing here asks anyone.
+//!
+//! Three answers exist for an object, and they are never mixed up: [`Seen::Live`], [`Seen::Absent`] (confirmed by a read
+//! of that very name), and *not said* (the watch, which selects by our mark, does not show it: that proves nothing).
+
+use crate::stored::StoredRevision;
+use renderer::{Digest, ObjectId};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// Label that marks an object as a tool's: on its own metadata, never in a template. Its value is the tool's name.
+pub const MARK: &str = "toolforge.org/tool";
+/// Label that names the component an object belongs to.
+pub const COMPONENT: &str = "app.kubernetes.io/name";
+
+/// The world of one tool.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Observed {
+    /// Which cluster this is, as headers name it.
+    pub cluster: String,
+    /// What is known of objects, by id.
+    #[serde(with = "as_pairs")]
+    pub objects: BTreeMap<ObjectId, Seen>,
+    /// uids the Tool's status lists as ours.
+    #[serde(with = "as_pairs")]
+    pub inventory: BTreeMap<ObjectId, String>,
+    /// What the registry said, by `repository:tag` or by reference as written.
+    pub images: BTreeMap<String, ImageSeen>,
+    /// Names of Secrets in the tool's namespace; none where they could not be read.
+    pub secrets: Option<BTreeSet<String>>,
+    /// Revisions that were Ready, newest first.
+    pub stored: Vec<StoredRevision>,
+    /// What could not be observed: out of reach of create and prune.
+    pub gaps: Vec<Gap>,
+}
+
+/// What is known of one object.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Seen {
+    /// It is there.
+    Live(Value),
+    /// A read of its name said 404.
+    Absent,
+}
+
+/// What the registry said of one reference.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum ImageSeen {
+    /// It is there, with this digest.
+    Found(Digest),
+    /// The registry knows no such tag.
+    Missing,
+    /// The registry could not be asked, or refused.
+    Unknown(String),
+}
+
+/// A kind that could not be listed or watched.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Gap {
+    /// API group.
+    pub group: String,
+    /// Kind.
+    pub kind: String,
+    /// Why, as a fragment.
+    pub why: String,
+}
+
+impl Observed {
+    /// The live object, if it is known to be there.
+    #[must_use]
+    pub fn live(&self, id: &ObjectId) -> Option<&Value> {
+        match self.objects.get(id) {
+            Some(Seen::Live(value)) => Some(value),
+            _ => None,
+        }
+    }
+
+    /// Whether the object's absence was confirmed.
+    #[must_use]
+    pub fn is_absent(&self, id: &ObjectId) -> bool {
+        matches!(self.objects.get(id), Some(Seen::Absent))
+    }
+
+    /// Why nothing can be said about this object's kind, if so.
+    #[must_use]
+    pub fn gap(&self, id: &ObjectId) -> Option<&Gap> {
+        self.gaps.iter().find(|gap| gap.group == id.group && gap.kind == id.kind)
+    }
+
+    /// Whether a live object is ours: its uid is in the tool's inventory, or it carries our mark *and* an Apply entry of
+    /// our field manager. A label alone proves nothing, and what a controller owns is never ours.
+    #[must_use]
+    pub fn is_ours(&self, id: &ObjectId, tool: &str, field_manager: &str) -> bool {
+        let Some(live) = self.live(id) else { return false };
+        if has_controller(live) {
+            return false;
+        }
+        let listed = self.inventory.get(id).is_some_and(|uid| Some(uid.as_str()) == uid_of(live));
+        listed || (label(live, MARK) == Some(tool) && applied_by(live, field_manager))
+    }
+}
+
+/// `metadata.uid`.
+#[must_use]
+pub fn uid_of(live: &Value) -> Option<&str> {
+    live.pointer("/metadata/uid").and_then(Value::as_str)
+}
+
+/// `metadata.resourceVersion`.
+#[must_use]
+pub fn resource_version_of(live: &Value) -> Option<&str> {
+    live.pointer("/metadata/resourceVersion").and_then(Value::as_str)
+}
+
+/// Whether it is on its way out.
+#[must_use]
+pub fn is_terminating(live: &Value) -> bool {
+    live.pointer("/metadata/deletionTimestamp").is_some()
+}
+
+/// One of its labels.
+#[must_use]
+pub fn label<'a>(object: &'a Value, key: &str) -> Option<&'a str> {
+    object.get("metadata")?.get("labels")?.get(key)?.as_str()
+}
+
+fn has_controller(live: &Value) -> bool {
+    let owners = live.pointer("/metadata/ownerReferences").and_then(Value::as_array);
+    owners.is_some_and(|owners| owners.iter().any(|o| o.get("controller").and_then(Value::as_bool) == Some(true)))
+}
+
+fn applied_by(live: &Value, field_manager: &str) -> bool {
+    let entries = live.pointer("/metadata/managedFields").and_then(Value::as_array);
+    let part = |entry: &Value, key: &str, is: &str| entry.get(key).and_then(Value::as_str) == Some(is);
+    entries.is_some_and(|all| all.iter().any(|e| part(e, "manager", field_manager) && part(e, "operation", "Apply")))
+}
+
+/// JSON has text keys only: a map by id is written as a list of pairs.
+mod as_pairs {
+    use renderer::ObjectId;
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+    use std::collections::BTreeMap;
+
+    pub fn serialize<T: Serialize, S: Serializer>(map: &BTreeMap<ObjectId, T>, to: S) -> Result<S::Ok, S::Error> {
+        to.collect_seq(map)
+    }
+
+    pub fn deserialize<'de, T: Deserialize<'de>, D: Deserializer<'de>>(
+        from: D,
+    ) -> Result<BTreeMap<ObjectId, T>, D::Error> {
+        Ok(Vec::<(ObjectId, T)>::deserialize(from)?.into_iter().collect())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn id() -> ObjectId {
+        ObjectId { group: String::new(), kind: "Service".into(), namespace: Some("tool-a".into()), name: "web".into() }
+    }
+
+    fn ours(metadata: Value, listed: Option<&str>) -> bool {
+        let mut observed = Observed::default();
+        observed.objects.insert(id(), Seen::Live(json!({ "metadata": metadata })));
+        observed.inventory.extend(listed.map(|uid| (id(), uid.to_owned())));
+        observed.is_ours(&id(), "a", "toolforge")
+    }
+
+    #[test]
+    fn a_label_alone_proves_nothing_and_a_missing_label_on_a_listed_uid_is_still_ours() {
+        let applied = json!([{"manager": "toolforge", "operation": "Apply"}]);
+        let updated = json!([{"manager": "toolforge", "operation": "Update"}]);
+        let labels = json!({"toolforge.org/tool": "a"});
+        assert!(!ours(json!({"uid": "1", "labels": labels}), None), "label alone");
+        assert!(!ours(json!({"uid": "1", "labels": labels, "managedFields": updated}), None), "no Apply entry");
+        assert!(!ours(json!({"uid": "1", "managedFields": applied}), None), "no mark");
+        assert!(!ours(json!({"uid": "1"}), Some("2")), "another uid under our name");
+        assert!(ours(json!({"uid": "1", "labels": labels, "managedFields": applied}), None));
+        assert!(ours(json!({"uid": "1"}), Some("1")), "labels stripped, uid listed");
+        let owned = json!([{"controller": true, "kind": "Deployment"}]);
+        assert!(!ours(json!({"uid": "1", "ownerReferences": owned}), Some("1")), "a controller's");
+    }
+}

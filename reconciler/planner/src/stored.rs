@@ -1,0 +1,179 @@
+//! A revision that was Ready, as it is kept in the platform's namespace: an `apps/v1` ControllerRevision, so that drift
+//! is healed and a broken HEAD is survived with no repository, registry or cache at hand (invariant 2).
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use renderer::revision::ResolvedSource;
+use renderer::{CommitId, ComponentName, Digest, Files, Object, ObjectId, Revision, ToolName, TreeId};
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// How many stored revisions a tool keeps.
+pub const KEPT: usize = 10;
+
+/// One stored revision. What it is made of is immutable; only its number says how new it is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StoredRevision {
+    /// Counts up with each stored revision of the tool.
+    pub number: i64,
+    /// What they said.
+    pub revision: Revision,
+    /// Which image each component ran.
+    pub images: BTreeMap<ComponentName, StoredImage>,
+    /// sha256 of the platform's settings it was rendered with.
+    pub platform: String,
+    /// Keys of the one-offs that have succeeded, now or in an earlier revision: they never run again.
+    pub one_offs: BTreeSet<String>,
+}
+
+/// The image a component ran.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StoredImage {
+    /// `repository:tag`, or the reference as written.
+    pub source: String,
+    /// What it was.
+    pub digest: Digest,
+}
+
+/// The `data` of the ControllerRevision. Bytes are base64, so that any file survives.
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Data {
+    format: u32,
+    commit: Option<CommitId>,
+    branch: String,
+    tree: Option<TreeId>,
+    config: Option<String>,
+    procfile: Option<String>,
+    service_template: Option<String>,
+    #[serde(default)]
+    resolved: BTreeMap<String, ResolvedSource>,
+    images: BTreeMap<ComponentName, StoredImage>,
+    platform: String,
+    one_offs: BTreeSet<String>,
+}
+
+/// Why a ControllerRevision under our mark could not be read. It is then held, never taken for "no revision".
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("stored revision {name}: {why}")]
+pub struct Unreadable {
+    /// Its name.
+    pub name: String,
+    /// What is wrong with it, as a fragment.
+    pub why: String,
+}
+
+const FORMAT: u32 = 1;
+
+impl StoredRevision {
+    /// The object that stores it, named `<tool>-<number>`.
+    #[must_use]
+    pub fn to_object(&self, tool: &ToolName, namespace: &str) -> Object {
+        let files = &self.revision.files;
+        let data = Data {
+            format: FORMAT,
+            commit: self.revision.commit.clone(),
+            branch: self.revision.branch.clone(),
+            tree: self.revision.tree.clone(),
+            config: files.config.as_deref().map(|bytes| STANDARD.encode(bytes)),
+            procfile: files.procfile.as_deref().map(|bytes| STANDARD.encode(bytes)),
+            service_template: files.service_template.as_deref().map(|bytes| STANDARD.encode(bytes)),
+            resolved: self.revision.resolved.clone(),
+            images: self.images.clone(),
+            platform: self.platform.clone(),
+            one_offs: self.one_offs.clone(),
+        };
+        let name = format!("{tool}-{}", self.number);
+        let value = json!({
+            "apiVersion": "apps/v1",
+            "kind": "ControllerRevision",
+            "metadata": {"name": name, "namespace": namespace, "labels": {(crate::observed::MARK): tool.as_str()}},
+            "revision": self.number,
+            "data": data,
+        });
+        let id = ObjectId {
+            group: "apps".to_owned(),
+            kind: "ControllerRevision".to_owned(),
+            namespace: Some(namespace.to_owned()),
+            name,
+        };
+        Object { id, value }
+    }
+
+    /// Reads a ControllerRevision back.
+    ///
+    /// # Errors
+    /// Where its number or data is missing, of another format, or garbage.
+    pub fn from_value(value: &Value) -> Result<Self, Unreadable> {
+        let name = value.pointer("/metadata/name").and_then(Value::as_str).unwrap_or("without a name");
+        let bad = |why: String| Unreadable { name: name.to_owned(), why };
+        let number = value.get("revision").and_then(Value::as_i64).ok_or_else(|| bad("no number".to_owned()))?;
+        let data = value.get("data").ok_or_else(|| bad("no data".to_owned()))?;
+        let data = Data::deserialize(data).map_err(|error| bad(error.to_string()))?;
+        if data.format != FORMAT {
+            return Err(bad(format!("format {}, expected {FORMAT}", data.format)));
+        }
+        let bytes =
+            |text: Option<String>| text.map(|t| STANDARD.decode(t).map_err(|error| bad(error.to_string()))).transpose();
+        let files = Files {
+            config: bytes(data.config)?,
+            procfile: bytes(data.procfile)?,
+            service_template: bytes(data.service_template)?,
+        };
+        let revision =
+            Revision { commit: data.commit, branch: data.branch, tree: data.tree, files, resolved: data.resolved };
+        Ok(Self { number, revision, images: data.images, platform: data.platform, one_offs: data.one_offs })
+    }
+
+    /// Whether it says the same as `other`, whatever their numbers: then there is nothing to store.
+    #[must_use]
+    pub fn says_the_same(&self, other: &Self) -> bool {
+        Self { number: 0, ..self.clone() } == Self { number: 0, ..other.clone() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn stored() -> StoredRevision {
+        let digest = Digest::new(format!("sha256:{}", "a".repeat(64))).expect("a digest");
+        let files = Files { config: Some(vec![0xff, 0, b'x']), ..Files::default() };
+        let revision = Revision {
+            commit: CommitId::new("1".repeat(40)).ok(),
+            branch: "main".into(),
+            tree: TreeId::new("2".repeat(40)).ok(),
+            files,
+            resolved: BTreeMap::new(),
+        };
+        let web = ComponentName::new("web").expect("a name");
+        StoredRevision {
+            number: 3,
+            revision,
+            images: [(web, StoredImage { source: "r/x:1".into(), digest })].into(),
+            platform: "p".into(),
+            one_offs: ["key".to_owned()].into(),
+        }
+    }
+
+    #[test]
+    fn a_stored_revision_comes_back_byte_for_byte() {
+        let tool = ToolName::new("wordcount").expect("a name");
+        let object = stored().to_object(&tool, "toolforge");
+        assert_eq!(object.id.to_string(), "controllerrevision/toolforge/wordcount-3");
+        assert_eq!(StoredRevision::from_value(&object.value), Ok(stored()));
+    }
+
+    #[test]
+    fn garbage_under_our_mark_is_an_error_and_not_an_absence() {
+        let tool = ToolName::new("wordcount").expect("a name");
+        for (pointer, garbage) in
+            [("/revision", json!("x")), ("/data", json!({})), ("/data/format", json!(9)), ("/data/config", json!("?"))]
+        {
+            let mut value = stored().to_object(&tool, "toolforge").value;
+            *value.pointer_mut(pointer).expect("the field") = garbage;
+            assert!(StoredRevision::from_value(&value).is_err(), "{pointer}");
+        }
+    }
+}
