@@ -1,0 +1,279 @@
+//! The plan: a value, complete and content-addressed. What is not in it does not happen.
+
+use crate::drift::FieldChange;
+use renderer::{CommitId, ObjectId, ToolName};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use sha2::{Digest as _, Sha256};
+use std::fmt;
+
+/// Everything one pass will do for one tool, and everything it will not do yet.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Plan {
+    /// The tool.
+    pub tool: ToolName,
+    /// The cluster, as headers name it.
+    pub cluster: String,
+    /// The revision this plan leads to.
+    pub target: Target,
+    /// What to do, in this order.
+    pub steps: Vec<Step>,
+    /// What waits, and why.
+    pub held: Vec<Held>,
+    /// How many desired objects are as they should be.
+    pub unchanged: usize,
+    /// Desired objects that are there but not Ready, with their controller's words.
+    pub not_ready: Vec<NotReady>,
+    /// Names whose absence must be confirmed by a read before they can be created; the shell reads them and plans again.
+    pub unconfirmed: Vec<ObjectId>,
+    /// Worth knowing, not worth acting on: drift that admission insists on, a tag that moved.
+    pub remarks: Vec<String>,
+}
+
+/// The revision a plan leads to.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Target {
+    /// Branch.
+    pub branch: String,
+    /// Commit; none for a working tree, or where no revision was ever read.
+    pub commit: Option<CommitId>,
+}
+
+/// One change to one object.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Step {
+    /// The object.
+    pub id: ObjectId,
+    /// In one word.
+    pub action: Action,
+    /// Why.
+    pub cause: Cause,
+    /// Field by field; empty for a create and a prune.
+    pub changes: Vec<FieldChange>,
+    /// The requests, in order. All of them, or the first that fails ends the step.
+    pub requests: Vec<Request>,
+}
+
+/// What a step does, in one word: the same in the terminal, event reasons, metric labels and docs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Action {
+    /// It is not there and should be.
+    Create,
+    /// It is there and differs.
+    Configure,
+    /// It is ours and should not be there.
+    Prune,
+}
+
+/// Why a step is taken.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Cause {
+    /// The tool's repository says something new.
+    NewRevision,
+    /// The platform file or our own version says something new.
+    PlatformChange,
+    /// The image is in the registry now.
+    ImageReady,
+    /// Somebody else changed it.
+    Drift {
+        /// Field manager, where the server knows one.
+        manager: Option<String>,
+        /// RFC 3339, where the server knows one.
+        time: Option<String>,
+    },
+}
+
+/// One request of a step. Bodies are exact: the shell adds nothing.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Request {
+    /// Server-side apply by our field manager, forced.
+    Apply {
+        /// The whole desired object.
+        body: Value,
+    },
+    /// JSON patch; its first operation tests `resourceVersion`, so that a stale plan fails instead of doing harm.
+    Patch {
+        /// RFC 6902 operations.
+        operations: Value,
+    },
+    /// Delete with a uid precondition: never another object that took the name.
+    Delete {
+        /// `metadata.uid` as observed.
+        uid: String,
+    },
+}
+
+/// Something that waits.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Held {
+    /// What waits: an object, or a component as `component/<namespace>/<name>`, or the tool itself.
+    pub id: ObjectId,
+    /// What would be done, where that is known.
+    pub action: Option<Action>,
+    /// Why it waits.
+    pub why: Why,
+}
+
+/// Why something is held.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Why {
+    /// Its image is not in the registry.
+    AwaitingBuild {
+        /// The build, or the reference of a prebuilt image.
+        image: String,
+    },
+    /// An object it needs is made in this pass.
+    AwaitingStep(ObjectId),
+    /// An object it needs is not Ready.
+    AwaitingReady(ObjectId),
+    /// A one-off failed.
+    GateFailed {
+        /// Its Job.
+        job: ObjectId,
+        /// Its controller's words.
+        why: String,
+    },
+    /// The configuration is wrong there.
+    Invalid(String),
+    /// The API server, or a rule, refused.
+    Denied(String),
+    /// Secrets that don't exist.
+    MissingSecret(Vec<String>),
+    /// An object of that name is not ours.
+    NotOurs,
+    /// It could not be observed.
+    NotObserved(String),
+    /// The repository could not be read.
+    SourceUnavailable(String),
+    /// Deleting this looks like an accident.
+    PruneGuard(String),
+    /// The operators, or somebody with that right, said so.
+    Suspended,
+    /// It is being deleted; what comes after waits for the end.
+    Terminating,
+}
+
+/// A desired object that is there but not Ready.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct NotReady {
+    /// The object.
+    pub id: ObjectId,
+    /// Its controller's words.
+    pub why: String,
+    /// It will not come by itself.
+    pub failed: bool,
+}
+
+impl Plan {
+    /// sha256 of the canonical JSON, in hexadecimal: equal plans have equal ids.
+    #[must_use]
+    pub fn id(&self) -> String {
+        // Serialising a value of ours to JSON fails only for non-text map keys, and there are none.
+        let bytes = serde_json::to_vec(self).unwrap_or_default();
+        Sha256::digest(&bytes).iter().map(|byte| format!("{byte:02x}")).collect()
+    }
+
+    /// Nothing to do and nothing waits.
+    #[must_use]
+    pub fn is_in_sync(&self) -> bool {
+        self.steps.is_empty() && self.held.is_empty() && self.unconfirmed.is_empty()
+    }
+
+    /// In sync, and every desired object is Ready.
+    #[must_use]
+    pub fn is_ready(&self) -> bool {
+        self.is_in_sync() && self.not_ready.is_empty()
+    }
+}
+
+impl Action {
+    /// The mark at the beginning of a line.
+    #[must_use]
+    pub fn sign(self) -> char {
+        match self {
+            Self::Create => '+',
+            Self::Configure => '~',
+            Self::Prune => '-',
+        }
+    }
+}
+
+impl fmt::Display for Action {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::Create => "create",
+            Self::Configure => "configure",
+            Self::Prune => "prune",
+        })
+    }
+}
+
+impl Cause {
+    /// The cause as one CamelCase word, for event reasons and metric labels.
+    #[must_use]
+    pub fn word(&self) -> &'static str {
+        match self {
+            Self::NewRevision => "NewRevision",
+            Self::PlatformChange => "PlatformChange",
+            Self::ImageReady => "ImageReady",
+            Self::Drift { .. } => "Drift",
+        }
+    }
+}
+
+impl Why {
+    /// The reason as one CamelCase word, for conditions, event reasons and metric labels.
+    #[must_use]
+    pub fn word(&self) -> &'static str {
+        match self {
+            Self::AwaitingBuild { .. } => "AwaitingBuild",
+            Self::AwaitingStep(_) => "AwaitingStep",
+            Self::AwaitingReady(_) => "AwaitingReady",
+            Self::GateFailed { .. } => "GateFailed",
+            Self::Invalid(_) => "Invalid",
+            Self::Denied(_) => "Denied",
+            Self::MissingSecret(_) => "MissingSecret",
+            Self::NotOurs => "NotOurs",
+            Self::NotObserved(_) => "NotObserved",
+            Self::SourceUnavailable(_) => "SourceUnavailable",
+            Self::PruneGuard(_) => "PruneGuard",
+            Self::Suspended => "Suspended",
+            Self::Terminating => "Terminating",
+        }
+    }
+
+    /// Whether it passes by itself, by an event that will wake the tool.
+    #[must_use]
+    pub fn passes(&self) -> bool {
+        matches!(self, Self::AwaitingStep(_) | Self::AwaitingReady(_) | Self::Terminating)
+    }
+}
+
+impl fmt::Display for Why {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::AwaitingBuild { image } => write!(f, "awaiting build {image}"),
+            Self::AwaitingStep(id) => write!(f, "awaiting {id}"),
+            Self::AwaitingReady(id) => write!(f, "awaiting {id} to become Ready"),
+            Self::GateFailed { job, why } => write!(f, "{job} failed: {why}"),
+            Self::Invalid(why) => write!(f, "invalid: {why}"),
+            Self::Denied(why) => write!(f, "denied: {why}"),
+            Self::MissingSecret(names) => write!(f, "missing secret {}", names.join(", ")),
+            Self::NotOurs => f.write_str("not ours: an object of this name was made by somebody else"),
+            Self::NotObserved(why) => write!(f, "not observed: {why}"),
+            Self::SourceUnavailable(why) => write!(f, "source unavailable: {why}"),
+            Self::PruneGuard(why) => write!(f, "prune guard: {why}"),
+            Self::Suspended => f.write_str("suspended"),
+            Self::Terminating => f.write_str("terminating"),
+        }
+    }
+}
