@@ -166,7 +166,7 @@ func (p *plane) startServer() error {
 		"--service-account-key-file="+p.creds.accountKey,
 		"--service-account-signing-key-file="+p.creds.accountKey,
 		"--service-cluster-ip-range=10.96.0.0/12", "--allow-privileged",
-		"--audit-policy-file="+policy, "--audit-log-path="+p.audit, "--audit-log-mode=blocking")
+		"--audit-policy-file="+policy, "--audit-log-path="+p.audit, "--audit-log-mode=blocking", "--audit-log-maxsize=4096")
 	if err != nil {
 		return err
 	}
