@@ -7,7 +7,9 @@
 //! ```
 //! A plan holds every decision: execution has no choices left. Waiting is data (`held`), never a sleep.
 
+pub mod fields;
 pub mod kinds;
 pub mod observed;
 pub mod readiness;
+pub mod schema;
 pub mod stored;
