@@ -5,25 +5,29 @@ import "strings"
 // A fate is how a pod ends up when its annotations, command, arguments or
 // environment say so: `fate=crash-loop`. Chosen by the pod, so that tests that
 // share one control plane do not disturb each other.
-type fate struct{ name, phase, ready, container string }
+type fate struct{ name, phase, ready, policies, container string }
+
+// anyPolicy is every restartPolicy.
+const anyPolicy = "Always, OnFailure, Never"
 
 var fates = []fate{
-	{"crash-loop", "Running", "False", `restartCount: 5
+	{"crash-loop", "Running", "False", anyPolicy, `restartCount: 5
         started: false
         state: {waiting: {reason: CrashLoopBackOff, message: back-off 2m40s restarting failed container}}
         lastState: {terminated: {exitCode: 1, reason: Error, startedAt: THEN, finishedAt: THEN}}`},
-	{"image-pull", "Pending", "False", `restartCount: 0
+	{"image-pull", "Pending", "False", anyPolicy, `restartCount: 0
         started: false
         state: {waiting: {reason: ImagePullBackOff, message: Back-off pulling image}}`},
-	{"never-ready", "Running", "False", `restartCount: 0
+	{"never-ready", "Running", "False", anyPolicy, `restartCount: 0
         started: true
         state: {running: {startedAt: THEN}}`},
-	// A pod that ended badly; of a Job, its failure.
-	{"exit", "Failed", "False", `restartCount: 0
+	// A pod that ended badly: of a Job, its failure. What would restart in place does not end, and a ReplicaSet would
+	// make a new pod for each, a hundred in a second.
+	{"exit", "Failed", "False", "Never", `restartCount: 0
         started: false
         state: {terminated: {exitCode: 1, reason: Error, startedAt: THEN, finishedAt: THEN}}`},
 	// A Job's pod that runs on and on.
-	{"run-on", "Running", "True", `restartCount: 0
+	{"run-on", "Running", "True", anyPolicy, `restartCount: 0
         started: true
         state: {running: {startedAt: THEN}}`},
 }
@@ -42,6 +46,7 @@ spec:
     - key: '[.metadata.annotations, .spec.containers] | tostring | capture("fate[=\":]+(?<fate>[a-z-]+)") | .fate'
       operator: In
       values: [NAME]
+    - {key: .spec.restartPolicy, operator: In, values: [POLICIES]}
   next:
     statusTemplate: |
       phase: PHASE
@@ -66,7 +71,7 @@ func fateStages() []string {
 		ready := map[string]string{"True": "true", "False": "false"}[fate.ready]
 		then := "{{ $.metadata.creationTimestamp | Quote }}"
 		stage := strings.NewReplacer("NAME", fate.name, "PHASE", fate.phase, "READY", fate.ready,
-			"LOWER", ready, "CONTAINER", fate.container).Replace(fateStage)
+			"LOWER", ready, "POLICIES", fate.policies, "CONTAINER", fate.container).Replace(fateStage)
 		stages = append(stages, strings.ReplaceAll(stage, "THEN", then))
 	}
 	return stages

@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"sync"
 	"syscall"
 )
 
@@ -16,6 +17,8 @@ type supervisor struct {
 	dir     string
 	program string
 	ended   chan error // the first component that ends ends everything
+	running []*exec.Cmd
+	waiting sync.WaitGroup
 }
 
 func newSupervisor(dir string) (*supervisor, error) {
@@ -45,8 +48,19 @@ func (s *supervisor) start(name string, args ...string) error {
 	if err := command.Start(); err != nil {
 		return fmt.Errorf("start %s: %w", name, err)
 	}
-	go func() { s.ended <- fmt.Errorf("%s ended: %v (see %s)", name, command.Wait(), path) }()
+	s.running = append(s.running, command)
+	s.waiting.Go(func() { s.ended <- fmt.Errorf("%s ended: %v (see %s)", name, command.Wait(), path) })
 	return nil
+}
+
+// remove ends all components and deletes what they wrote.
+func (s *supervisor) remove() error {
+	for _, command := range s.running {
+		// An error means that it has ended already.
+		_ = command.Process.Kill()
+	}
+	s.waiting.Wait()
+	return os.RemoveAll(s.dir)
 }
 
 // freeAddresses picks loopback addresses below the kernel's ephemeral range,

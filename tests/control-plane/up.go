@@ -36,22 +36,38 @@ type plane struct {
 	kubeconfig, audit                 string
 	nodes                             int
 	stages                            string
+	ephemeral                         bool
 	stop                              chan error
 }
 
+// errStopped is the end that was asked for: stdin ended, or a signal came.
+var errStopped = errors.New("stopped")
+
 func up(args []string) error {
-	began := time.Now()
 	p, err := newPlane(args)
 	if err != nil {
 		return err
 	}
+	err = p.run()
+	if !errors.Is(err, errStopped) {
+		return err
+	}
+	if p.ephemeral {
+		return p.remove()
+	}
+	return nil
+}
+
+// run always ends with an error, errStopped if all is well.
+func (p *plane) run() error {
+	began := time.Now()
 	if err := p.startServer(); err != nil {
 		return err
 	}
 	if err := p.startRest(); err != nil {
 		return err
 	}
-	err = printReady(map[string]any{
+	err := printReady(map[string]any{
 		"kubeconfig": p.kubeconfig, "server": p.server, "ca": p.creds.caFile, "users": p.creds.tokens,
 		"registry": p.registry, "request_log": filepath.Join(p.dir, "registry", "requests.jsonl"),
 		"audit_log": p.audit, "dir": p.dir, "started_in_ms": time.Since(began).Milliseconds(),
@@ -67,6 +83,7 @@ func newPlane(args []string) (*plane, error) {
 	dir := flags.String("dir", "", "directory of data and logs; empty or new")
 	nodes := flags.Int("nodes", 1, "number of fake nodes")
 	stages := flags.String("stages", "", "file of further kwok stages")
+	ephemeral := flags.Bool("ephemeral", false, "delete DIR at the end, unless it is a failure")
 	if err := flags.Parse(args); err != nil {
 		return nil, err
 	}
@@ -85,7 +102,7 @@ func newPlane(args []string) (*plane, error) {
 	if err != nil {
 		return nil, err
 	}
-	p := &plane{supervisor: children, creds: creds, nodes: *nodes, stages: *stages}
+	p := &plane{supervisor: children, creds: creds, nodes: *nodes, stages: *stages, ephemeral: *ephemeral}
 	p.watchForTheEnd()
 	return p, p.choosePlaces()
 }
@@ -105,8 +122,7 @@ func (p *plane) choosePlaces() error {
 	return p.creds.writeKubeconfig(p.kubeconfig, p.server, "admin")
 }
 
-// watchForTheEnd makes stop answer once: stdin is at its end, a signal came, or
-// a component died. The first two are no error.
+// watchForTheEnd makes stop answer once: errStopped, or which component died.
 func (p *plane) watchForTheEnd() {
 	p.stop = make(chan error, 1)
 	signals := make(chan os.Signal, 1)
@@ -115,9 +131,9 @@ func (p *plane) watchForTheEnd() {
 	go func() {
 		select {
 		case <-signals:
-			p.stop <- nil
+			p.stop <- errStopped
 		case <-stdin:
-			p.stop <- nil
+			p.stop <- errStopped
 		case err := <-p.ended:
 			p.stop <- err
 		}
@@ -130,9 +146,6 @@ func (p *plane) wait(what string, done func() bool) error {
 	for !done() {
 		select {
 		case err := <-p.stop:
-			if err == nil {
-				err = errors.New("stopped")
-			}
 			return fmt.Errorf("waiting for %s: %w", what, err)
 		case <-time.After(20 * time.Millisecond):
 		}

@@ -8,10 +8,11 @@
 //! **One per test process.** [`ControlPlane::shared`] starts it on first use; tests stay apart by namespace and
 //! platform name, and a pod chooses its own failure by carrying a *fate* (`fate=crash-loop`, `image-pull`,
 //! `never-ready`, `exit`, `run-on`) in an argument, environment value or annotation. A test that counts requests takes
-//! [`ControlPlane::mark`] and filters by its own user or user agent.
+//! [`ControlPlane::mark`] and filters by its own user or user agent. A namespace takes ten seconds to go (the namespace
+//! controller waits for five first): leave it behind, everything goes at the end.
 //!
 //! **Nothing outlives the process.** The child reads its stdin, a pipe we hold: when we end, however we end, the pipe
-//! closes, the child stops and the kernel kills its components.
+//! closes, the child ends its components and deletes their data. When the start fails, the logs stay.
 //!
 //! **Instead**, `KUBEBUILDER_ASSETS` may name a folder with `etcd`, `kube-apiserver` and `kubectl`. That is a server
 //! without anything behind it: no controllers (no Deployment becomes Available, no Job completes, no namespace ends,
@@ -118,13 +119,18 @@ impl ControlPlane {
             return assets::start(Path::new(&assets), dir);
         }
         let program = build::binary()?;
-        let mut args: Vec<&OsStr> = vec!["up".as_ref(), "--dir".as_ref(), dir.path().as_os_str()];
         let nodes = options.nodes.to_string();
-        args.extend(["--nodes".as_ref(), OsStr::new(&nodes)]);
+        let mut args: Vec<&OsStr> = ["up", "--ephemeral", "--nodes", &nodes, "--dir"].map(OsStr::new).into();
+        args.push(dir.path().as_os_str());
         if let Some(stages) = &options.stages {
             args.extend(["--stages".as_ref(), stages.as_os_str()]);
         }
-        let (process, line) = Process::start(&program, &args)?;
+        let (process, line) = match Process::start(&program, &args) {
+            Ok(started) => started,
+            Err(error) => {
+                return Err(error.context(format!("the control plane's logs are in {}", dir.keep().display())));
+            }
+        };
         let facts = serde_json::from_str(&line).with_context(|| format!("not a ready line: {line}"))?;
         Ok(Self { _process: process, kubectl: vec![program, "kubectl".into()], facts, dir })
     }

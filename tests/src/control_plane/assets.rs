@@ -30,7 +30,7 @@ etcd=$!
   --audit-policy-file audit-policy.yaml --audit-log-path audit.jsonl --audit-log-mode blocking \
   >kube-apiserver.log 2>&1 &
 server=$!
-trap 'kill -9 $etcd $server' EXIT
+trap 'kill -9 $etcd $server; wait; cd /; rm -rf "$1"' EXIT
 echo started
 cat >/dev/null
 "#;

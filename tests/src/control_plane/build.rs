@@ -61,13 +61,13 @@ fn hash(module: &Path) -> anyhow::Result<String> {
 
 /// Builds beside the final place and renames, so that a killed build leaves nothing that looks finished.
 fn build(module: &Path, folder: &Path) -> anyhow::Result<()> {
+    require_go()?;
     say("building the control plane for tests (Kubernetes from Go modules): this is once until tests/control-plane \
          changes, and takes 7 to 15 minutes when Go's cache is cold");
     let partial = folder.with_extension("partial");
     if partial.exists() {
         fs::remove_dir_all(&partial)?;
     }
-    require_go()?;
     let script = module.join("build.sh");
     let status = Command::new("sh").arg(&script).arg(&partial).status().context("run sh")?;
     ensure!(status.success(), "{} failed ({status}); what Go said is above", script.display());

@@ -4,8 +4,11 @@ use std::ffi::OsStr;
 use std::io::{BufRead as _, BufReader};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
+
+const END_WITHIN: Duration = Duration::from_secs(10);
 
 #[derive(Debug)]
 pub(crate) struct Process {
@@ -31,9 +34,16 @@ impl Process {
 }
 
 impl Drop for Process {
+    /// Ends it by its stdin, so that it can end its own children, and by force when that takes long.
     fn drop(&mut self) {
-        // Both fail only when it is gone already.
-        drop(self.child.kill());
-        drop(self.child.wait());
+        drop(self.child.stdin.take());
+        let deadline = Instant::now() + END_WITHIN;
+        while matches!(self.child.try_wait(), Ok(None)) {
+            if Instant::now() > deadline {
+                // An error means that it has ended just now.
+                drop(self.child.kill());
+            }
+            std::thread::sleep(Duration::from_millis(5));
+        }
     }
 }
