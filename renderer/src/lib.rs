@@ -9,20 +9,28 @@
 //! Every stage is total: what is wrong becomes a [`Diagnostic`] with a place, and the component it belongs to is
 //! *withheld*; nothing vanishes and nothing panics.
 
+pub mod build;
 pub mod config;
 pub mod diagnostic;
+pub mod length_prefixed;
 pub mod names;
 pub mod object;
 pub mod platform;
+pub mod quantity;
+pub mod render;
 pub mod rendered;
 pub mod revision;
+pub mod schedule;
 pub mod tool;
 
+pub use build::{BuildInputs, Siblings, sources_needed};
 pub use config::Config;
 pub use diagnostic::{Diagnostic, Report, Severity};
 pub use names::{BuildId, CommitId, ComponentName, Digest, ToolName, TreeId};
 pub use object::{Object, ObjectId};
 pub use platform::Platform;
-pub use rendered::{Image, Rendered, RenderedComponent, Withheld};
+pub use quantity::Quantity;
+pub use render::{render_config, render_platform, to_yaml};
+pub use rendered::{Image, OneOffKey, PinnedImage, Rendered, RenderedComponent, Withheld};
 pub use revision::{Files, Revision};
 pub use tool::Tool;

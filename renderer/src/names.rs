@@ -114,6 +114,12 @@ impl CommitId {
 }
 
 impl BuildId {
+    /// The id that a hash makes.
+    #[must_use]
+    pub fn of_sha256(hash: &[u8; 32]) -> Self {
+        Self(crate::length_prefixed::hex(hash))
+    }
+
     /// The first six digits, as progress lines show it.
     #[must_use]
     pub fn short(&self) -> &str {
@@ -133,10 +139,7 @@ pub fn is_dns_label(text: &str, max: usize) -> bool {
 }
 
 fn is_hex(text: &str, digits: usize) -> bool {
-    text.len() == digits
-        && text
-            .bytes()
-            .all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b))
+    text.len() == digits && text.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b))
 }
 
 #[cfg(test)]

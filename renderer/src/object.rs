@@ -1,7 +1,8 @@
 //! A Kubernetes object and the one way its id prints: `deployment/tool-wordcount/web`.
 
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde_json::{Map, Value};
+use std::collections::BTreeMap;
 use std::fmt;
 
 /// Which object: API group, kind, namespace and name. The version is no part of an identity.
@@ -44,18 +45,75 @@ pub struct NotAnObject {
     pub missing: &'static str,
 }
 
+/// What stands before an object's own content: which kind it is, where it lives and what is written on it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Head {
+    /// Group, version and kind.
+    pub kind: Gvk,
+    /// Namespace; none for a cluster-scoped object.
+    pub namespace: Option<String>,
+    /// `metadata.name`.
+    pub name: String,
+    /// `metadata.labels`.
+    pub labels: BTreeMap<String, String>,
+    /// `metadata.annotations`.
+    pub annotations: BTreeMap<String, String>,
+}
+
+/// Group, version and kind of a Kubernetes resource.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Gvk {
+    /// API group; empty for the core group.
+    pub group: &'static str,
+    /// Version, `v1`.
+    pub version: &'static str,
+    /// Kind.
+    pub kind: &'static str,
+}
+
+impl Gvk {
+    /// `apps/v1`, or `v1` for core.
+    #[must_use]
+    pub fn api_version(&self) -> String {
+        if self.group.is_empty() { self.version.to_owned() } else { format!("{}/{}", self.group, self.version) }
+    }
+}
+
 impl Object {
+    /// An object from its head and its content, the fields that stand beside `metadata` (`spec`, `data`).
+    #[must_use]
+    pub fn with(head: Head, content: Map<String, Value>) -> Self {
+        let mut metadata = Map::new();
+        metadata.insert("name".into(), head.name.clone().into());
+        if let Some(namespace) = &head.namespace {
+            metadata.insert("namespace".into(), namespace.clone().into());
+        }
+        for (field, texts) in [("labels", head.labels), ("annotations", head.annotations)] {
+            if !texts.is_empty() {
+                let texts: Map<String, Value> = texts.into_iter().map(|(key, text)| (key, text.into())).collect();
+                metadata.insert(field.into(), texts.into());
+            }
+        }
+        let mut value = content;
+        value.insert("apiVersion".into(), head.kind.api_version().into());
+        value.insert("kind".into(), head.kind.kind.into());
+        value.insert("metadata".into(), Value::Object(metadata));
+        let id = ObjectId {
+            group: head.kind.group.to_owned(),
+            kind: head.kind.kind.to_owned(),
+            namespace: head.namespace,
+            name: head.name,
+        };
+        Self { id, value: Value::Object(value) }
+    }
+
     /// Reads the identity out of the JSON.
     ///
     /// # Errors
     /// Where `apiVersion`, `kind` or `metadata.name` is missing or no text.
     pub fn new(value: Value) -> Result<Self, NotAnObject> {
-        let text = |pointer: &str, missing| {
-            value
-                .pointer(pointer)
-                .and_then(Value::as_str)
-                .ok_or(NotAnObject { missing })
-        };
+        let text =
+            |pointer: &str, missing| value.pointer(pointer).and_then(Value::as_str).ok_or(NotAnObject { missing });
         let api_version = text("/apiVersion", "apiVersion")?;
         let group = api_version.split_once('/').map_or("", |(group, _)| group);
         let id = ObjectId {
@@ -70,10 +128,7 @@ impl Object {
     /// `apiVersion`, such as `apps/v1`.
     #[must_use]
     pub fn api_version(&self) -> &str {
-        self.value
-            .get("apiVersion")
-            .and_then(Value::as_str)
-            .unwrap_or_default()
+        self.value.get("apiVersion").and_then(Value::as_str).unwrap_or_default()
     }
 }
 

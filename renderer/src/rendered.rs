@@ -2,7 +2,8 @@
 //! [`RenderedComponent::at`] once the registry has said which digest stands under the build's tag.
 
 use crate::diagnostic::Report;
-use crate::names::{BuildId, ComponentName, ToolName};
+use crate::length_prefixed::LengthPrefixed;
+use crate::names::{BuildId, ComponentName, Digest, ToolName};
 use crate::object::Object;
 use serde::{Deserialize, Serialize};
 
@@ -42,25 +43,90 @@ pub struct RenderedComponent {
     pub one_off_key: Option<String>,
 }
 
+/// An image and the content it stood for when the registry was asked: always deployed by digest.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PinnedImage {
+    /// As written or as built; a tag or digest in it is replaced by `digest`.
+    pub reference: String,
+    /// What runs.
+    pub digest: Digest,
+}
+
+impl PinnedImage {
+    /// `name@sha256:…`. A tag beside a digest would only mislead: `:latest` there makes Kubernetes pull each time.
+    #[must_use]
+    pub fn pinned(&self) -> String {
+        let name = self.reference.split_once('@').map_or(self.reference.as_str(), |(name, _)| name);
+        let name = match name.rsplit_once(':') {
+            Some((name, tag)) if !tag.contains('/') => name,
+            _ => name,
+        };
+        format!("{name}@{}", self.digest)
+    }
+}
+
+/// What a one-off has run, hashed: 64 lower-case hexadecimal digits. A recorded key never runs again.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct OneOffKey(String);
+
+impl OneOffKey {
+    /// All digits.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// The first 12 digits, as they stand in the Job's name.
+    #[must_use]
+    pub fn short(&self) -> &str {
+        &self.0[..12]
+    }
+}
+
+/// Annotation of a one-off's Job: its whole key.
+pub const ONE_OFF_KEY: &str = "toolforge.org/one-off-key";
+
+impl RenderedComponent {
+    /// The objects with the image filled in, and the key of a one-off.
+    #[must_use]
+    pub fn at(&self, image: &PinnedImage) -> (Vec<Object>, Option<OneOffKey>) {
+        let key = self.one_off_key.as_ref().map(|rest| {
+            let mut hash = LengthPrefixed::new("toolforge one-off 1");
+            hash.text(image.digest.as_str()).text(rest);
+            OneOffKey(hash.hex())
+        });
+        let pinned = image.pinned();
+        let objects = self.objects.iter().map(|object| filled(object, &pinned, key.as_ref())).collect();
+        (objects, key)
+    }
+}
+
+/// Where a workload's pod template stands, by kind.
+const TEMPLATES: [&str; 2] = ["/spec/template/spec", "/spec/jobTemplate/spec/template/spec"];
+
+fn filled(object: &Object, pinned: &str, key: Option<&OneOffKey>) -> Object {
+    let mut object = object.clone();
+    for template in TEMPLATES {
+        if let Some(image) = object.value.pointer_mut(&format!("{template}/containers/0/image")) {
+            *image = pinned.into();
+        }
+    }
+    if let (Some(key), Some(stem)) = (key, object.id.name.strip_suffix(KEY_PLACEHOLDER)) {
+        object.id.name = format!("{stem}{}", key.short());
+        object.value["metadata"]["name"] = object.id.name.clone().into();
+        object.value["metadata"]["annotations"][ONE_OFF_KEY] = key.as_str().into();
+    }
+    object
+}
+
 /// Stands where the image's reference will.
 pub const IMAGE_PLACEHOLDER: &str = "toolforge.invalid/image";
 /// Stands in a one-off Job's name where the first 12 digits of its key will.
 pub const KEY_PLACEHOLDER: &str = "0key0";
 
 /// `component_type`.
-#[derive(
-    Debug,
-    Clone,
-    Copy,
-    PartialEq,
-    Eq,
-    PartialOrd,
-    Ord,
-    Hash,
-    Serialize,
-    Deserialize,
-    schemars::JsonSchema,
-)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum ComponentKind {
     /// Runs all the time: a Deployment.

@@ -22,7 +22,8 @@ pub struct Revision {
     pub commit: Option<CommitId>,
     /// The followed branch, `main`.
     pub branch: String,
-    /// The root tree of the commit; none where it is not known (working tree without git).
+    /// The tree at the tool's path (the commit's root tree where the path is empty): what is built from this revision.
+    /// A commit that leaves it alone builds nothing. None where it is not known (a working tree with changes).
     pub tree: Option<TreeId>,
     /// The files found at the tool's path.
     pub files: Files,

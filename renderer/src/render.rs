@@ -1,0 +1,192 @@
+//! Config → objects: what a tool should have on the cluster, complete but for the digests of its images.
+//!
+//! Total: a component that cannot be rendered is withheld with a diagnostic, and its neighbours are rendered.
+//! Nothing here knows the commit: a revision that changes only what is not built and not configured renders the same
+//! bytes, so nothing restarts.
+//!
+//! A component kind is a variant of [`RunKind`] with its arm in the parser, an arm in [`component_objects`] with a module
+//! beside it, a word in `docs/toolforge-yaml.md`, and, if it makes a new Kubernetes kind, a row in the planner's table.
+
+mod command;
+mod continuous;
+mod image;
+mod meta;
+mod network;
+mod one_off;
+mod platform_wide;
+mod pod;
+mod print;
+mod probes;
+mod resources;
+mod scheduled;
+mod tool_wide;
+
+pub use command::{BadCommand, has_shell_syntax, words};
+pub use meta::{
+    APPLYSET_ID, COMPONENT, COMPONENT_TYPE, MARK, PART_OF, PLATFORM_MARK, SECRET_KEY, applyset_id, secret_name,
+};
+pub use platform_wide::{PLATFORM_CONFIG_MAP, PLATFORM_KEY, render_platform};
+pub use print::to_yaml;
+pub use scheduled::SCHEDULE;
+
+use crate::build::Siblings;
+use crate::config::{Component, Config, RunKind};
+use crate::diagnostic::{Diagnostic, Report, Severity};
+use crate::names::ComponentName;
+use crate::object::{Gvk, Head, Object};
+use crate::platform::{Limits, Platform, SystemUser};
+use crate::rendered::{Rendered, RenderedComponent, Withheld};
+use crate::revision::Revision;
+use crate::tool::Tool;
+use serde_json::{Map, Value};
+use std::collections::BTreeMap;
+
+/// Everything a tool should have, from its good components. The report holds only what rendering itself found.
+#[must_use]
+pub fn render_config(
+    platform: &Platform,
+    tool: &Tool,
+    revision: &Revision,
+    config: &Config,
+    siblings: &Siblings,
+) -> Rendered {
+    let frame = Frame::new(platform, tool, revision, config, siblings);
+    let mut rendered = Rendered {
+        tool: tool.name.clone(),
+        namespace: frame.namespace.clone(),
+        objects: tool_wide::objects(&frame),
+        components: Vec::new(),
+        withheld: Vec::new(),
+        unusable: false,
+        report: Report::default(),
+    };
+    for (name, component) in &config.components {
+        let image = image::image(&frame, name, component);
+        match image.and_then(|image| component_objects(&frame, name, component).map(|made| (image, made))) {
+            Ok((image, Made { objects, one_off_key, notes })) => {
+                let secrets = pod::secrets(&frame, component).into_iter().map(secret_name).collect();
+                let kind = component.run.kind.component_kind();
+                let name = name.clone();
+                rendered
+                    .report
+                    .diagnostics
+                    .extend(notes.into_iter().map(|note| note.diagnostic(&name, Severity::Note)));
+                rendered.components.push(RenderedComponent { name, kind, image, secrets, objects, one_off_key });
+            }
+            Err(refusal) => {
+                rendered.withheld.push(Withheld { component: name.to_string(), why: refusal.message.clone() });
+                rendered.report.diagnostics.push(refusal.diagnostic(name, Severity::Error));
+            }
+        }
+    }
+    rendered
+}
+
+/// What a component made.
+struct Made {
+    objects: Vec<Object>,
+    one_off_key: Option<String>,
+    notes: Vec<Note>,
+}
+
+fn component_objects(frame: &Frame<'_>, name: &ComponentName, component: &Component) -> Result<Made, Refusal> {
+    let mut notes = Vec::new();
+    let (objects, one_off_key) = match &component.run.kind {
+        RunKind::Continuous { replicas, .. } => {
+            let (objects, note) = continuous::objects(frame, name, component, *replicas)?;
+            notes.extend(note);
+            (objects, None)
+        }
+        RunKind::Scheduled { schedule, .. } => (scheduled::objects(frame, name, component, schedule)?, None),
+        RunKind::OneOff { run_id, .. } => {
+            let key = one_off::key_parts(frame, component, run_id.as_deref());
+            (one_off::objects(frame, name, component)?, Some(key))
+        }
+    };
+    Ok(Made { objects, one_off_key, notes })
+}
+
+/// What rendering knows besides the component at hand.
+pub(crate) struct Frame<'a> {
+    pub(crate) platform: &'a Platform,
+    pub(crate) tool: &'a Tool,
+    pub(crate) revision: &'a Revision,
+    pub(crate) config: &'a Config,
+    pub(crate) siblings: &'a Siblings,
+    pub(crate) namespace: String,
+    /// The platform's limits with the tool's overrides.
+    pub(crate) limits: Limits,
+    pub(crate) user: SystemUser,
+}
+
+impl<'a> Frame<'a> {
+    fn new(
+        platform: &'a Platform,
+        tool: &'a Tool,
+        revision: &'a Revision,
+        config: &'a Config,
+        siblings: &'a Siblings,
+    ) -> Self {
+        // As today, a tool's group is its user's number.
+        let user = tool.uid.map_or(platform.system_user, |uid| SystemUser { uid, gid: uid });
+        let limits = resources::limits_of(&platform.limits, &tool.limits);
+        let namespace = tool.name.namespace();
+        Self { platform, tool, revision, config, siblings, namespace, limits, user }
+    }
+
+    /// An object of a component, named like it.
+    fn object(&self, kind: Gvk, name: &ComponentName, component: &Component, content: Value) -> Object {
+        let head = Head {
+            kind,
+            namespace: Some(self.namespace.clone()),
+            name: name.to_string(),
+            labels: meta::component_labels(&self.tool.name, name, component),
+            annotations: BTreeMap::new(),
+        };
+        Object::with(head, fields(content))
+    }
+}
+
+fn fields(value: Value) -> Map<String, Value> {
+    match value {
+        Value::Object(fields) => fields,
+        _ => Map::new(),
+    }
+}
+
+/// Something worth knowing, or the reason why a component is withheld.
+#[derive(Debug, Clone)]
+pub(crate) struct Note {
+    code: &'static str,
+    message: String,
+    hint: Option<&'static str>,
+}
+
+/// A [`Note`] that withholds its component.
+pub(crate) type Refusal = Note;
+
+impl Note {
+    pub(crate) fn new(code: &'static str, message: String) -> Self {
+        Self { code, message, hint: None }
+    }
+
+    pub(crate) fn hint(self, hint: &'static str) -> Self {
+        Self { hint: Some(hint), ..self }
+    }
+
+    pub(crate) fn command(key: &str, error: BadCommand) -> Self {
+        Self::new("bad-command", format!("{key}: {error}")).hint("Quote the words as in a shell.")
+    }
+
+    fn diagnostic(self, component: &ComponentName, severity: Severity) -> Diagnostic {
+        Diagnostic {
+            file: "toolforge.yaml".to_owned(),
+            place: None,
+            severity,
+            code: self.code.to_owned(),
+            message: self.message,
+            hint: self.hint.map(str::to_owned),
+            component: Some(component.to_string()),
+        }
+    }
+}

@@ -1,0 +1,165 @@
+//! A command line as an argument vector: signals reach the process, and no shell stands between.
+//!
+//! A built image starts everything through the buildpacks' `launcher`, which finds a Procfile's entries and sets the
+//! environment; a prebuilt image has none. As today, a command on a built image is words and never shell; on a
+//! prebuilt image a command with shell syntax is given to `/bin/sh`.
+
+use crate::config::Source;
+
+/// Why a command line could not be split into words.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum BadCommand {
+    /// A quote that is never closed.
+    #[error("the quote {0} is never closed")]
+    OpenQuote(char),
+    /// A backslash with nothing behind it.
+    #[error("nothing follows the last backslash")]
+    TrailingBackslash,
+    /// Nothing to run.
+    #[error("the command is empty")]
+    Empty,
+}
+
+/// The words of a command line, by the quoting rules of POSIX shells (and of Python's `shlex.split`): blanks separate,
+/// `'…'` is literal, in `"…"` a backslash escapes only `"`, `\`, elsewhere it escapes anything. Nothing is expanded.
+///
+/// # Errors
+/// On an open quote, a trailing backslash, or where there is no word at all.
+pub fn words(line: &str) -> Result<Vec<String>, BadCommand> {
+    let mut words = Vec::new();
+    let mut word: Option<String> = None;
+    let mut chars = line.chars();
+    while let Some(c) = chars.next() {
+        match c {
+            ' ' | '\t' | '\r' | '\n' => words.extend(word.take()),
+            '\'' => single_quoted(&mut chars, word.get_or_insert_default())?,
+            '"' => double_quoted(&mut chars, word.get_or_insert_default())?,
+            '\\' => word.get_or_insert_default().push(chars.next().ok_or(BadCommand::TrailingBackslash)?),
+            c => word.get_or_insert_default().push(c),
+        }
+    }
+    words.extend(word);
+    if words.is_empty() { Err(BadCommand::Empty) } else { Ok(words) }
+}
+
+fn single_quoted(chars: &mut std::str::Chars<'_>, word: &mut String) -> Result<(), BadCommand> {
+    loop {
+        match chars.next().ok_or(BadCommand::OpenQuote('\''))? {
+            '\'' => return Ok(()),
+            c => word.push(c),
+        }
+    }
+}
+
+fn double_quoted(chars: &mut std::str::Chars<'_>, word: &mut String) -> Result<(), BadCommand> {
+    loop {
+        match chars.next().ok_or(BadCommand::OpenQuote('"'))? {
+            '"' => return Ok(()),
+            '\\' => match chars.next().ok_or(BadCommand::OpenQuote('"'))? {
+                c @ ('"' | '\\') => word.push(c),
+                c => word.extend(['\\', c]),
+            },
+            c => word.push(c),
+        }
+    }
+}
+
+/// Whether a line means something to a shell that splitting into words would lose: operators, expansions, globs, an
+/// assignment before the command, a comment.
+#[must_use]
+pub fn has_shell_syntax(line: &str) -> bool {
+    let mut quote: Option<char> = None;
+    let mut at_word_start = true;
+    let mut chars = line.trim().chars();
+    while let Some(c) = chars.next() {
+        match (quote, c) {
+            (Some(q), c) if q == c => quote = None,
+            (Some('\''), _) => {}
+            (_, '\\') => drop(chars.next()),
+            (_, '$' | '`') => return true,
+            (None, '\'' | '"') => quote = Some(c),
+            (None, '|' | '&' | ';' | '<' | '>' | '(' | ')' | '*' | '?' | '[' | '\n') => return true,
+            (None, '#' | '~') if at_word_start => return true,
+            _ => {}
+        }
+        at_word_start = quote.is_none() && matches!(c, ' ' | '\t');
+    }
+    starts_with_assignment(line.trim_start())
+}
+
+/// `NAME=value command`.
+fn starts_with_assignment(line: &str) -> bool {
+    let name = line.split(|c: char| !(c.is_ascii_alphanumeric() || c == '_')).next().unwrap_or_default();
+    !name.is_empty() && !name.starts_with(|c: char| c.is_ascii_digit()) && line[name.len()..].starts_with('=')
+}
+
+/// What a container executes for a command line, on an image from this source.
+///
+/// # Errors
+/// Where the line cannot be split into words.
+pub(crate) fn argv(line: &str, source: &Source) -> Result<Vec<String>, BadCommand> {
+    let words = words(line)?;
+    Ok(match source {
+        Source::Image(_) if has_shell_syntax(line) => ["/bin/sh", "-c", "--", line].map(str::to_owned).to_vec(),
+        Source::Image(_) => words,
+        Source::Build(_) | Source::Reuse(_) => [vec!["launcher".to_owned()], words].concat(),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn check(line: &str, expected: &[&str]) {
+        assert_eq!(words(line).expect(line), expected, "{line}");
+    }
+
+    #[test]
+    fn words_are_split_as_a_shell_would() {
+        check("web", &["web"]);
+        check("  gunicorn  -w 4\tapp:app\n", &["gunicorn", "-w", "4", "app:app"]);
+        check(r#"bash -c 'echo "$HOME"'"#, &["bash", "-c", r#"echo "$HOME""#]);
+        check(r#"a"b c"'d e'f\ g"#, &["ab cd ef g"]);
+        check(r#"'' "" x"#, &["", "", "x"]);
+        check(r#""a\"b\\c\d""#, &[r#"a"b\c\d"#]);
+        check("a#b #c", &["a#b", "#c"]);
+    }
+
+    #[test]
+    fn a_line_that_is_not_finished_is_refused() {
+        assert_eq!(words("it's"), Err(BadCommand::OpenQuote('\'')));
+        assert_eq!(words(r#"say "hi"#), Err(BadCommand::OpenQuote('"')));
+        assert_eq!(words("a \\"), Err(BadCommand::TrailingBackslash));
+        assert_eq!(words(" \n"), Err(BadCommand::Empty));
+    }
+
+    #[test]
+    fn shell_syntax_is_told_from_words() {
+        for shell in
+            ["a && b", "a | b", "a > f", "echo $HOME", "`x`", "A=1 b", "ls *.py", "~/run", "a; b", "\"$X\"", "a &"]
+        {
+            assert!(has_shell_syntax(shell), "{shell}");
+        }
+        for plain in ["web", "a --b=c", "bash -c 'a && b; $X'", r"a \$b", "a#b", "http://x/y", "a \"b; c\"", "x@y~1"] {
+            assert!(!has_shell_syntax(plain), "{plain}");
+        }
+    }
+
+    #[test]
+    fn a_prebuilt_image_gets_a_shell_only_where_the_line_needs_one() {
+        let prebuilt = Source::Image("example.org/x".to_owned());
+        assert_eq!(argv("run --fast", &prebuilt), Ok(vec!["run".to_owned(), "--fast".to_owned()]));
+        assert_eq!(argv("cd x && run", &prebuilt).expect("argv")[..3], ["/bin/sh", "-c", "--"]);
+        let built = Source::Build(crate::config::Build::default());
+        assert_eq!(argv("web", &built), Ok(vec!["launcher".to_owned(), "web".to_owned()]));
+    }
+
+    proptest! {
+        #[test]
+        fn single_quoting_any_words_gives_them_back(original in proptest::collection::vec("\\PC{0,12}", 1..6)) {
+            let line = original.iter().map(|w| format!("'{}'", w.replace('\'', r"'\''"))).collect::<Vec<_>>().join(" ");
+            prop_assert_eq!(words(&line), Ok(original));
+        }
+    }
+}

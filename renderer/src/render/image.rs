@@ -1,0 +1,62 @@
+//! Which image a component runs: as written, or under the tag of its build.
+
+use super::{Frame, Refusal};
+use crate::build::{BuildInputs, Origin, image_repository, origin};
+use crate::config::{Build, Component, Source};
+use crate::names::{ComponentName, TreeId};
+use crate::rendered::Image;
+use crate::revision::{ResolvedSource, SourceRef};
+
+/// The image of a component. A source that could not be resolved is no reason to withhold it: it is planned with
+/// [`Image::Unresolved`] and held until the source answers.
+pub(crate) fn image(frame: &Frame<'_>, name: &ComponentName, component: &Component) -> Result<Image, Refusal> {
+    match &component.source {
+        Source::Image(reference) => Ok(Image::Prebuilt { reference: reference.clone() }),
+        Source::Build(build) => built(frame, name, build),
+        Source::Reuse(target) => match frame.config.components.get(target).map(|target| &target.source) {
+            Some(Source::Build(build)) => built(frame, target, build),
+            Some(_) => Err(Refusal::new(
+                "reuse-from-chain",
+                format!("reuse_from: component {target} is not built from source"),
+            )
+            .hint("Name a component that has its own `build`.")),
+            None => {
+                Err(Refusal::new("reuse-from-missing", format!("reuse_from: no good component {target} in this file"))
+                    .hint("Name a component of this file, and mend it if it has errors."))
+            }
+        },
+    }
+}
+
+fn built(frame: &Frame<'_>, name: &ComponentName, build: &Build) -> Result<Image, Refusal> {
+    let tree = match tree(frame, build) {
+        Ok(tree) => tree,
+        Err(why) => return Ok(Image::Unresolved { why }),
+    };
+    let inputs = BuildInputs::new(tree, build, &frame.platform.builder).map_err(|unknown| {
+        Refusal::new("unknown-buildpack", format!("buildpacks: this platform has no {unknown}"))
+            .hint("Leave out `buildpacks`, or ask an operator to allow it.")
+    })?;
+    let repository = image_repository(&frame.platform.registry, &frame.tool.name, name);
+    Ok(Image::Built { repository, build: inputs.id() })
+}
+
+fn tree(frame: &Frame<'_>, build: &Build) -> Result<TreeId, String> {
+    match origin(build, frame.tool, frame.siblings) {
+        Origin::Own => frame.revision.tree.clone().ok_or_else(|| "this revision has no tree id yet".to_owned()),
+        Origin::Other(source) => resolved(&source, frame.revision.resolved.get(&source.key())),
+    }
+}
+
+fn resolved(source: &SourceRef, found: Option<&ResolvedSource>) -> Result<TreeId, String> {
+    let SourceRef { repository, reference } = source;
+    match found {
+        Some(ResolvedSource::Found { tree, .. }) => Ok(tree.clone()),
+        Some(ResolvedSource::NoSuchRef { nearest: Some(nearest) }) => {
+            Err(format!("{repository} has no ref {reference}; the nearest is {nearest}"))
+        }
+        Some(ResolvedSource::NoSuchRef { nearest: None }) => Err(format!("{repository} has no ref {reference}")),
+        Some(ResolvedSource::Unavailable { why }) => Err(format!("{repository} could not be asked: {why}")),
+        None => Err(format!("{repository} has not been asked for {reference} yet")),
+    }
+}

@@ -1,0 +1,140 @@
+//! The pod of a component: one container, as the tool's system user, under the *restricted* Pod Security Standard.
+//!
+//! It mounts scratch space at `/tmp` and, where asked, the read-only dumps; nothing else, and no token of the API. It
+//! logs to stdout and stderr. The root file system stays writable, as today: language runtimes write caches beside
+//! their code, and what they write is lost with the container anyway. Service links are off: what a component finds in
+//! its environment does not depend on which other components the tool happens to have.
+
+use super::meta::{SECRET_KEY, secret_name};
+use super::{Frame, Refusal, command};
+use crate::config::{Component, RunKind};
+use crate::names::ComponentName;
+use crate::platform::Dumps;
+use crate::rendered::IMAGE_PLACEHOLDER;
+use serde_json::{Map, Value, json};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// Scratch space; filling it evicts the pod instead of filling the node.
+const SCRATCH_SIZE: &str = "1Gi";
+/// Where today's tools find the dumps.
+const DUMPS_PATH: &str = "/public/dumps";
+/// As today: half of Kubernetes' default, so that nodes drain quickly.
+const GRACE_SECS: u32 = 15;
+
+/// The pod template's `metadata` and `spec`; `extra` is what the owner's kind adds to the spec.
+pub(crate) fn template(
+    frame: &Frame<'_>,
+    name: &ComponentName,
+    component: &Component,
+    extra: Map<String, Value>,
+) -> Result<Value, Refusal> {
+    let mut spec = json!({
+        "serviceAccountName": frame.tool.name,
+        "automountServiceAccountToken": false,
+        "enableServiceLinks": false,
+        "terminationGracePeriodSeconds": GRACE_SECS,
+        "securityContext": {
+            "runAsNonRoot": true,
+            "runAsUser": frame.user.uid,
+            "runAsGroup": frame.user.gid,
+            "fsGroup": frame.user.gid,
+            "seccompProfile": {"type": "RuntimeDefault"},
+        },
+        "containers": [container(frame, name, component)?],
+        "volumes": volumes(frame, component)?,
+    });
+    if let Value::Object(spec) = &mut spec {
+        spec.extend(extra);
+    }
+    Ok(json!({"metadata": {"labels": super::meta::pod_labels(&frame.tool.name, name, component)}, "spec": spec}))
+}
+
+fn container(frame: &Frame<'_>, name: &ComponentName, component: &Component) -> Result<Value, Refusal> {
+    let run = &component.run;
+    let mut container = json!({
+        "name": name,
+        "image": IMAGE_PLACEHOLDER,
+        "command": command::argv(&run.command, &component.source).map_err(|error| Refusal::command("command", error))?,
+        "resources": super::resources::Resources::of(run, &frame.limits)?.value(),
+        "securityContext": {"allowPrivilegeEscalation": false, "capabilities": {"drop": ["ALL"]}},
+        "volumeMounts": mounts(component),
+    });
+    let Value::Object(fields) = &mut container else { return Ok(container) };
+    let env = env(frame, component);
+    if !env.is_empty() {
+        fields.insert("env".into(), env.into());
+    }
+    if let RunKind::Continuous { port, health_check, .. } = &run.kind {
+        if let Some(port) = port {
+            fields.insert("ports".into(), json!([{"containerPort": port.number, "protocol": port.protocol.as_str()}]));
+        }
+        fields.extend(super::probes::probes(*port, health_check.as_ref(), &component.source)?);
+    }
+    Ok(container)
+}
+
+/// In name order. What the platform gives can't be taken over by a tool: its variables win, and so does `PORT`, which
+/// is the one truth about the port. A tool's secret must exist for the pod to start; the platform's credentials need
+/// not, for a tool that never asked for a database must not wait for one.
+fn env(frame: &Frame<'_>, component: &Component) -> Vec<Value> {
+    let mut entries: BTreeMap<&str, Value> = BTreeMap::new();
+    for (name, value) in frame.config.env.iter().chain(&component.env) {
+        entries.insert(name, json!({"value": value}));
+    }
+    for name in secrets(frame, component) {
+        let from = json!({"name": secret_name(name), "key": SECRET_KEY});
+        entries.insert(name, json!({"valueFrom": {"secretKeyRef": from}}));
+    }
+    for (name, value) in &frame.platform.env {
+        entries.insert(name, json!({"value": value}));
+    }
+    for (name, at) in &frame.platform.credentials {
+        let from = json!({"name": at.secret, "key": at.key, "optional": true});
+        entries.insert(name, json!({"valueFrom": {"secretKeyRef": from}}));
+    }
+    if let RunKind::Continuous { port: Some(port), .. } = &component.run.kind {
+        entries.insert("PORT", json!({"value": port.number.to_string()}));
+    }
+    entries
+        .into_iter()
+        .map(|(name, mut entry)| {
+            entry["name"] = name.into();
+            entry
+        })
+        .collect()
+}
+
+/// The tool's and the component's declared secrets.
+pub(crate) fn secrets<'a>(frame: &Frame<'a>, component: &'a Component) -> BTreeSet<&'a str> {
+    frame.config.secrets.iter().chain(&component.secrets).map(String::as_str).collect()
+}
+
+fn mounts(component: &Component) -> Vec<Value> {
+    let mut mounts = vec![json!({"name": "scratch", "mountPath": "/tmp"})];
+    if component.run.mount_dumps {
+        mounts.push(json!({"name": "dumps", "mountPath": DUMPS_PATH, "readOnly": true}));
+    }
+    mounts
+}
+
+fn volumes(frame: &Frame<'_>, component: &Component) -> Result<Vec<Value>, Refusal> {
+    let mut volumes = vec![json!({"name": "scratch", "emptyDir": {"sizeLimit": SCRATCH_SIZE}})];
+    if component.run.mount_dumps {
+        volumes.push(match &frame.platform.dumps {
+            Some(Dumps::PersistentVolumeClaim { claim_name }) => {
+                json!({"name": "dumps", "persistentVolumeClaim": {"claimName": claim_name, "readOnly": true}})
+            }
+            Some(Dumps::Csi { driver, attributes }) if attributes.is_empty() => {
+                json!({"name": "dumps", "csi": {"driver": driver, "readOnly": true}})
+            }
+            Some(Dumps::Csi { driver, attributes }) => {
+                json!({"name": "dumps", "csi": {"driver": driver, "readOnly": true, "volumeAttributes": attributes}})
+            }
+            None => {
+                return Err(Refusal::new("dumps-unavailable", "mount: this platform has no dumps".to_owned())
+                    .hint("Leave out `mount: dumps`, or ask an operator to offer them."));
+            }
+        });
+    }
+    Ok(volumes)
+}

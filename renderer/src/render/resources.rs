@@ -1,0 +1,173 @@
+//! What a component's container may use, and whether the tool's quota holds one more of it.
+//!
+//! As today: a cpu that is written is request and limit; memory up to 512Mi is requested whole, more of it by half,
+//! because few tools use what they ask for and quotas count limits. What is not written comes from the platform's
+//! (or the tool's own) default limits. The user's text is kept; only a computed half is printed anew.
+
+use super::{Frame, Refusal};
+use crate::config::{Component, Run, RunKind};
+use crate::platform::{Limits, LimitsPatch};
+use crate::quantity::Quantity;
+use serde_json::{Value, json};
+use std::collections::BTreeMap;
+
+/// Up to here memory is requested whole.
+const WHOLE_MEMORY: &str = "512Mi";
+/// Where the platform says nothing: today's defaults.
+const DEFAULT_CPU: &str = "1";
+const DEFAULT_CPU_REQUEST: &str = "100m";
+const DEFAULT_MEMORY: &str = "512Mi";
+
+/// A quantity and how it is written.
+#[derive(Debug, Clone)]
+struct Amount {
+    text: String,
+    value: Quantity,
+}
+
+impl Amount {
+    fn new(key: &str, text: &str) -> Result<Self, Refusal> {
+        let value = text.parse().map_err(|error| {
+            Refusal::new("bad-quantity", format!("{key}: {error}"))
+                .hint("Write a number with a unit, such as 500m for cpu or 512Mi for memory.")
+        })?;
+        Ok(Self { text: text.to_owned(), value })
+    }
+}
+
+/// Requests and limits of one container.
+#[derive(Debug, Clone)]
+pub(crate) struct Resources {
+    cpu_request: Amount,
+    cpu_limit: Amount,
+    memory_request: Amount,
+    memory_limit: Amount,
+}
+
+impl Resources {
+    /// By today's rule; refused outside the tool's limits, as the API server would refuse the pod.
+    pub(crate) fn of(run: &Run, limits: &Limits) -> Result<Self, Refusal> {
+        let or = |map: &BTreeMap<String, String>, key: &str, default: &str| {
+            map.get(key).map_or(default, String::as_str).to_owned()
+        };
+        let (cpu_request, cpu_limit) = match &run.cpu {
+            Some(cpu) => (Amount::new("cpu", cpu)?, Amount::new("cpu", cpu)?),
+            None => {
+                let limit = Amount::new("cpu", &or(&limits.default, "cpu", DEFAULT_CPU))?;
+                let request = Amount::new("cpu", &or(&limits.default_request, "cpu", DEFAULT_CPU_REQUEST))?;
+                (smaller(request, &limit), limit)
+            }
+        };
+        let written = run.memory.clone().unwrap_or_else(|| or(&limits.default, "memory", DEFAULT_MEMORY));
+        let memory_limit = Amount::new("memory", &written)?;
+        let whole = Amount::new("memory", WHOLE_MEMORY)?;
+        let memory_request =
+            if memory_limit.value <= whole.value { memory_limit.clone() } else { halved(&memory_limit) };
+        let this = Self { cpu_request, cpu_limit, memory_request, memory_limit };
+        this.within(limits)?;
+        Ok(this)
+    }
+
+    fn within(&self, limits: &Limits) -> Result<(), Refusal> {
+        for (key, request, limit) in
+            [("cpu", &self.cpu_request, &self.cpu_limit), ("memory", &self.memory_request, &self.memory_limit)]
+        {
+            if let Some(max) = bound(&limits.max, key).filter(|max| limit.value > max.value) {
+                let text =
+                    format!("{key} {} is more than the {} a container of this tool may have", limit.text, max.text);
+                return Err(
+                    Refusal::new("out-of-range", text).hint("Write less, or ask an operator for a higher limit.")
+                );
+            }
+            if let Some(min) = bound(&limits.min, key).filter(|min| request.value < min.value) {
+                let text = format!("{key} {} is less than the {} a container must ask for", request.text, min.text);
+                return Err(Refusal::new("out-of-range", text).hint("Write more."));
+            }
+        }
+        Ok(())
+    }
+
+    /// `resources:` of the container.
+    pub(crate) fn value(&self) -> Value {
+        json!({
+            "requests": {"cpu": self.cpu_request.text, "memory": self.memory_request.text},
+            "limits": {"cpu": self.cpu_limit.text, "memory": self.memory_limit.text},
+        })
+    }
+
+    /// What one pod counts against a quota's key; none for keys that pods don't use.
+    fn counted(&self, key: &str) -> Option<Quantity> {
+        match key {
+            "pods" | "count/pods" => Some(Quantity::whole(1)),
+            "cpu" | "requests.cpu" => Some(self.cpu_request.value),
+            "memory" | "requests.memory" => Some(self.memory_request.value),
+            "limits.cpu" => Some(self.cpu_limit.value),
+            "limits.memory" => Some(self.memory_limit.value),
+            _ => None,
+        }
+    }
+}
+
+fn bound(map: &BTreeMap<String, String>, key: &str) -> Option<Amount> {
+    map.get(key).and_then(|text| Amount::new(key, text).ok())
+}
+
+fn smaller(amount: Amount, bound: &Amount) -> Amount {
+    if amount.value > bound.value { bound.clone() } else { amount }
+}
+
+fn halved(amount: &Amount) -> Amount {
+    let value = amount.value.half();
+    Amount { text: value.to_string(), value }
+}
+
+/// The first key of the tool's quota that would not hold one more pod of this size beside all its continuous
+/// components. Scheduled and one-off pods come and go, so they delay a surge and don't prevent it; several components
+/// that roll at once take turns in the room there is.
+pub(crate) fn no_room_for_one_more(frame: &Frame<'_>, one_more: &Resources) -> Option<String> {
+    frame.limits.quota.iter().find_map(|(key, hard)| {
+        let hard: Quantity = hard.parse().ok()?;
+        let wanted = frame
+            .config
+            .components
+            .values()
+            .filter_map(|component| running(component, &frame.limits))
+            .filter_map(|(replicas, resources)| Some(resources.counted(key)?.times(replicas)))
+            .fold(one_more.counted(key)?, |sum, each| sum.plus(&each));
+        (wanted > hard).then(|| format!("{key} {hard}"))
+    })
+}
+
+fn running(component: &Component, limits: &Limits) -> Option<(u32, Resources)> {
+    let RunKind::Continuous { replicas, .. } = component.run.kind else { return None };
+    Some((replicas, Resources::of(&component.run, limits).ok()?))
+}
+
+/// The platform's limits with a tool's overrides. A default never exceeds an overridden maximum: the API server
+/// refuses such a LimitRange.
+pub(crate) fn limits_of(platform: &Limits, patch: &LimitsPatch) -> Limits {
+    let over = |base: &BTreeMap<String, String>, patch: &BTreeMap<String, String>| {
+        let mut merged = base.clone();
+        merged.extend(patch.clone());
+        merged
+    };
+    let max = over(&platform.max, &patch.max);
+    let default = at_most(over(&platform.default, &patch.default), &max);
+    Limits {
+        quota: over(&platform.quota, &patch.quota),
+        min: over(&platform.min, &patch.min),
+        default_request: at_most(over(&platform.default_request, &patch.default_request), &default),
+        default,
+        max,
+    }
+}
+
+fn at_most(mut values: BTreeMap<String, String>, bounds: &BTreeMap<String, String>) -> BTreeMap<String, String> {
+    for (key, text) in &mut values {
+        let (Ok(value), Some(max)) = (Amount::new(key, text), bound(bounds, key)) else { continue };
+        if value.value > max.value {
+            *text = max.text;
+        }
+    }
+    values
+}

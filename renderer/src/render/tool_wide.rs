@@ -1,0 +1,179 @@
+//! What every tool has before its first component: its Tool object, its namespace and the limits in it.
+//!
+//! The default NetworkPolicy closes the namespace to everyone but itself; a component that is published or names
+//! `allow_from` opens its own port (`network`). Going out stays open: which addresses the platform's databases have is
+//! not known here yet, and a tool's work is mostly talking to the outside.
+
+use super::Frame;
+use super::meta::{
+    APPLYSET_ID, LIMIT_RANGE, NAMESPACE, NETWORK_POLICY, PART_OF, RESOURCE_QUOTA, SERVICE_ACCOUNT, TOOL, applyset_id,
+    member_kinds, tool_labels,
+};
+use crate::object::{Gvk, Head, Object};
+use crate::tool::Tool;
+use serde_json::{Map, Value, json};
+use std::collections::BTreeMap;
+
+/// Name of the tool-wide NetworkPolicy. It has a dot, so no component's policy has this name.
+const DEFAULT_POLICY: &str = "toolforge.default";
+
+/// All of them, in apply order.
+pub(crate) fn objects(frame: &Frame<'_>) -> Vec<Object> {
+    let account = json!({"automountServiceAccountToken": false});
+    // No ingress rule but this one: whoever it does not name is refused.
+    let policy = json!({"spec": {"podSelector": {}, "ingress": [{"from": [{"podSelector": {}}]}]}});
+    let mut objects = vec![tool(frame.tool), namespace(frame)];
+    objects.push(inside(frame, SERVICE_ACCOUNT, frame.tool.name.as_str(), account));
+    objects.extend(quota(frame));
+    objects.extend(limit_range(frame));
+    objects.push(inside(frame, NETWORK_POLICY, DEFAULT_POLICY, policy));
+    objects
+}
+
+/// The Tool as operators declared it. `spec.pin` belongs to people and is never rendered; status is the reconciler's.
+fn tool(tool: &Tool) -> Object {
+    let mut labels = tool_labels(&tool.name);
+    // The parent names its set; it is no member of it.
+    labels.remove(PART_OF);
+    labels.insert(APPLYSET_ID.to_owned(), applyset_id(&tool.name));
+    let annotations = BTreeMap::from([
+        ("applyset.kubernetes.io/tooling".to_owned(), "toolforge/v1alpha1".to_owned()),
+        ("applyset.kubernetes.io/contains-group-kinds".to_owned(), member_kinds()),
+        ("applyset.kubernetes.io/additional-namespaces".to_owned(), tool.name.namespace()),
+    ]);
+    let head = Head { kind: TOOL, namespace: None, name: tool.name.to_string(), labels, annotations };
+    Object::with(head, Map::from_iter([("spec".to_owned(), tool_spec(tool))]))
+}
+
+fn tool_spec(tool: &Tool) -> Value {
+    let mut spec = Map::new();
+    spec.insert("repository".into(), without_credentials(&tool.repository).into());
+    spec.insert("branch".into(), tool.branch.clone().into());
+    if !tool.path.is_empty() {
+        spec.insert("path".into(), tool.path.clone().into());
+    }
+    if let Some(uid) = tool.uid {
+        spec.insert("uid".into(), uid.into());
+    }
+    let patch = &tool.limits;
+    let limits = given([
+        ("quota", &patch.quota),
+        ("max", &patch.max),
+        ("min", &patch.min),
+        ("default", &patch.default),
+        ("defaultRequest", &patch.default_request),
+    ]);
+    if !limits.is_empty() {
+        spec.insert("limits".into(), limits.into());
+    }
+    if let Some(promotion) = &tool.promotion {
+        spec.insert("promotion".into(), json!({"from": promotion.from, "soak": duration(promotion.soak_secs)}));
+    }
+    if tool.suspend {
+        spec.insert("suspend".into(), true.into());
+    }
+    Value::Object(spec)
+}
+
+/// Anyone may read a Tool, and an https URL may carry a token. The user of an ssh URL is no secret.
+fn without_credentials(url: &str) -> String {
+    let Some((scheme, rest)) = url.split_once("://").filter(|(scheme, _)| *scheme != "file") else {
+        return url.to_owned();
+    };
+    let (authority, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
+    let host = match authority.rsplit_once('@') {
+        Some((user, host)) if scheme == "ssh" => {
+            let user = user.split(':').next().unwrap_or_default();
+            format!("{user}@{host}")
+        }
+        Some((_, host)) => host.to_owned(),
+        None => authority.to_owned(),
+    };
+    format!("{scheme}://{host}{path}")
+}
+
+/// In the largest unit that divides it: `1h`, `90s`.
+fn duration(secs: u64) -> String {
+    let units = [(86_400, 'd'), (3_600, 'h'), (60, 'm')];
+    match units.iter().find(|(unit, _)| secs > 0 && secs % unit == 0) {
+        Some((unit, letter)) => format!("{}{letter}", secs / unit),
+        None => format!("{secs}s"),
+    }
+}
+
+fn namespace(frame: &Frame<'_>) -> Object {
+    let mut labels = tool_labels(&frame.tool.name);
+    for (key, value) in [
+        ("name", frame.namespace.as_str()),
+        ("tenancy", "tool"),
+        ("pod-security.kubernetes.io/enforce", "restricted"),
+        // Enforcing speaks only when a pod is made; this tells whoever applies a template by hand.
+        ("pod-security.kubernetes.io/warn", "restricted"),
+    ] {
+        labels.insert(key.to_owned(), value.to_owned());
+    }
+    let head =
+        Head { kind: NAMESPACE, namespace: None, name: frame.namespace.clone(), labels, annotations: BTreeMap::new() };
+    Object::with(head, Map::new())
+}
+
+fn quota(frame: &Frame<'_>) -> Option<Object> {
+    let hard = &frame.limits.quota;
+    (!hard.is_empty()).then(|| inside(frame, RESOURCE_QUOTA, frame.tool.name.as_str(), json!({"spec": {"hard": hard}})))
+}
+
+fn limit_range(frame: &Frame<'_>) -> Option<Object> {
+    let limits = &frame.limits;
+    let mut item = given([
+        ("max", &limits.max),
+        ("min", &limits.min),
+        ("default", &limits.default),
+        ("defaultRequest", &limits.default_request),
+    ]);
+    if item.is_empty() {
+        return None;
+    }
+    item.insert("type".into(), "Container".into());
+    Some(inside(frame, LIMIT_RANGE, frame.tool.name.as_str(), json!({"spec": {"limits": [item]}})))
+}
+
+/// The maps that hold something: an empty one would vanish in the server.
+fn given<const N: usize>(maps: [(&str, &BTreeMap<String, String>); N]) -> Map<String, Value> {
+    maps.into_iter().filter(|(_, map)| !map.is_empty()).map(|(key, map)| (key.to_owned(), json!(map))).collect()
+}
+
+fn inside(frame: &Frame<'_>, kind: Gvk, name: &str, content: Value) -> Object {
+    let head = Head {
+        kind,
+        namespace: Some(frame.namespace.clone()),
+        name: name.to_owned(),
+        labels: tool_labels(&frame.tool.name),
+        annotations: BTreeMap::new(),
+    };
+    Object::with(head, super::fields(content))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_published_repository_carries_no_credentials() {
+        for (url, published) in [
+            ("https://user:token@git.example/a", "https://git.example/a"),
+            ("https://token@git.example/a@b", "https://git.example/a@b"),
+            ("https://git.example/a", "https://git.example/a"),
+            ("ssh://git:x@git.example:22/a", "ssh://git@git.example:22/a"),
+            ("git@git.example:a", "git@git.example:a"),
+            ("file:///srv/a@b", "file:///srv/a@b"),
+            ("/srv/a", "/srv/a"),
+        ] {
+            assert_eq!(without_credentials(url), published);
+        }
+    }
+
+    #[test]
+    fn a_duration_is_written_in_its_largest_unit() {
+        assert_eq!([0, 90, 120, 3600, 86_400, 90_000].map(duration), ["0s", "90s", "2m", "1h", "1d", "25h"]);
+    }
+}
