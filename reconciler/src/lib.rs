@@ -1,1 +1,4 @@
 //! The shell.
+
+pub mod dialer;
+pub mod source;

@@ -1,0 +1,54 @@
+//! Secrets that cannot be printed: no Display, Debug or Serialize, and zero places that would need them.
+
+/// A password or token. The only way to its text is [`Secret::reveal`], so that a search for it finds every use.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Secret(String);
+
+impl Secret {
+    /// Wraps a text.
+    #[must_use]
+    pub fn new(text: impl Into<String>) -> Self {
+        Self(text.into())
+    }
+
+    /// The text, for a request header and nothing else.
+    #[must_use]
+    pub fn reveal(&self) -> &str {
+        &self.0
+    }
+}
+
+/// User name and password of basic authentication.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Credentials {
+    username: String,
+    password: Secret,
+}
+
+impl Credentials {
+    /// Credentials from their parts.
+    #[must_use]
+    pub fn new(username: impl Into<String>, password: Secret) -> Self {
+        Self { username: username.into(), password }
+    }
+
+    /// `<PREFIX>_USERNAME` and `<PREFIX>_PASSWORD`, looked up with `variable`; none where no password is set.
+    #[must_use]
+    pub fn from_env(prefix: &str, variable: impl Fn(&str) -> Option<String>) -> Option<Self> {
+        let password = variable(&format!("{prefix}_PASSWORD")).filter(|text| !text.is_empty())?;
+        let username = variable(&format!("{prefix}_USERNAME")).unwrap_or_default();
+        Some(Self::new(username, Secret::new(password)))
+    }
+
+    /// The user name.
+    #[must_use]
+    pub fn username(&self) -> &str {
+        &self.username
+    }
+
+    /// The password.
+    #[must_use]
+    pub fn password(&self) -> &Secret {
+        &self.password
+    }
+}

@@ -1,0 +1,425 @@
+//! Where a repository is: parsed once, compared in one normal form, printed without userinfo.
+
+use crate::dialer::{Credentials, HostPort, Secret};
+use std::fmt;
+use std::path::{Component, Path, PathBuf};
+
+/// The schemes we speak.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Scheme {
+    /// `https://`
+    Https,
+    /// `http://`
+    Http,
+    /// `git://`
+    Git,
+    /// `ssh://` and `user@host:path`
+    Ssh,
+    /// `file://`, an absolute or a relative path
+    File,
+}
+
+impl Scheme {
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Https => "https",
+            Self::Http => "http",
+            Self::Git => "git",
+            Self::Ssh => "ssh",
+            Self::File => "file",
+        }
+    }
+
+    fn default_port(self) -> Option<u16> {
+        match self {
+            Self::Https => Some(443),
+            Self::Http => Some(80),
+            Self::Git => Some(9418),
+            Self::Ssh => Some(22),
+            Self::File => None,
+        }
+    }
+}
+
+/// Why a text is not a repository URL.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("repository {text:?}: {why}")]
+pub struct BadUrl {
+    /// The text, userinfo masked.
+    pub text: String,
+    /// What was expected, as a fragment.
+    pub why: &'static str,
+}
+
+/// Two URLs of the same repository have the same key: lower-case host and path, without scheme, userinfo, default
+/// port, `.git` and trailing slashes. A local path keeps its case.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct RepositoryKey(String);
+
+impl RepositoryKey {
+    /// The normal form itself.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for RepositoryKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// A repository's address. Its Display and Debug mask userinfo; there is no way to print a password.
+#[derive(Clone, PartialEq, Eq)]
+pub struct RepositoryUrl {
+    scheme: Scheme,
+    user: Option<String>,
+    password: Option<Secret>,
+    host: String,
+    port: Option<u16>,
+    path: String,
+}
+
+impl RepositoryUrl {
+    /// Parses a URL, an scp-like `user@host:path`, or an absolute path. A relative path is an error here; see
+    /// [`RepositoryUrl::parse_in`].
+    ///
+    /// # Errors
+    /// What is wrong, userinfo masked.
+    pub fn parse(text: &str) -> Result<Self, BadUrl> {
+        let bad = |why| BadUrl { text: mask(text), why };
+        if text.is_empty() || text.chars().any(|c| c.is_control() || c == ' ') {
+            return Err(bad("expected a URL without spaces and control characters"));
+        }
+        if let Some((scheme, rest)) = text.split_once("://") {
+            return Self::from_url(scheme, rest, text);
+        }
+        if text.starts_with('/') {
+            return Ok(Self::local(Path::new(text)));
+        }
+        match text.split_once(':') {
+            // What stands before an `@` there could be a password, and is no path that anyone would choose.
+            Some((before, path))
+                if !before.contains('/') && !path.split('/').next().is_some_and(|first| first.contains('@')) =>
+            {
+                let (user, host) = match before.rsplit_once('@') {
+                    Some((user, host)) => (Some(user.to_owned()), host),
+                    None => (None, before),
+                };
+                Self::remote(Scheme::Ssh, user, host, None, path)
+                    .ok_or_else(|| bad("expected https, http, git, ssh, file, user@host:path or a path"))
+            }
+            _ => Err(bad("expected https, http, git, ssh, file, user@host:path or an absolute path")),
+        }
+    }
+
+    /// Like [`RepositoryUrl::parse`], and a relative path (`./x`, `../x`, `x/y`) is taken from `folder`.
+    ///
+    /// # Errors
+    /// What is wrong, userinfo masked.
+    pub fn parse_in(text: &str, folder: &Path) -> Result<Self, BadUrl> {
+        let relative = !text.is_empty()
+            && !text.starts_with('/')
+            && !text.contains("://")
+            && (text.starts_with('.') || !text.contains(':'));
+        if relative {
+            return Ok(Self::local(&folder.join(text)));
+        }
+        Self::parse(text)
+    }
+
+    /// A repository in a folder of this machine.
+    #[must_use]
+    pub fn local(path: &Path) -> Self {
+        Self {
+            scheme: Scheme::File,
+            user: None,
+            password: None,
+            host: String::new(),
+            port: None,
+            path: tidy(path).to_string_lossy().into_owned(),
+        }
+    }
+
+    fn from_url(scheme: &str, rest: &str, text: &str) -> Result<Self, BadUrl> {
+        let bad = |why| BadUrl { text: mask(text), why };
+        let scheme = match scheme.to_ascii_lowercase().as_str() {
+            "https" => Scheme::Https,
+            "http" => Scheme::Http,
+            "git" => Scheme::Git,
+            "ssh" | "git+ssh" | "ssh+git" => Scheme::Ssh,
+            "file" => return Self::from_file(rest).ok_or_else(|| bad("expected file:///path")),
+            _ => return Err(bad("expected https, http, git, ssh or file")),
+        };
+        let parsed = url::Url::parse(&format!("{}://{rest}", scheme.as_str()))
+            .map_err(|_| bad("expected scheme://host/path"))?;
+        if parsed.query().is_some() || parsed.fragment().is_some() {
+            return Err(bad("expected no query and no fragment"));
+        }
+        let user = Some(percent_decoded(parsed.username())).filter(|user| !user.is_empty());
+        let host = parsed.host_str().unwrap_or_default();
+        let mut url = Self::remote(scheme, user, host, parsed.port(), parsed.path())
+            .ok_or_else(|| bad("expected scheme://host/path"))?;
+        url.password = parsed.password().map(|password| Secret::new(percent_decoded(password)));
+        Ok(url)
+    }
+
+    fn from_file(rest: &str) -> Option<Self> {
+        let path = rest.strip_prefix("localhost").unwrap_or(rest);
+        path.starts_with('/').then(|| Self::local(Path::new(&percent_decoded(path))))
+    }
+
+    /// None where host or path could be taken for an option by a command, or are empty.
+    fn remote(scheme: Scheme, user: Option<String>, host: &str, port: Option<u16>, path: &str) -> Option<Self> {
+        let plain = |text: &str| {
+            !text.starts_with('-') && text.chars().all(|c| c.is_ascii_alphanumeric() || "-._~[]:%+".contains(c))
+        };
+        let good = !host.is_empty()
+            && plain(host)
+            && (scheme != Scheme::Ssh || user.as_deref().is_none_or(plain))
+            && !path.trim_matches('/').is_empty()
+            && !path.starts_with('-');
+        good.then(|| Self {
+            scheme,
+            user,
+            password: None,
+            host: host.to_ascii_lowercase(),
+            port: port.filter(|port| Some(*port) != scheme.default_port()),
+            path: path.to_owned(),
+        })
+    }
+
+    /// The scheme.
+    #[must_use]
+    pub fn scheme(&self) -> Scheme {
+        self.scheme
+    }
+
+    /// Host, lower-case; empty for a local path.
+    #[must_use]
+    pub fn host(&self) -> &str {
+        &self.host
+    }
+
+    /// The port in effect; none for a local path.
+    #[must_use]
+    pub fn port(&self) -> Option<u16> {
+        self.port.or(self.scheme.default_port())
+    }
+
+    /// Host and port, for the dialer's rules; none for a local path.
+    #[must_use]
+    pub fn host_port(&self) -> Option<HostPort> {
+        (self.scheme != Scheme::File).then(|| HostPort::new(&self.host, self.port()))
+    }
+
+    /// User name in the URL.
+    #[must_use]
+    pub fn user(&self) -> Option<&str> {
+        self.user.as_deref()
+    }
+
+    /// Path on the host, as the server gets it.
+    #[must_use]
+    pub fn path(&self) -> &str {
+        &self.path
+    }
+
+    /// The folder of a local repository.
+    #[must_use]
+    pub fn local_path(&self) -> Option<PathBuf> {
+        (self.scheme == Scheme::File).then(|| PathBuf::from(&self.path))
+    }
+
+    /// User name and password, if the URL holds both.
+    #[must_use]
+    pub fn credentials(&self) -> Option<Credentials> {
+        let password = self.password.clone()?;
+        Some(Credentials::new(self.user.clone().unwrap_or_default(), password))
+    }
+
+    /// The same address without user name and password: what a `toolforge.yaml` may say.
+    #[must_use]
+    pub fn without_userinfo(&self) -> Self {
+        Self { user: None, password: None, ..self.clone() }
+    }
+
+    /// The http(s) URL without userinfo; none for other schemes.
+    #[must_use]
+    pub fn http_url(&self) -> Option<url::Url> {
+        matches!(self.scheme, Scheme::Https | Scheme::Http)
+            .then(|| url::Url::parse(&self.without_userinfo().to_string()).ok())
+            .flatten()
+    }
+
+    /// The normal form for comparing.
+    #[must_use]
+    pub fn key(&self) -> RepositoryKey {
+        let path = self.path.trim_matches('/');
+        let path = path.strip_suffix(".git").unwrap_or(path);
+        let path = path.trim_end_matches('/');
+        if self.scheme == Scheme::File {
+            return RepositoryKey(format!("/{path}"));
+        }
+        let port = self.port.map(|p| format!(":{p}")).unwrap_or_default();
+        RepositoryKey(format!("{}{port}/{}", self.host, path.to_ascii_lowercase().trim_end_matches(".git")))
+    }
+}
+
+impl fmt::Display for RepositoryUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.scheme == Scheme::File {
+            return f.write_str(&self.path);
+        }
+        write!(f, "{}://", self.scheme.as_str())?;
+        if self.user.is_some() || self.password.is_some() {
+            f.write_str("***@")?;
+        }
+        f.write_str(&self.host)?;
+        if let Some(port) = self.port {
+            write!(f, ":{port}")?;
+        }
+        write!(f, "/{}", self.path.trim_start_matches('/'))
+    }
+}
+
+impl fmt::Debug for RepositoryUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "RepositoryUrl({self})")
+    }
+}
+
+/// Replaces everything between `://` and the last `@` of the authority.
+fn mask(text: &str) -> String {
+    let (scheme, rest) = text.split_once("://").map_or(("", text), |(scheme, rest)| (scheme, rest));
+    let (authority, path) = rest.find('/').map_or((rest, ""), |slash| rest.split_at(slash));
+    match authority.rsplit_once('@') {
+        Some((_, host)) if scheme.is_empty() => format!("***@{host}{path}"),
+        Some((_, host)) => format!("{scheme}://***@{host}{path}"),
+        None => text.to_owned(),
+    }
+}
+
+fn percent_decoded(text: &str) -> String {
+    let bytes = text.as_bytes();
+    let mut out = Vec::with_capacity(bytes.len());
+    let mut at = 0;
+    while let Some(&byte) = bytes.get(at) {
+        let hex = bytes
+            .get(at + 1..at + 3)
+            .and_then(|hex| std::str::from_utf8(hex).ok())
+            .and_then(|hex| u8::from_str_radix(hex, 16).ok());
+        match (byte, hex) {
+            (b'%', Some(decoded)) => {
+                out.push(decoded);
+                at += 3;
+            }
+            _ => {
+                out.push(byte);
+                at += 1;
+            }
+        }
+    }
+    String::from_utf8_lossy(&out).into_owned()
+}
+
+/// Resolves `.` and `..` in the text alone, so that equal paths compare equal.
+fn tidy(path: &Path) -> PathBuf {
+    let mut out = PathBuf::new();
+    for part in path.components() {
+        match part {
+            Component::CurDir => {}
+            Component::ParentDir => {
+                out.pop();
+            }
+            part => out.push(part),
+        }
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn key(text: &str) -> String {
+        RepositoryUrl::parse(text).expect("a URL").key().as_str().to_owned()
+    }
+
+    #[test]
+    fn one_repository_has_one_key_however_it_is_spelt() {
+        for same in [
+            "https://gitlab.example/Group/Tool.git",
+            "https://GitLab.example/group/tool/",
+            "http://gitlab.example/group/tool",
+            "https://user:secret@gitlab.example:443/group/tool.git/",
+            "git@gitlab.example:group/tool.git",
+            "ssh://git@gitlab.example:22/group/tool",
+            "git://gitlab.example/group/tool",
+        ] {
+            assert_eq!(key(same), "gitlab.example/group/tool", "{same}");
+        }
+        assert_eq!(key("https://gitlab.example:8443/a"), "gitlab.example:8443/a");
+        assert_eq!(key("/srv/Git/tool.git"), "/srv/Git/tool");
+        assert_eq!(key("file:///srv/Git/./x/../tool"), "/srv/Git/tool");
+    }
+
+    #[test]
+    fn userinfo_is_never_printed() {
+        for text in [
+            "https://user:secret@host.example/x",
+            "https://secret@host.example/x",
+            "ftp://user:secret@host.example/x",
+            "https://user:secret@host.example/x?y",
+            "user:secret@host.example",
+        ] {
+            let said = match RepositoryUrl::parse(text) {
+                Ok(url) => format!("{url} {url:?} {}", url.key()),
+                Err(error) => format!("{error} {error:?}"),
+            };
+            assert!(!said.contains("secret"), "{said}");
+        }
+    }
+
+    #[test]
+    fn credentials_are_decoded_and_kept_out_of_the_request_url() {
+        let url = RepositoryUrl::parse("https://us%40er:pa%2Fss@host.example/x.git").expect("ok");
+        let credentials = url.credentials().expect("credentials");
+        assert_eq!(credentials.username(), "us@er");
+        assert_eq!(credentials.password().reveal(), "pa/ss");
+        assert_eq!(url.without_userinfo().http_url().expect("http").as_str(), "https://host.example/x.git");
+    }
+
+    #[test]
+    fn what_could_become_an_option_or_another_scheme_is_refused() {
+        for bad in [
+            "",
+            "a b",
+            "ext::sh -c x",
+            "-oProxyCommand=x:path",
+            "ssh://-oProxyCommand=x/path",
+            "ssh://-user@host/path",
+            "host:-path",
+            "https://host",
+            "https://host/",
+            "https:///path",
+            "ftp://host/x",
+            "relative/path",
+            "https://host/x\ny",
+        ] {
+            assert!(RepositoryUrl::parse(bad).is_err(), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn relative_paths_are_taken_from_the_given_folder() {
+        let folder = Path::new("/srv/config");
+        for text in ["../tools/a", "./../tools/a.git", "../tools/a/"] {
+            let url = RepositoryUrl::parse_in(text, folder).expect("a path");
+            assert_eq!(url.key().as_str(), "/srv/tools/a", "{text}");
+        }
+        let remote = RepositoryUrl::parse_in("https://host.example/a", folder).expect("a URL");
+        assert_eq!(remote.scheme(), Scheme::Https);
+    }
+}

@@ -1,0 +1,188 @@
+//! Repositories on this machine: read in place, without the git program and without copying anything.
+//!
+//! Two different things are read. A *local repository*, named in the config repository, is like any other: its refs
+//! and commits count, never its working tree. A *working tree* is what a person edits: `check`, `render` and `diff`
+//! read its files as they are.
+
+use super::SourceError;
+use super::fetch::commit_id;
+use super::refs::Refs;
+use super::tree::MAX_FILE_BYTES;
+use super::url::RepositoryUrl;
+use renderer::{CommitId, Files, TreeId};
+use std::io::Read as _;
+use std::path::{Path, PathBuf};
+
+/// What a person has before them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Worktree {
+    /// Root of the working tree; none outside of any repository.
+    pub root: Option<PathBuf>,
+    /// The folder's path below the root, with `/`; empty for the root itself.
+    pub path: String,
+    /// URL of the remote `origin`, if it has one that we understand.
+    pub origin: Option<RepositoryUrl>,
+    /// The branch that is checked out; none where HEAD is detached.
+    pub branch: Option<String>,
+    /// The commit of HEAD; none before the first commit.
+    pub commit: Option<CommitId>,
+    /// Whether tracked files differ from HEAD, or untracked ones are there; none where that could not be told.
+    pub dirty: Option<bool>,
+    /// HEAD's tree, where the working tree equals it.
+    pub tree: Option<TreeId>,
+    /// The files in the folder as they are now.
+    pub files: Files,
+}
+
+/// Reads `folder` and the repository around it, if any.
+///
+/// # Errors
+/// Where a file cannot be read or is no file; a missing one is no error.
+pub fn read(folder: &Path) -> Result<Worktree, SourceError> {
+    let folder = folder.canonicalize().map_err(|e| unreadable(folder, &e))?;
+    let files = files(&folder)?;
+    let bare = Worktree {
+        root: None,
+        path: String::new(),
+        origin: None,
+        branch: None,
+        commit: None,
+        dirty: None,
+        tree: None,
+        files,
+    };
+    let Some(root) = root_of(&folder) else {
+        return Ok(bare);
+    };
+    let repository = open(&root)?;
+    let head = repository.head().map_err(|e| corrupt(&root, &e))?;
+    let branch = head.referent_name().and_then(|name| name.shorten().to_string().into());
+    let id = repository.head_id().ok().map(gix::Id::detach);
+    let dirty = is_dirty(&root);
+    let tree = match (dirty, id) {
+        (Some(false), Some(_)) => {
+            let tree = repository.head_tree_id().map_err(|e| corrupt(&root, &e))?;
+            TreeId::new(tree.to_string()).ok()
+        }
+        _ => None,
+    };
+    let below = folder.strip_prefix(&root).unwrap_or(Path::new(""));
+    Ok(Worktree {
+        path: below.to_string_lossy().into_owned(),
+        origin: origin(&repository, &root),
+        branch,
+        commit: id.map(commit_id).transpose()?,
+        dirty,
+        tree,
+        root: Some(root),
+        ..bare
+    })
+}
+
+/// The describing files in `folder` as they are now.
+///
+/// # Errors
+/// Where one cannot be read, is too large, or is no file; a missing one is no error.
+pub fn files(folder: &Path) -> Result<Files, SourceError> {
+    let config = file(&folder.join("toolforge.yaml"))?;
+    let (procfile, service_template) = match config {
+        Some(_) => (None, None),
+        None => (file(&folder.join("Procfile"))?, file(&folder.join("service.template"))?),
+    };
+    Ok(Files { config, procfile, service_template })
+}
+
+/// One file, bounded; none where there is none. A symbolic link of one's own is followed: it is one's own machine.
+///
+/// # Errors
+/// Where it cannot be read or is too large.
+pub fn file(path: &Path) -> Result<Option<Vec<u8>>, SourceError> {
+    let opened = match std::fs::File::open(path) {
+        Ok(opened) => opened,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(unreadable(path, &error)),
+    };
+    let mut bytes = Vec::new();
+    opened.take(MAX_FILE_BYTES + 1).read_to_end(&mut bytes).map_err(|error| unreadable(path, &error))?;
+    if bytes.len() as u64 > MAX_FILE_BYTES {
+        return Err(SourceError::TooLarge { what: path.display().to_string(), limit_bytes: MAX_FILE_BYTES });
+    }
+    Ok(Some(bytes))
+}
+
+/// Refs of the local repository at `path`, without a process and without the network.
+pub(super) fn refs(path: &Path, prefixes: &[String]) -> Result<Refs, SourceError> {
+    let repository = open(path)?;
+    let head = repository.head().map_err(|e| corrupt(path, &e))?;
+    let mut refs = Refs {
+        head: head
+            .referent_name()
+            .filter(|name| name.as_bstr().starts_with(b"refs/heads/"))
+            .map(|name| name.shorten().to_string()),
+        ..Refs::default()
+    };
+    drop(head);
+    if let Ok(id) = repository.head_id() {
+        refs.head_commit = Some(commit_id(id.detach())?);
+    }
+    let all = repository.references().map_err(|e| corrupt(path, &e))?;
+    for reference in all.all().map_err(|e| corrupt(path, &e))? {
+        let mut reference = reference.map_err(|e| corrupt(path, &e))?;
+        let Ok(name) = std::str::from_utf8(reference.name().as_bstr()).map(str::to_owned) else {
+            continue;
+        };
+        if prefixes.iter().any(|prefix| name.starts_with(prefix)) {
+            let id = reference.peel_to_id().map_err(|e| corrupt(path, &e))?;
+            refs.insert(&name, commit_id(id.detach())?);
+        }
+    }
+    Ok(refs)
+}
+
+/// The objects of the local repository at `path`.
+pub(super) fn objects(path: &Path) -> Result<gix::odb::Handle, SourceError> {
+    let repository = open(path)?;
+    let objects = repository.objects.store_ref().path().to_owned();
+    gix::odb::at(&objects, gix::hash::Kind::Sha1).map_err(|error| unreadable(&objects, &error))
+}
+
+/// Isolated: neither the system's nor the user's git configuration counts.
+fn open(path: &Path) -> Result<gix::Repository, SourceError> {
+    if !path.is_dir() {
+        return Err(SourceError::NotFound { repository: path.display().to_string() });
+    }
+    gix::open_opts(path, gix::open::Options::isolated())
+        .map_err(|_| SourceError::NotARepository { path: path.display().to_string() })
+}
+
+fn root_of(folder: &Path) -> Option<PathBuf> {
+    folder.ancestors().find(|at| at.join(".git").exists()).map(Path::to_owned)
+}
+
+fn origin(repository: &gix::Repository, root: &Path) -> Option<RepositoryUrl> {
+    let config = repository.config_snapshot();
+    let url = config.string("remote.origin.url")?;
+    RepositoryUrl::parse_in(&url.to_string(), root).ok()
+}
+
+/// Asks git itself, whose index rules (filters, line ends, ignore files) are many; none where git is not there.
+fn is_dirty(root: &Path) -> Option<bool> {
+    let output = std::process::Command::new("git")
+        .args(["status", "--porcelain", "-z"])
+        .current_dir(root)
+        .env("GIT_OPTIONAL_LOCKS", "0")
+        .env("GIT_TERMINAL_PROMPT", "0")
+        .stdin(std::process::Stdio::null())
+        .stderr(std::process::Stdio::null())
+        .output()
+        .ok()?;
+    output.status.success().then_some(!output.stdout.is_empty())
+}
+
+fn unreadable(path: &Path, error: &std::io::Error) -> SourceError {
+    SourceError::Unreachable { why: format!("{}: {error}", path.display()) }
+}
+
+fn corrupt(path: &Path, error: &dyn std::fmt::Display) -> SourceError {
+    SourceError::Corrupt { why: format!("{}: {error}", path.display()) }
+}
