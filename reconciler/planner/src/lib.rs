@@ -9,6 +9,7 @@
 
 pub mod fields;
 pub mod kinds;
+pub mod merge;
 pub mod observed;
 pub mod readiness;
 pub mod schema;

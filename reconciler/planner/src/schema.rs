@@ -14,6 +14,7 @@
 
 #[cfg(test)]
 pub mod arbitrary;
+pub mod check;
 mod parse;
 
 use serde_json::Value;
@@ -222,8 +223,7 @@ impl TypeRef {
             return Form::Leaf;
         }
         match (&self.resolved().shape, value) {
-            (Shape::Map { .. } | Shape::Any, Value::Object(_)) => Form::Map,
-            (Shape::Map { .. }, Value::Null) => Form::Map,
+            (Shape::Map { .. } | Shape::Any, Value::Object(_) | Value::Null) => Form::Map,
             (Shape::List { told_apart, .. }, Value::Array(_) | Value::Null) => match told_apart {
                 ToldApart::Not => Form::Leaf,
                 ToldApart::ByValue => Form::Set,
