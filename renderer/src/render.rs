@@ -21,9 +21,10 @@ mod resources;
 mod scheduled;
 mod tool_wide;
 
-pub use command::{BadCommand, has_shell_syntax, words};
+pub use command::{BadCommand, words};
 pub use meta::{
     APPLYSET_ID, COMPONENT, COMPONENT_TYPE, MARK, PART_OF, PLATFORM_MARK, SECRET_KEY, applyset_id, secret_name,
+    secret_variable,
 };
 pub use platform_wide::{PLATFORM_CONFIG_MAP, PLATFORM_KEY, render_platform};
 pub use print::to_yaml;
@@ -64,7 +65,7 @@ pub fn render_config(
         let image = image::image(&frame, name, component);
         match image.and_then(|image| component_objects(&frame, name, component).map(|made| (image, made))) {
             Ok((image, Made { objects, one_off_key, notes })) => {
-                let secrets = pod::secrets(&frame, component).into_iter().map(secret_name).collect();
+                let secrets = pod::secrets(&frame, component).into_iter().map(|name| secret_name(&name)).collect();
                 let kind = component.run.kind.component_kind();
                 let name = name.clone();
                 rendered

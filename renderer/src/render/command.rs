@@ -1,8 +1,7 @@
 //! A command line as an argument vector: signals reach the process, and no shell stands between.
 //!
 //! A built image starts everything through the buildpacks' `launcher`, which finds a Procfile's entries and sets the
-//! environment; a prebuilt image has none. As today, a command on a built image is words and never shell; on a
-//! prebuilt image a command with shell syntax is given to `/bin/sh`.
+//! environment; a prebuilt image has none. What only a shell understands is noted where the file is read.
 
 use crate::config::Source;
 
@@ -64,35 +63,6 @@ fn double_quoted(chars: &mut std::str::Chars<'_>, word: &mut String) -> Result<(
     }
 }
 
-/// Whether a line means something to a shell that splitting into words would lose: operators, expansions, globs, an
-/// assignment before the command, a comment.
-#[must_use]
-pub fn has_shell_syntax(line: &str) -> bool {
-    let mut quote: Option<char> = None;
-    let mut at_word_start = true;
-    let mut chars = line.trim().chars();
-    while let Some(c) = chars.next() {
-        match (quote, c) {
-            (Some(q), c) if q == c => quote = None,
-            (Some('\''), _) => {}
-            (_, '\\') => drop(chars.next()),
-            (_, '$' | '`') => return true,
-            (None, '\'' | '"') => quote = Some(c),
-            (None, '|' | '&' | ';' | '<' | '>' | '(' | ')' | '*' | '?' | '[' | '\n') => return true,
-            (None, '#' | '~') if at_word_start => return true,
-            _ => {}
-        }
-        at_word_start = quote.is_none() && matches!(c, ' ' | '\t');
-    }
-    starts_with_assignment(line.trim_start())
-}
-
-/// `NAME=value command`.
-fn starts_with_assignment(line: &str) -> bool {
-    let name = line.split(|c: char| !(c.is_ascii_alphanumeric() || c == '_')).next().unwrap_or_default();
-    !name.is_empty() && !name.starts_with(|c: char| c.is_ascii_digit()) && line[name.len()..].starts_with('=')
-}
-
 /// What a container executes for a command line, on an image from this source.
 ///
 /// # Errors
@@ -100,7 +70,6 @@ fn starts_with_assignment(line: &str) -> bool {
 pub(crate) fn argv(line: &str, source: &Source) -> Result<Vec<String>, BadCommand> {
     let words = words(line)?;
     Ok(match source {
-        Source::Image(_) if has_shell_syntax(line) => ["/bin/sh", "-c", "--", line].map(str::to_owned).to_vec(),
         Source::Image(_) => words,
         Source::Build(_) | Source::Reuse(_) => [vec!["launcher".to_owned()], words].concat(),
     })
@@ -135,22 +104,9 @@ mod tests {
     }
 
     #[test]
-    fn shell_syntax_is_told_from_words() {
-        for shell in
-            ["a && b", "a | b", "a > f", "echo $HOME", "`x`", "A=1 b", "ls *.py", "~/run", "a; b", "\"$X\"", "a &"]
-        {
-            assert!(has_shell_syntax(shell), "{shell}");
-        }
-        for plain in ["web", "a --b=c", "bash -c 'a && b; $X'", r"a \$b", "a#b", "http://x/y", "a \"b; c\"", "x@y~1"] {
-            assert!(!has_shell_syntax(plain), "{plain}");
-        }
-    }
-
-    #[test]
-    fn a_prebuilt_image_gets_a_shell_only_where_the_line_needs_one() {
+    fn only_a_built_image_has_a_launcher() {
         let prebuilt = Source::Image("example.org/x".to_owned());
         assert_eq!(argv("run --fast", &prebuilt), Ok(vec!["run".to_owned(), "--fast".to_owned()]));
-        assert_eq!(argv("cd x && run", &prebuilt).expect("argv")[..3], ["/bin/sh", "-c", "--"]);
         let built = Source::Build(crate::config::Build::default());
         assert_eq!(argv("web", &built), Ok(vec!["launcher".to_owned(), "web".to_owned()]));
     }

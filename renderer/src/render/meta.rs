@@ -144,18 +144,28 @@ pub(crate) fn platform_labels(platform: &str) -> Labels {
     labels([("app.kubernetes.io/managed-by", "toolforge"), (PLATFORM_MARK, platform)])
 }
 
-/// Name of the Secret that holds a variable declared under `secrets:`, in its key `value`: `toolforge-secret-` and the
-/// variable in lower case with `-` for `_`. A variable that this would confuse with another, or that makes no name
-/// (lower-case letters, an underscore at the end), gets `.` and 8 digits of its hash as well.
+/// The environment variable that a name under `secrets:` becomes. A name may also be written as its Secret is named:
+/// without a capital letter, `api-key` means `API_KEY`.
+#[must_use]
+pub fn secret_variable(declared: &str) -> String {
+    if declared.contains(|c: char| c.is_ascii_uppercase()) {
+        return declared.to_owned();
+    }
+    declared.to_ascii_uppercase().replace(['-', '.'], "_")
+}
+
+/// Name of the Secret that holds such a variable, in its key [`SECRET_KEY`]: `toolforge-secret-` and the variable in
+/// lower case with `-` for `_`. A variable that this would confuse with another, or that makes no name (lower-case
+/// letters, an underscore at the end), gets `.` and 8 digits of its hash as well.
 #[must_use]
 pub fn secret_name(variable: &str) -> String {
     let plain: String = variable.chars().map(|c| if c == '_' { '-' } else { c.to_ascii_lowercase() }).collect();
-    let clear = !plain.ends_with('-') && !variable.contains(|c: char| c.is_ascii_lowercase());
-    if clear {
-        return format!("toolforge-secret-{plain}");
+    let name = format!("toolforge-secret-{plain}");
+    if !plain.ends_with('-') && !variable.contains(|c: char| c.is_ascii_lowercase()) {
+        return name;
     }
     let hash = hex(&Sha256::digest(variable.as_bytes()));
-    format!("{}.{}", format!("toolforge-secret-{plain}").trim_end_matches('-'), &hash[..8])
+    format!("{}.{}", name.trim_end_matches('-'), &hash[..8])
 }
 
 /// The key of [`secret_name`]'s Secret that holds the value.
@@ -202,5 +212,7 @@ mod tests {
         let names: std::collections::BTreeSet<_> = variables.iter().map(|v| secret_name(v)).collect();
         assert_eq!(names.len(), variables.len(), "{names:?}");
         assert_eq!(secret_name("API_KEY"), "toolforge-secret-api-key");
+        assert_eq!(secret_variable("api-key"), "API_KEY");
+        assert_eq!(secret_variable("Api_Key"), "Api_Key");
     }
 }

@@ -5,7 +5,7 @@
 //! their code, and what they write is lost with the container anyway. Service links are off: what a component finds in
 //! its environment does not depend on which other components the tool happens to have.
 
-use super::meta::{SECRET_KEY, secret_name};
+use super::meta::{SECRET_KEY, secret_name, secret_variable};
 use super::{Frame, Refusal, command};
 use crate::config::{Component, RunKind};
 use crate::names::ComponentName;
@@ -77,23 +77,23 @@ fn container(frame: &Frame<'_>, name: &ComponentName, component: &Component) -> 
 /// is the one truth about the port. A tool's secret must exist for the pod to start; the platform's credentials need
 /// not, for a tool that never asked for a database must not wait for one.
 fn env(frame: &Frame<'_>, component: &Component) -> Vec<Value> {
-    let mut entries: BTreeMap<&str, Value> = BTreeMap::new();
+    let mut entries: BTreeMap<String, Value> = BTreeMap::new();
     for (name, value) in frame.config.env.iter().chain(&component.env) {
-        entries.insert(name, json!({"value": value}));
+        entries.insert(name.clone(), json!({"value": value}));
     }
     for name in secrets(frame, component) {
-        let from = json!({"name": secret_name(name), "key": SECRET_KEY});
+        let from = json!({"name": secret_name(&name), "key": SECRET_KEY});
         entries.insert(name, json!({"valueFrom": {"secretKeyRef": from}}));
     }
     for (name, value) in &frame.platform.env {
-        entries.insert(name, json!({"value": value}));
+        entries.insert(name.clone(), json!({"value": value}));
     }
     for (name, at) in &frame.platform.credentials {
         let from = json!({"name": at.secret, "key": at.key, "optional": true});
-        entries.insert(name, json!({"valueFrom": {"secretKeyRef": from}}));
+        entries.insert(name.clone(), json!({"valueFrom": {"secretKeyRef": from}}));
     }
     if let RunKind::Continuous { port: Some(port), .. } = &component.run.kind {
-        entries.insert("PORT", json!({"value": port.number.to_string()}));
+        entries.insert("PORT".to_owned(), json!({"value": port.number.to_string()}));
     }
     entries
         .into_iter()
@@ -104,9 +104,9 @@ fn env(frame: &Frame<'_>, component: &Component) -> Vec<Value> {
         .collect()
 }
 
-/// The tool's and the component's declared secrets.
-pub(crate) fn secrets<'a>(frame: &Frame<'a>, component: &'a Component) -> BTreeSet<&'a str> {
-    frame.config.secrets.iter().chain(&component.secrets).map(String::as_str).collect()
+/// The variables of the tool's and the component's declared secrets.
+pub(crate) fn secrets(frame: &Frame<'_>, component: &Component) -> BTreeSet<String> {
+    frame.config.secrets.iter().chain(&component.secrets).map(|name| secret_variable(name)).collect()
 }
 
 fn mounts(component: &Component) -> Vec<Value> {

@@ -45,7 +45,8 @@ pub(crate) struct Resources {
 }
 
 impl Resources {
-    /// By today's rule; refused outside the tool's limits, as the API server would refuse the pod.
+    /// By today's rule. Whether what is written lies within the tool's limits was checked where it was read; what is
+    /// computed here is kept above their minimum.
     pub(crate) fn of(run: &Run, limits: &Limits) -> Result<Self, Refusal> {
         let or = |map: &BTreeMap<String, String>, key: &str, default: &str| {
             map.get(key).map_or(default, String::as_str).to_owned()
@@ -63,28 +64,12 @@ impl Resources {
         let whole = Amount::new("memory", WHOLE_MEMORY)?;
         let memory_request =
             if memory_limit.value <= whole.value { memory_limit.clone() } else { halved(&memory_limit) };
-        let this = Self { cpu_request, cpu_limit, memory_request, memory_limit };
-        this.within(limits)?;
-        Ok(this)
-    }
-
-    fn within(&self, limits: &Limits) -> Result<(), Refusal> {
-        for (key, request, limit) in
-            [("cpu", &self.cpu_request, &self.cpu_limit), ("memory", &self.memory_request, &self.memory_limit)]
-        {
-            if let Some(max) = bound(&limits.max, key).filter(|max| limit.value > max.value) {
-                let text =
-                    format!("{key} {} is more than the {} a container of this tool may have", limit.text, max.text);
-                return Err(
-                    Refusal::new("out-of-range", text).hint("Write less, or ask an operator for a higher limit.")
-                );
-            }
-            if let Some(min) = bound(&limits.min, key).filter(|min| request.value < min.value) {
-                let text = format!("{key} {} is less than the {} a container must ask for", request.text, min.text);
-                return Err(Refusal::new("out-of-range", text).hint("Write more."));
-            }
-        }
-        Ok(())
+        Ok(Self {
+            cpu_request: at_least(cpu_request, limits.min.get("cpu")),
+            memory_request: at_least(memory_request, limits.min.get("memory")),
+            cpu_limit,
+            memory_limit,
+        })
     }
 
     /// `resources:` of the container.
@@ -108,8 +93,11 @@ impl Resources {
     }
 }
 
-fn bound(map: &BTreeMap<String, String>, key: &str) -> Option<Amount> {
-    map.get(key).and_then(|text| Amount::new(key, text).ok())
+fn at_least(amount: Amount, min: Option<&String>) -> Amount {
+    match min.and_then(|text| Amount::new("min", text).ok()) {
+        Some(min) if amount.value < min.value => min,
+        _ => amount,
+    }
 }
 
 fn smaller(amount: Amount, bound: &Amount) -> Amount {
@@ -164,7 +152,8 @@ pub(crate) fn limits_of(platform: &Limits, patch: &LimitsPatch) -> Limits {
 
 fn at_most(mut values: BTreeMap<String, String>, bounds: &BTreeMap<String, String>) -> BTreeMap<String, String> {
     for (key, text) in &mut values {
-        let (Ok(value), Some(max)) = (Amount::new(key, text), bound(bounds, key)) else { continue };
+        let Some(max) = bounds.get(key) else { continue };
+        let (Ok(value), Ok(max)) = (Amount::new(key, text), Amount::new(key, max)) else { continue };
         if value.value > max.value {
             *text = max.text;
         }

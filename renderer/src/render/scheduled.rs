@@ -11,7 +11,7 @@ use crate::object::Object;
 use crate::schedule;
 use serde_json::{Map, Value, json};
 
-/// Annotation: the schedule as the user wrote it.
+/// Annotation: the schedule before its macro was spread.
 pub const SCHEDULE: &str = "toolforge.org/schedule";
 /// As today: a start that is later than this is skipped, and a finished Job goes after this.
 const LATE_SECS: u32 = 30;
@@ -23,14 +23,10 @@ pub(crate) fn objects(
     component: &Component,
     written: &str,
 ) -> Result<Vec<Object>, Refusal> {
-    let schedule = schedule::kubernetes(written, frame.tool.name.as_str(), name.as_str()).map_err(|error| {
-        Refusal::new("bad-schedule", format!("schedule: {error}"))
-            .hint("Write five cron fields such as `15 3 * * *`, or a macro such as `@daily`.")
-    })?;
     let mut job = job_spec(frame, name, component)?;
     job.insert("ttlSecondsAfterFinished".into(), KEPT_SECS.into());
     let spec = json!({"spec": {
-        "schedule": schedule,
+        "schedule": schedule::spread(written, frame.tool.name.as_str(), name.as_str()),
         "timeZone": "Etc/UTC",
         "concurrencyPolicy": "Forbid",
         "startingDeadlineSeconds": LATE_SECS,
