@@ -1,0 +1,266 @@
+//! What we know of the cluster, from one shared watch per kind: an idle pass sends no request, and a pass that plans
+//! asks nobody but this.
+//!
+//! ```text
+//! API server ──watch per kind──▶ shelf (JSON texts by tool) ──observed──▶ Observed
+//!                                     └──wake: a tool's name, nothing else──▶ driver
+//! ```
+//! The rules are the planner's ([`planner::observed`]): what a selected watch does not show is *not said*; an absence
+//! is one confirmed by [`confirm`]; and whatever could not be read is a gap.
+
+mod assemble;
+mod once;
+mod raw;
+mod reading;
+mod shelf;
+mod watch;
+
+pub use once::{confirm, once};
+
+use crate::cluster::call::Answer;
+use kube::Client;
+use planner::kinds::{KINDS, Needs};
+use planner::observed::Observed;
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use raw::{Key, Raw};
+use renderer::{ObjectId, ToolName};
+use serde_json::Value;
+use shelf::{Shelf, Wakes};
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use tokio::sync::{Notify, watch as news};
+use tokio::task::JoinSet;
+
+/// What is watched, and for whom.
+#[derive(Debug, Clone)]
+pub struct Scope {
+    /// The cluster, as headers name it.
+    pub cluster: String,
+    /// Namespace of the platform's own objects.
+    pub platform_namespace: String,
+    /// [`Needs::Ingress`] or [`Needs::Gateway`], by the platform's kind of route.
+    pub route: Needs,
+}
+
+impl Scope {
+    /// The scope of a platform.
+    #[must_use]
+    pub fn of(cluster: &str, platform: &renderer::Platform) -> Self {
+        let route = match platform.route {
+            renderer::platform::Route::Ingress { .. } => Needs::Ingress,
+            renderer::platform::Route::Gateway { .. } => Needs::Gateway,
+        };
+        Self { cluster: cluster.to_owned(), platform_namespace: platform.namespace.clone(), route }
+    }
+
+    fn rows(&self) -> impl Iterator<Item = &'static planner::kinds::Kind> {
+        KINDS.iter().filter(|row| row.needs == Needs::Always || row.needs == self.route)
+    }
+}
+
+/// The label of a watch's counter.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct ByKind {
+    /// Kind.
+    pub kind: &'static str,
+}
+
+/// What the watches count. Clones count together.
+#[derive(Debug, Clone, Default)]
+pub struct Counters {
+    /// Watches opened: the first time and again.
+    pub opened: Family<ByKind, Counter>,
+    /// Differences that the six-hourly list found; should stay zero.
+    pub missed: Family<ByKind, Counter>,
+}
+
+/// Told a tool's name when something of it changed; must return at once.
+pub type Wake = Box<dyn Fn(&ToolName) + Send + Sync>;
+
+/// The watched cluster. Its watches end when it is dropped.
+pub struct World {
+    inner: Arc<Inner>,
+    _watches: JoinSet<()>,
+}
+
+struct Inner {
+    scope: Scope,
+    shelves: Vec<Mutex<Shelf>>,
+    wake: Wake,
+    counters: Counters,
+    /// Counts up whenever a kind is settled, lost or regained.
+    turns: news::Sender<u64>,
+    look_again: Notify,
+}
+
+impl World {
+    /// Starts watching. Returns at once; [`World::synced`] says when there is something to plan with.
+    #[must_use]
+    pub fn start(client: &Client, scope: Scope, counters: &Counters, wake: Wake) -> Self {
+        let shelves = scope.rows().map(|row| Mutex::new(Shelf::new(row, &scope.platform_namespace))).collect();
+        let rows: Vec<_> = scope.rows().collect();
+        let (turns, _) = news::channel(0);
+        let inner = Inner { scope, shelves, wake, counters: counters.clone(), turns, look_again: Notify::new() };
+        let inner = Arc::new(inner);
+        let mut watches = JoinSet::new();
+        for (shelf, row) in rows.into_iter().enumerate() {
+            watches.spawn(watch::Watch::new(client.clone(), row, shelf, inner.clone()).run());
+        }
+        Self { inner, _watches: watches }
+    }
+
+    /// Waits until every kind was listed once or is known to be a gap. Before that nothing may be planned.
+    pub async fn synced(&self) {
+        let mut turns = self.inner.turns.subscribe();
+        while !self.is_synced() {
+            if turns.changed().await.is_err() {
+                return;
+            }
+        }
+    }
+
+    /// Whether every kind was listed once or is known to be a gap.
+    #[must_use]
+    pub fn is_synced(&self) -> bool {
+        self.inner.shelves.iter().all(|shelf| lock(shelf).is_settled())
+    }
+
+    /// Changes whenever a kind became a gap or ceased to be one: then every tool may have something to do.
+    #[must_use]
+    pub fn turns(&self) -> news::Receiver<u64> {
+        self.inner.turns.subscribe()
+    }
+
+    /// Everything known of one tool. `images` is left empty: the registry is asked elsewhere.
+    #[must_use]
+    pub fn observed(&self, tool: &ToolName) -> Observed {
+        let mut observed = Observed { cluster: self.inner.scope.cluster.clone(), ..Observed::default() };
+        for shelf in &self.inner.shelves {
+            let shelf = lock(shelf);
+            assemble::add(&mut observed, shelf.row, shelf.of_tool(tool.as_str()), shelf.gap());
+        }
+        assemble::finish(&mut observed, tool);
+        observed
+    }
+
+    /// Names of all Tools in the cluster.
+    #[must_use]
+    pub fn tools(&self) -> BTreeSet<ToolName> {
+        let shelf = self.shelf("toolforge.org", "Tool");
+        let names = shelf.iter().flat_map(|shelf| shelf.tools().map(str::to_owned).collect::<Vec<_>>());
+        names.filter_map(|name| ToolName::new(name).ok()).collect()
+    }
+
+    /// A Tool as it is in the cluster.
+    #[must_use]
+    pub fn tool(&self, name: &ToolName) -> Option<Value> {
+        let shelf = self.shelf("toolforge.org", "Tool")?;
+        let (_, json) = shelf.of_tool(name.as_str()).next()?;
+        raw::whole(shelf.row, json).ok()
+    }
+
+    /// `spec.pin` of a Tool in the cluster.
+    #[must_use]
+    pub fn pin(&self, name: &ToolName) -> Option<Value> {
+        self.tool(name)?.pointer_mut("/spec/pin").map(Value::take)
+    }
+
+    /// Takes in the server's answer to a write of ours, so that the next pass does not plan it again while the watch
+    /// is on its way. What the watch tells always wins.
+    pub fn learn(&self, id: &ObjectId, answer: &Answer) {
+        let Some(mut shelf) = self.shelf(&id.group, &id.kind) else { return };
+        match answer {
+            Answer::Object(json) => {
+                let text = std::str::from_utf8(json).ok();
+                if let Some(raw) = text.and_then(|text| Raw::read(shelf.row, text).ok()) {
+                    shelf.learn(raw);
+                }
+            }
+            Answer::Deleted { uid } => shelf.forget(&Key::of(id), uid),
+        }
+    }
+
+    /// Makes every kind that is a gap try again at once, as after creating its CRD.
+    pub fn look_again(&self) {
+        self.inner.look_again.notify_waiters();
+    }
+
+    /// How many objects are kept, and the bytes of their texts.
+    #[must_use]
+    pub fn size(&self) -> (usize, usize) {
+        let sizes = self.inner.shelves.iter().map(|shelf| lock(shelf).size());
+        sizes.fold((0, 0), |(count, bytes), (more, texts)| (count + more, bytes + texts))
+    }
+
+    fn shelf(&self, group: &str, kind: &str) -> Option<MutexGuard<'_, Shelf>> {
+        let guards = self.inner.shelves.iter().map(lock);
+        guards.into_iter().find(|shelf| shelf.row.group == group && shelf.row.kind == kind)
+    }
+}
+
+impl Inner {
+    /// Changes a shelf, then wakes whom it names; no lock is held meanwhile.
+    fn update(&self, shelf: usize, change: impl FnOnce(&mut Shelf) -> Wakes) {
+        self.update_counting(shelf, |shelf| (change(shelf), 0));
+    }
+
+    fn update_counting(&self, shelf: usize, change: impl FnOnce(&mut Shelf) -> (Wakes, usize)) -> u64 {
+        let Some(shelf) = self.shelves.get(shelf) else { return 0 };
+        let (wakes, count, news, row) = {
+            let mut shelf = lock(shelf);
+            let before = shelf.is_settled();
+            let (wakes, count) = change(&mut shelf);
+            (wakes, count, before != shelf.is_settled(), shelf.row)
+        };
+        if row.kind == "CustomResourceDefinition" && !wakes.is_empty() {
+            self.look_again.notify_waiters();
+        }
+        for name in wakes {
+            // A namespace called `tool-` and something that is no tool's name is nobody's.
+            if let Ok(tool) = ToolName::new(name) {
+                (self.wake)(&tool);
+            }
+        }
+        if news {
+            self.turn();
+        }
+        count as u64
+    }
+
+    fn lose(&self, shelf: usize, why: String) {
+        if let Some(shelf) = self.shelves.get(shelf) {
+            let (news, row) = {
+                let mut shelf = lock(shelf);
+                (shelf.lose(why.clone()), shelf.row)
+            };
+            if news {
+                tracing::warn!(kind = row.kind, why, "kind is not observed");
+                self.turn();
+            }
+        }
+    }
+
+    fn regain(&self, shelf: usize) {
+        if let Some(shelf) = self.shelves.get(shelf) {
+            let (news, row) = {
+                let mut shelf = lock(shelf);
+                (shelf.regain(), shelf.row)
+            };
+            if news {
+                tracing::info!(kind = row.kind, "kind is observed again");
+                self.turn();
+            }
+        }
+    }
+
+    fn turn(&self) {
+        self.turns.send_modify(|turn| *turn = turn.wrapping_add(1));
+    }
+}
+
+/// A panic elsewhere leaves a shelf as consistent as any: each change is one call.
+fn lock(shelf: &Mutex<Shelf>) -> MutexGuard<'_, Shelf> {
+    shelf.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,137 @@
+//! From texts to [`Observed`], the same for the watched world and for one look.
+
+use super::raw;
+use planner::kinds::{Kind, Watched};
+use planner::observed::{Gap, Observed, Seen};
+use planner::stored::StoredRevision;
+use renderer::{ObjectId, ToolName};
+use serde::Deserialize;
+use serde_json::Value;
+use std::cmp::Reverse;
+
+/// Adds what is known of one kind.
+pub(super) fn add<'a>(
+    observed: &mut Observed,
+    row: &Kind,
+    objects: impl Iterator<Item = (ObjectId, &'a [u8])>,
+    gap: Option<&str>,
+) {
+    if let Some(why) = gap {
+        observed.gaps.push(gap_of(row.group, row.kind, why));
+    }
+    if row.watched == Watched::Metadata {
+        let names = objects.map(|(id, _)| id.name).collect();
+        if row.kind == "Secret" && gap.is_none() {
+            observed.secrets = Some(names);
+        }
+        return;
+    }
+    for (id, json) in objects {
+        match raw::whole(row, json) {
+            Ok(value) => {
+                observed.objects.insert(id, Seen::Live(value));
+            }
+            Err(error) => {
+                let why = format!("{id}: {}", crate::cluster::call::place(&error));
+                observed.gaps.push(gap_of(row.group, row.kind, &why));
+            }
+        }
+    }
+}
+
+/// Reads the inventory and the stored revisions out of the objects. One that cannot be read makes a gap: it is not
+/// "none".
+pub(super) fn finish(observed: &mut Observed, tool: &ToolName) {
+    let tool_id = ObjectId {
+        group: "toolforge.org".to_owned(),
+        kind: "Tool".to_owned(),
+        namespace: None,
+        name: tool.as_str().to_owned(),
+    };
+    let listed = observed.live(&tool_id).and_then(|live| live.pointer("/status/inventory")).map(inventory);
+    match listed {
+        Some(Ok(listed)) => observed.inventory = listed.into_iter().collect(),
+        Some(Err(why)) => observed.gaps.push(gap_of(&tool_id.group, &tool_id.kind, &why)),
+        None => {}
+    }
+    let mut unreadable = Vec::new();
+    for (id, seen) in &observed.objects {
+        let (Seen::Live(live), "ControllerRevision") = (seen, id.kind.as_str()) else { continue };
+        match StoredRevision::from_value(live) {
+            Ok(stored) => observed.stored.push(stored),
+            Err(error) => unreadable.push(gap_of(&id.group, &id.kind, &error.to_string())),
+        }
+    }
+    observed.gaps.extend(unreadable);
+    observed.stored.sort_by_key(|stored| Reverse(stored.number));
+}
+
+#[derive(Deserialize)]
+struct Listed {
+    uid: String,
+    #[serde(default)]
+    group: String,
+    kind: String,
+    #[serde(default)]
+    namespace: Option<String>,
+    name: String,
+}
+
+fn inventory(list: &Value) -> Result<Vec<(ObjectId, String)>, String> {
+    let listed = Vec::<Listed>::deserialize(list).map_err(|error| format!("status.inventory: {error}"))?;
+    let pair = |one: Listed| {
+        let namespace = one.namespace.filter(|namespace| !namespace.is_empty());
+        (ObjectId { group: one.group, kind: one.kind, namespace, name: one.name }, one.uid)
+    };
+    Ok(listed.into_iter().map(pair).collect())
+}
+
+fn gap_of(group: &str, kind: &str, why: &str) -> Gap {
+    Gap { group: group.to_owned(), kind: kind.to_owned(), why: why.to_owned() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn observed_of(kind: &str, objects: &[Value]) -> Observed {
+        let row = planner::kinds::KINDS.iter().find(|row| row.kind == kind).expect("a row");
+        let texts: Vec<String> = objects.iter().map(Value::to_string).collect();
+        let id = |value: &Value| {
+            let text = |pointer| value.pointer(pointer).and_then(Value::as_str).map(str::to_owned);
+            let name = text("/metadata/name").expect("a name");
+            ObjectId { group: row.group.into(), kind: kind.into(), namespace: text("/metadata/namespace"), name }
+        };
+        let mut observed = Observed::default();
+        add(&mut observed, row, objects.iter().map(id).zip(texts.iter().map(String::as_bytes)), None);
+        finish(&mut observed, &ToolName::new("a").expect("a name"));
+        observed
+    }
+
+    #[test]
+    fn the_inventory_is_read_from_the_tools_status() {
+        let entry = json!({"uid": "u1", "group": "apps", "kind": "Deployment", "namespace": "tool-a", "name": "web"});
+        let tool = json!({"metadata": {"name": "a"}, "status": {"inventory": [entry]}});
+        let observed = observed_of("Tool", &[tool]);
+        let (id, uid) = observed.inventory.iter().next().expect("one entry");
+        assert_eq!((id.to_string().as_str(), uid.as_str()), ("deployment/tool-a/web", "u1"));
+        assert!(observed.gaps.is_empty());
+    }
+
+    #[test]
+    fn an_inventory_nobody_can_read_is_a_gap_and_not_an_empty_one() {
+        let tool = json!({"metadata": {"name": "a"}, "status": {"inventory": [{"name": "web"}]}});
+        let observed = observed_of("Tool", &[tool]);
+        assert_eq!(observed.gaps.len(), 1, "{:?}", observed.gaps);
+    }
+
+    #[test]
+    fn a_stored_revision_nobody_can_read_is_a_gap_of_its_kind() {
+        let garbage = json!({"metadata": {"name": "a-1", "namespace": "toolforge"}, "revision": 1, "data": {}});
+        let observed = observed_of("ControllerRevision", &[garbage]);
+        assert!(observed.stored.is_empty());
+        assert_eq!(observed.gaps[0].kind, "ControllerRevision");
+        assert!(observed.gaps[0].why.contains("a-1"), "{:?}", observed.gaps);
+    }
+}

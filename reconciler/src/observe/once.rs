@@ -1,0 +1,98 @@
+//! One look, for commands that plan once: gets and lists in the tool's own namespace, so that a maintainer's rights are
+//! enough. And the one read that confirms an absence.
+
+use super::raw::{Raw, in_tool_namespace};
+use super::reading::{self, Selection};
+use super::{Scope, assemble};
+use crate::cluster::address;
+use crate::cluster::call::{self, CallError};
+use futures::StreamExt;
+use futures::stream;
+use kube::Client;
+use planner::kinds::{self, Kind, Watched};
+use planner::observed::{MARK, Observed, Seen};
+use renderer::{ObjectId, ToolName};
+use serde_json::Value;
+use std::collections::BTreeMap;
+
+/// Requests in flight at once.
+const AT_ONCE: usize = 8;
+
+/// Everything that can be learned of one tool now. What could not be read is a gap.
+pub async fn once(client: &Client, scope: &Scope, tool: &ToolName) -> Observed {
+    let mut observed = Observed { cluster: scope.cluster.clone(), ..Observed::default() };
+    // A CRD is no tool's, and maintainers may not read it.
+    let rows = scope.rows().filter(|row| row.kind != "CustomResourceDefinition");
+    let looks = rows.map(|row| async move { (row, look(client, scope, row, tool).await) });
+    let found: Vec<_> = stream::iter(looks).buffered(AT_ONCE).collect().await;
+    for (row, answer) in found {
+        let (objects, gap) = match answer {
+            Ok(objects) => (objects, None),
+            Err(error) => (Vec::new(), Some(error.to_string())),
+        };
+        let pairs = objects.iter().map(|raw| (raw.key.id(row), &*raw.json));
+        assemble::add(&mut observed, row, pairs, gap.as_deref());
+    }
+    assemble::finish(&mut observed, tool);
+    observed
+}
+
+async fn look(client: &Client, scope: &Scope, row: &'static Kind, tool: &ToolName) -> Result<Vec<Raw>, CallError> {
+    let of_tool = format!("{MARK}={tool}");
+    let marked = |label: String| (row.watched == Watched::Marked).then_some(label);
+    let selection = match row.scope {
+        kinds::Scope::Cluster => return look_at_own(client, row, tool).await,
+        _ if in_tool_namespace(row) => {
+            Selection { row, namespace: Some(tool.namespace()), label: marked(MARK.to_owned()) }
+        }
+        _ => Selection { row, namespace: Some(scope.platform_namespace.clone()), label: marked(of_tool) },
+    };
+    Ok(reading::list(client, &selection, None).await?.objects)
+}
+
+/// The Namespace or Tool of this tool, by name.
+async fn look_at_own(client: &Client, row: &'static Kind, tool: &ToolName) -> Result<Vec<Raw>, CallError> {
+    let name = if row.kind == "Namespace" { tool.namespace() } else { tool.as_str().to_owned() };
+    let id = ObjectId { group: row.group.to_owned(), kind: row.kind.to_owned(), namespace: None, name };
+    match call::get(client, &address::object(row, &id), None).await {
+        Ok(bytes) => {
+            let text = std::str::from_utf8(&bytes).map_err(|_| CallError::Garbage("not UTF-8".to_owned()))?;
+            let raw = Raw::read(row, text).map_err(|error| CallError::Garbage(call::place(&error)))?;
+            Ok(vec![raw])
+        }
+        Err(error) if error.is_not_found(row.plural, &id.name) => Ok(Vec::new()),
+        Err(error) => Err(error),
+    }
+}
+
+/// Reads each name once. Absent is what the server says does not exist, in a Status about that very object; everything
+/// else that is not the object is a reason why nothing is known.
+pub async fn confirm(
+    client: &Client,
+    ids: impl IntoIterator<Item = ObjectId>,
+) -> BTreeMap<ObjectId, Result<Seen, String>> {
+    let reads = ids.into_iter().map(|id| async move {
+        let seen = read_one(client, &id).await;
+        (id, seen)
+    });
+    stream::iter(reads).buffer_unordered(AT_ONCE).collect().await
+}
+
+async fn read_one(client: &Client, id: &ObjectId) -> Result<Seen, String> {
+    let row = Kind::of_id(id).ok_or_else(|| format!("{} is no kind we speak", id.kind))?;
+    let accept = (row.watched == Watched::Metadata).then_some(call::METADATA);
+    match call::get(client, &address::object(row, id), accept).await {
+        Ok(bytes) => {
+            let mut value: Value = call::parse(&bytes).map_err(|error| error.to_string())?;
+            for secret in row.secret_paths {
+                value.as_object_mut().map(|object| object.remove(*secret));
+            }
+            if value.pointer("/metadata/name").and_then(Value::as_str) != Some(id.name.as_str()) {
+                return Err("the answer is about another object".to_owned());
+            }
+            Ok(Seen::Live(value))
+        }
+        Err(error) if error.is_not_found(row.plural, &id.name) => Ok(Seen::Absent),
+        Err(error) => Err(error.to_string()),
+    }
+}

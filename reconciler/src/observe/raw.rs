@@ -1,0 +1,121 @@
+//! An object as it is kept: its key, its mark and version, and its JSON as bytes. 12,000 trees do not fit the memory
+//! aim; 12,000 texts do.
+
+use planner::kinds::{Kind, Scope, Watched};
+use planner::observed::MARK;
+use renderer::ObjectId;
+use serde::Deserialize;
+use serde_json::Value;
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+
+/// Which object of a kind.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Key {
+    pub(super) namespace: Option<Box<str>>,
+    pub(super) name: Box<str>,
+}
+
+impl Key {
+    pub(super) fn of(id: &ObjectId) -> Self {
+        Self { namespace: id.namespace.as_deref().map(Box::from), name: id.name.as_str().into() }
+    }
+
+    pub(super) fn id(&self, row: &Kind) -> ObjectId {
+        ObjectId {
+            group: row.group.to_owned(),
+            kind: row.kind.to_owned(),
+            namespace: self.namespace.as_deref().map(str::to_owned),
+            name: self.name.to_string(),
+        }
+    }
+}
+
+/// One object, as read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Raw {
+    pub(super) key: Key,
+    pub(super) mark: Option<Box<str>>,
+    pub(super) version: Box<str>,
+    /// Empty for kinds of which only names are kept.
+    pub(super) json: Box<[u8]>,
+}
+
+#[derive(Deserialize)]
+struct Head<'a> {
+    #[serde(borrow)]
+    metadata: Metadata<'a>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Metadata<'a> {
+    #[serde(borrow)]
+    name: Cow<'a, str>,
+    #[serde(borrow, default)]
+    namespace: Option<Cow<'a, str>>,
+    #[serde(borrow)]
+    resource_version: Cow<'a, str>,
+    #[serde(borrow, default)]
+    labels: Option<BTreeMap<Cow<'a, str>, Cow<'a, str>>>,
+}
+
+impl Raw {
+    /// Reads what is needed to file an object. Of metadata-only kinds the content is dropped here: it is never kept,
+    /// whatever the server sent.
+    pub(super) fn read(row: &Kind, json: &str) -> Result<Self, serde_json::Error> {
+        let Head { metadata } = serde_json::from_str(json)?;
+        let mark = metadata.labels.as_ref().and_then(|labels| labels.get(MARK)).map(|mark| Box::from(&**mark));
+        let namespace = metadata.namespace.filter(|namespace| !namespace.is_empty()).map(|text| Box::from(&*text));
+        let json = if row.watched == Watched::Metadata { Box::default() } else { json.as_bytes().into() };
+        let key = Key { namespace, name: Box::from(&*metadata.name) };
+        Ok(Self { key, mark, version: Box::from(&*metadata.resource_version), json })
+    }
+
+    /// Whose it is: its namespace says so; in the platform's namespace and for cluster-scoped kinds the mark does. None
+    /// for what belongs to no tool.
+    pub(super) fn tool(&self, row: &Kind, platform_namespace: &str) -> Option<&str> {
+        let of_namespace =
+            |namespace: &'_ str| namespace.len() > TOOL_PREFIX.len() && namespace.starts_with(TOOL_PREFIX);
+        match self.key.namespace.as_deref() {
+            Some(namespace) if of_namespace(namespace) => Some(&namespace[TOOL_PREFIX.len()..]),
+            Some(namespace) if namespace == platform_namespace => self.mark.as_deref(),
+            Some(_) => None,
+            None => match row.kind {
+                "Tool" => Some(&self.key.name),
+                "Namespace" if of_namespace(&self.key.name) => Some(&self.key.name[TOOL_PREFIX.len()..]),
+                _ => self.mark.as_deref(),
+            },
+        }
+    }
+}
+
+const TOOL_PREFIX: &str = "tool-";
+
+/// The whole object. Items of a list come without `apiVersion` and `kind`; here every object has them.
+pub(super) fn whole(row: &Kind, json: &[u8]) -> Result<Value, serde_json::Error> {
+    let mut value: Value = serde_json::from_slice(json)?;
+    if let Some(object) = value.as_object_mut() {
+        object.insert("apiVersion".to_owned(), row.api_version().into());
+        object.insert("kind".to_owned(), row.kind.into());
+    }
+    Ok(value)
+}
+
+/// Whether two texts of an object differ in more than their resourceVersion. Texts nobody can read differ.
+pub(super) fn differ(row: &Kind, before: &[u8], after: &[u8]) -> bool {
+    if before == after {
+        return false;
+    }
+    let meaning = |json: &[u8]| {
+        let mut value = whole(row, json).ok()?;
+        value.get_mut("metadata")?.as_object_mut()?.remove("resourceVersion");
+        Some(value)
+    };
+    meaning(before).zip(meaning(after)).is_none_or(|(before, after)| before != after)
+}
+
+/// Whether kinds of this row have objects of their own in each tool's namespace.
+pub(super) fn in_tool_namespace(row: &Kind) -> bool {
+    row.scope == Scope::Tool
+}

@@ -1,0 +1,316 @@
+//! Everything known of one kind, filed by tool. Pure: the watch puts in what it reads, and gets back whom to wake.
+
+use super::raw::{self, Key, Raw};
+use planner::kinds::Kind;
+use renderer::ObjectId;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// One kind's objects.
+#[derive(Debug)]
+pub(super) struct Shelf {
+    pub(super) row: &'static Kind,
+    platform_namespace: Box<str>,
+    tools: BTreeMap<Box<str>, BTreeMap<Key, Entry>>,
+    /// Which tool an object was filed under, so that a moved mark leaves nothing behind.
+    filed: BTreeMap<Key, Box<str>>,
+    /// Up to which resourceVersion the watch has told us everything.
+    position: u64,
+    /// Why nothing can be said about this kind, if so.
+    gap: Option<String>,
+    /// Whether it was ever listed whole.
+    listed: bool,
+}
+
+#[derive(Debug)]
+struct Entry {
+    version: u64,
+    json: Box<[u8]>,
+}
+
+/// Tools to wake.
+pub(super) type Wakes = BTreeSet<Box<str>>;
+
+impl Shelf {
+    pub(super) fn new(row: &'static Kind, platform_namespace: &str) -> Self {
+        Self {
+            row,
+            platform_namespace: platform_namespace.into(),
+            tools: BTreeMap::new(),
+            filed: BTreeMap::new(),
+            position: 0,
+            gap: None,
+            listed: false,
+        }
+    }
+
+    pub(super) fn gap(&self) -> Option<&str> {
+        self.gap.as_deref()
+    }
+
+    /// Listed whole at least once, or known to be out of sight.
+    pub(super) fn is_settled(&self) -> bool {
+        self.listed || self.gap.is_some()
+    }
+
+    /// Notes why nothing can be said; true if that is news. What was known is kept, and the gap is said with it.
+    pub(super) fn lose(&mut self, why: String) -> bool {
+        let news = self.gap.as_deref() != Some(why.as_str());
+        self.gap = Some(why);
+        news
+    }
+
+    /// The watch is in step again; true if that is news.
+    pub(super) fn regain(&mut self) -> bool {
+        self.gap.take().is_some()
+    }
+
+    /// Says up to which version everything was told.
+    pub(super) fn advance(&mut self, version: &str) {
+        self.position = self.position.max(number(version));
+    }
+
+    /// An object was added or changed.
+    pub(super) fn put(&mut self, raw: Raw) -> Wakes {
+        self.advance(&raw.version);
+        self.file(raw)
+    }
+
+    /// An object is gone, or has left our selection.
+    pub(super) fn remove(&mut self, raw: &Raw) -> Wakes {
+        self.advance(&raw.version);
+        self.take(&raw.key).into_iter().collect()
+    }
+
+    /// The whole truth at `version`. Returns whom to wake and how many objects differ from what was known.
+    pub(super) fn replace(&mut self, all: Vec<Raw>, version: &str) -> (Wakes, usize) {
+        let present: BTreeSet<Key> = all.iter().map(|raw| raw.key.clone()).collect();
+        let gone: Vec<Key> = self.filed.keys().filter(|key| !present.contains(key)).cloned().collect();
+        let mut wakes = Wakes::new();
+        let mut differences = 0;
+        for key in gone {
+            wakes.extend(self.take(&key));
+            differences += 1;
+        }
+        for raw in all {
+            // A list is believed even where its versions are lower: the server may have been restored from a backup.
+            if self.version_of(&raw.key) > number(&raw.version) {
+                wakes.extend(self.take(&raw.key));
+            }
+            let changed = self.file(raw);
+            differences += usize::from(!changed.is_empty());
+            wakes.extend(changed);
+        }
+        self.position = number(version);
+        self.listed = true;
+        (wakes, differences)
+    }
+
+    /// What the server answered to our own write, unless the watch has told us as much or more already.
+    pub(super) fn learn(&mut self, raw: Raw) {
+        let version = number(&raw.version);
+        if self.listed && version > self.position && version > self.version_of(&raw.key) {
+            self.file(raw);
+        }
+    }
+
+    /// Our own delete succeeded: the object with this uid will never come back.
+    pub(super) fn forget(&mut self, key: &Key, uid: &str) {
+        let same = self.entry(key).and_then(|entry| raw::whole(self.row, &entry.json).ok());
+        if same.is_some_and(|live| planner::observed::uid_of(&live) == Some(uid)) {
+            self.take(key);
+        }
+    }
+
+    /// The ids and texts of a tool's objects.
+    pub(super) fn of_tool(&self, tool: &str) -> impl Iterator<Item = (ObjectId, &[u8])> {
+        let objects = self.tools.get(tool).into_iter().flatten();
+        objects.map(|(key, entry)| (key.id(self.row), &*entry.json))
+    }
+
+    /// Names of all tools with an object here.
+    pub(super) fn tools(&self) -> impl Iterator<Item = &str> {
+        self.tools.keys().map(|name| &**name)
+    }
+
+    /// How many objects are kept, and the bytes of their texts.
+    pub(super) fn size(&self) -> (usize, usize) {
+        let texts = self.tools.values().flat_map(BTreeMap::values).map(|entry| entry.json.len());
+        (self.filed.len(), texts.sum())
+    }
+
+    fn entry(&self, key: &Key) -> Option<&Entry> {
+        self.tools.get(self.filed.get(key)?)?.get(key)
+    }
+
+    fn version_of(&self, key: &Key) -> u64 {
+        self.entry(key).map_or(0, |entry| entry.version)
+    }
+
+    fn file(&mut self, raw: Raw) -> Wakes {
+        let version = number(&raw.version);
+        let known = self.entry(&raw.key);
+        // A watch resumed from an older version repeats what we know already.
+        if known.is_some_and(|known| known.version > version) {
+            return Wakes::new();
+        }
+        let tool = raw.tool(self.row, &self.platform_namespace).map(Box::<str>::from);
+        let moved = self.filed.get(&raw.key) != tool.as_ref();
+        let changed = known.is_none_or(|known| raw::differ(self.row, &known.json, &raw.json));
+        let mut wakes = Wakes::new();
+        if moved {
+            wakes.extend(self.take(&raw.key));
+        }
+        let Some(tool) = tool else { return wakes };
+        if moved || changed {
+            wakes.insert(tool.clone());
+        }
+        let entry = Entry { version, json: raw.json };
+        self.tools.entry(tool.clone()).or_default().insert(raw.key.clone(), entry);
+        self.filed.insert(raw.key, tool);
+        wakes
+    }
+
+    fn take(&mut self, key: &Key) -> Option<Box<str>> {
+        let tool = self.filed.remove(key)?;
+        if let Some(objects) = self.tools.get_mut(&tool) {
+            objects.remove(key);
+            if objects.is_empty() {
+                self.tools.remove(&tool);
+            }
+        }
+        Some(tool)
+    }
+}
+
+/// Versions of one kind are ordered numbers (Kubernetes 1.35 promises it). One that is no number orders before all, so
+/// that it is always believed.
+fn number(version: &str) -> u64 {
+    version.parse().unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::{Value, json};
+
+    fn row(kind: &str) -> &'static Kind {
+        planner::kinds::KINDS.iter().find(|row| row.kind == kind).expect("a row")
+    }
+
+    fn raw(kind: &str, metadata: Value, spec: Value) -> Raw {
+        let text = json!({"metadata": metadata, "spec": spec}).to_string();
+        Raw::read(row(kind), &text).expect("an object")
+    }
+
+    fn deployment(version: &str, replicas: u32) -> Raw {
+        let metadata = json!({"name": "web", "namespace": "tool-a", "resourceVersion": version, "uid": "u1"});
+        raw("Deployment", metadata, json!({"replicas": replicas}))
+    }
+
+    fn woken(wakes: &Wakes) -> Vec<&str> {
+        wakes.iter().map(|tool| &**tool).collect()
+    }
+
+    #[test]
+    fn an_object_belongs_to_the_tool_of_its_namespace_and_elsewhere_to_its_mark() {
+        let cases = [
+            ("Deployment", json!({"namespace": "tool-a"}), Some("a")),
+            ("Deployment", json!({"namespace": "tool-a", "labels": {"toolforge.org/tool": "b"}}), Some("a")),
+            ("Deployment", json!({"namespace": "default", "labels": {"toolforge.org/tool": "b"}}), None),
+            ("ControllerRevision", json!({"namespace": "toolforge", "labels": {"toolforge.org/tool": "b"}}), Some("b")),
+            ("ControllerRevision", json!({"namespace": "toolforge"}), None),
+            ("Namespace", json!({"name": "tool-c", "labels": {"toolforge.org/tool": "b"}}), Some("c")),
+            ("Namespace", json!({"name": "tool-"}), None),
+            ("Tool", json!({"name": "d"}), Some("d")),
+        ];
+        for (kind, mut metadata, expected) in cases {
+            let fields = metadata.as_object_mut().expect("an object");
+            fields.entry("name").or_insert("x".into());
+            fields.insert("resourceVersion".into(), "1".into());
+            let raw = raw(kind, metadata, json!({}));
+            assert_eq!(raw.tool(row(kind), "toolforge"), expected, "{kind} {raw:?}");
+        }
+    }
+
+    #[test]
+    fn a_change_wakes_its_tool_and_a_mere_new_version_does_not() {
+        let mut shelf = Shelf::new(row("Deployment"), "toolforge");
+        assert_eq!(woken(&shelf.put(deployment("1", 2))), ["a"]);
+        assert_eq!(woken(&shelf.put(deployment("2", 2))), [""; 0]);
+        assert_eq!(woken(&shelf.put(deployment("3", 5))), ["a"]);
+        assert_eq!(woken(&shelf.remove(&deployment("4", 5))), ["a"]);
+        assert_eq!(woken(&shelf.remove(&deployment("4", 5))), [""; 0]);
+    }
+
+    #[test]
+    fn a_repeated_older_event_does_not_bring_back_the_past() {
+        let mut shelf = Shelf::new(row("Deployment"), "toolforge");
+        shelf.put(deployment("9", 5));
+        assert_eq!(woken(&shelf.put(deployment("8", 2))), [""; 0]);
+        let kept = shelf.of_tool("a").next().expect("kept").1;
+        assert_eq!(raw::whole(row("Deployment"), kept).expect("JSON")["spec"]["replicas"], 5);
+    }
+
+    #[test]
+    fn a_moved_mark_wakes_both_tools_and_leaves_nothing_behind() {
+        let mut shelf = Shelf::new(row("ControllerRevision"), "toolforge");
+        let of = |tool: &str, version: &str| {
+            let labels = json!({"toolforge.org/tool": tool});
+            let metadata = json!({"name": "r", "namespace": "toolforge", "resourceVersion": version, "labels": labels});
+            raw("ControllerRevision", metadata, json!({}))
+        };
+        shelf.put(of("a", "1"));
+        assert_eq!(woken(&shelf.put(of("b", "2"))), ["a", "b"]);
+        assert_eq!(shelf.of_tool("a").count(), 0);
+        assert_eq!(shelf.of_tool("b").count(), 1);
+        assert_eq!(shelf.tools().collect::<Vec<_>>(), ["b"]);
+    }
+
+    #[test]
+    fn a_new_list_tells_additions_changes_and_absences_and_counts_them() {
+        let mut shelf = Shelf::new(row("Deployment"), "toolforge");
+        let named = |tool: &str, version: &str, replicas: u32| {
+            let metadata = json!({"name": "web", "namespace": format!("tool-{tool}"), "resourceVersion": version});
+            raw("Deployment", metadata, json!({"replicas": replicas}))
+        };
+        let (wakes, _) =
+            shelf.replace(vec![named("same", "1", 1), named("changed", "2", 1), named("gone", "3", 1)], "3");
+        assert_eq!(woken(&wakes), ["changed", "gone", "same"]);
+        let (wakes, differences) =
+            shelf.replace(vec![named("same", "1", 1), named("changed", "5", 2), named("new", "6", 1)], "6");
+        assert_eq!(woken(&wakes), ["changed", "gone", "new"]);
+        assert_eq!(differences, 3);
+        assert_eq!(shelf.size().0, 3);
+    }
+
+    #[test]
+    fn an_answer_to_our_own_write_is_learned_only_while_the_watch_lags_behind_it() {
+        let mut shelf = Shelf::new(row("Deployment"), "toolforge");
+        shelf.learn(deployment("4", 1));
+        assert_eq!(shelf.size().0, 0, "before the first list nothing is known to be complete");
+        shelf.replace(vec![deployment("5", 1)], "5");
+        shelf.learn(deployment("7", 3));
+        assert_eq!(shelf.version_of(&deployment("7", 3).key), 7);
+        shelf.remove(&deployment("9", 3));
+        shelf.learn(deployment("8", 3));
+        assert_eq!(shelf.size().0, 0, "the watch has already told of its end");
+    }
+
+    #[test]
+    fn a_delete_of_ours_is_forgotten_only_under_its_uid() {
+        let mut shelf = Shelf::new(row("Deployment"), "toolforge");
+        shelf.put(deployment("1", 1));
+        let key = deployment("1", 1).key;
+        shelf.forget(&key, "another");
+        assert_eq!(shelf.size().0, 1);
+        shelf.forget(&key, "u1");
+        assert_eq!(shelf.size().0, 0);
+    }
+
+    #[test]
+    fn a_secret_leaves_only_its_name() {
+        let text = r#"{"metadata":{"name":"s","namespace":"tool-a","resourceVersion":"1"},"data":{"k":"c2VjcmV0"}}"#;
+        let raw = Raw::read(row("Secret"), text).expect("an object");
+        assert!(raw.json.is_empty());
+    }
+}
