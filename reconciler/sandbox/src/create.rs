@@ -1,0 +1,169 @@
+//! Making objects.
+
+use crate::call::Call;
+use crate::cluster::{Cluster, Reply, Written};
+use crate::route::Part;
+use crate::status::{ApiError, Cause};
+use crate::store::{Entry, Key};
+use crate::value::{self, Object};
+use crate::write::Writer;
+use crate::{managed, normal, validate};
+use serde_json::{Value, json};
+use std::sync::Arc;
+
+impl Cluster {
+    pub(crate) fn create_from(&mut self, writer: &mut Writer, call: &Call) -> Result<Written, ApiError> {
+        if writer.part != Part::Whole {
+            return Err(ApiError::method_not_allowed());
+        }
+        if writer.resource.namespaced && writer.namespace.is_empty() {
+            return Err(ApiError::method_not_allowed());
+        }
+        let object = writer.decode(&call.body)?;
+        validate::fields(writer, &call.body)?;
+        Ok(Written { code: 201, reply: Reply::Object(self.create(writer, object)?) })
+    }
+
+    /// Creates an object, as far as the rules allow.
+    ///
+    /// # Errors
+    /// Every refusal of the real server that the documentation of the sandbox lists.
+    pub fn create(&mut self, writer: &mut Writer, object: Object) -> Result<Arc<Entry>, ApiError> {
+        let mut object = object;
+        self.name(writer, &mut object)?;
+        let key = writer.key(value::name(&object));
+        self.check_lifecycle(writer, &key)?;
+        if self.store.get(&key).is_some() {
+            return Err(ApiError::already_exists(writer.resource, &key.name));
+        }
+        self.prepare(writer, &mut object)?;
+        normal::normalize(writer.resource, &mut object);
+        if !writer.applied {
+            managed::track(writer, None, &mut object);
+        }
+        self.allocate(writer, &mut object);
+        validate::object(writer, &object, None)?;
+        Ok(self.store_unless_dry(writer, key, object))
+    }
+
+    fn name(&mut self, writer: &Writer, object: &mut Object) -> Result<(), ApiError> {
+        if !value::name(object).is_empty() {
+            return Ok(());
+        }
+        let prefix = value::meta(object, "generateName").to_owned();
+        if prefix.is_empty() {
+            let cause = Cause::required("metadata.name", "name or generateName is required");
+            return Err(ApiError::invalid(writer.resource, "", vec![cause]));
+        }
+        let name = format!("{prefix}{}", self.ids.suffix());
+        value::metadata(object).insert("name".to_owned(), json!(name));
+        Ok(())
+    }
+
+    /// Nothing is made in a namespace that is missing or going.
+    fn check_lifecycle(&self, writer: &Writer, key: &Key) -> Result<(), ApiError> {
+        if !writer.resource.namespaced {
+            return Ok(());
+        }
+        let namespaces = crate::resource::Resource::by_kind("Namespace");
+        let missing = || namespaces.map_or_else(ApiError::no_such_path, |row| ApiError::not_found(row, &key.namespace));
+        let namespace = self.object("Namespace", "", &key.namespace).ok_or_else(missing)?;
+        if !value::is_terminating(&namespace) {
+            return Ok(());
+        }
+        let why = format!("unable to create new content in namespace {} because it is being terminated", key.namespace);
+        let mut error = ApiError::forbidden(writer.resource, &key.name, &why);
+        error.causes = vec![Cause {
+            reason: "NamespaceTerminating",
+            message: format!("namespace {} is being terminated", key.namespace),
+            field: "metadata.namespace".to_owned(),
+        }];
+        Err(error)
+    }
+
+    /// What the server decides about a new object, whatever the client wrote there.
+    fn prepare(&mut self, writer: &Writer, object: &mut Object) -> Result<(), ApiError> {
+        if !value::meta(object, "resourceVersion").is_empty() {
+            return Err(ApiError::bad_request("resourceVersion should not be set on objects to be created"));
+        }
+        if writer.resource.has_status() {
+            object.remove("status");
+        }
+        let uid = self.ids.uid();
+        let meta = value::metadata(object);
+        for field in ["deletionTimestamp", "deletionGracePeriodSeconds", "selfLink", "generation"] {
+            meta.remove(field);
+        }
+        meta.insert("uid".to_owned(), json!(uid));
+        let now = value::time_text(writer.now);
+        meta.insert("creationTimestamp".to_owned(), json!(now));
+        if writer.resource.counts_generations() {
+            meta.insert("generation".to_owned(), json!(1));
+        }
+        Ok(())
+    }
+
+    /// What the server fills in for one kind and no client can know.
+    fn allocate(&mut self, writer: &Writer, object: &mut Object) {
+        match writer.resource.kind {
+            "Service" => self.allocate_cluster_ip(object),
+            "Job" => normal::select_own_pods(object),
+            "Namespace" => {
+                object.insert("status".to_owned(), json!({"phase": "Active"}));
+            }
+            "Pod" | "PersistentVolumeClaim" => {
+                object.insert("status".to_owned(), json!({"phase": "Pending"}));
+            }
+            _ => {}
+        }
+    }
+
+    /// The first free address of 10.96.0.0/16; headless services and names have none.
+    fn allocate_cluster_ip(&self, object: &mut Object) {
+        let wanted = value::text(object, "spec.clusterIP").to_owned();
+        if value::text(object, "spec.type") == "ExternalName" || wanted == "None" {
+            if wanted == "None" {
+                value::child(object, "spec").insert("clusterIPs".to_owned(), json!(["None"]));
+            }
+            return;
+        }
+        let taken: std::collections::BTreeSet<String> = self
+            .store
+            .range("Service", None)
+            .map(|entry| value::text(&entry.object(), "spec.clusterIP").to_owned())
+            .collect();
+        let addresses = (1..=65_533_u32).map(|n| format!("10.96.{}.{}", n / 256, n % 256));
+        let free = addresses.into_iter().find(|one| !taken.contains(one));
+        let address = if wanted.is_empty() { free.unwrap_or_default() } else { wanted };
+        let spec = value::child(object, "spec");
+        spec.insert("clusterIPs".to_owned(), json!([address]));
+        spec.insert("clusterIP".to_owned(), json!(address));
+    }
+
+    /// Stores the object, or shows what would be stored.
+    pub(crate) fn store_unless_dry(&mut self, writer: &Writer, key: Key, object: Object) -> Arc<Entry> {
+        if writer.dry_run {
+            return Arc::new(Entry::draft(key, &object));
+        }
+        self.store.put(key, object)
+    }
+}
+
+/// Whether two objects are the same thing written at different times: only the times of managed fields differ.
+#[must_use]
+pub(crate) fn same_but_for_times(one: &Object, other: &Object) -> bool {
+    let without = |object: &Object| {
+        let mut object = object.clone();
+        object.remove("apiVersion");
+        object.remove("kind");
+        let entries = value::metadata(&mut object).get_mut("managedFields");
+        let entries = entries.and_then(Value::as_array_mut);
+        for entry in entries.into_iter().flatten() {
+            if let Some(entry) = entry.as_object_mut() {
+                entry.remove("time");
+            }
+        }
+        object
+    };
+    without(one) == without(other)
+}

@@ -1,0 +1,231 @@
+//! Who owns which field: `metadata.managedFields` behind every write, and server-side apply.
+//!
+//! The merge itself is `planner::merge`, the same code that the property tests of drift stand on. Here is what the server
+//! does around it: which parts a subresource may own, and how conflicts are told.
+
+use crate::call::Call;
+use crate::cluster::{Cluster, Reply, Written};
+use crate::events;
+use crate::resource::Resource;
+use crate::route::Part;
+use crate::status::{ApiError, Cause};
+use crate::store::Entry;
+use crate::validate;
+use crate::value::{self, Object};
+use crate::write::Writer;
+use planner::fields::{FieldSet, Path};
+use planner::merge::{self, Conflict, Refused};
+use serde_json::{Value, json};
+use std::fmt::Write as _;
+use std::sync::Arc;
+
+/// The object as the resource shows it, with `apiVersion` and `kind`.
+#[must_use]
+pub fn with_type(resource: &Resource, object: Object) -> Value {
+    let mut object = if resource.group == events::GROUP { events::to_events_v1(object) } else { object };
+    object.insert("apiVersion".to_owned(), json!(resource.api_version()));
+    object.insert("kind".to_owned(), json!(resource.kind));
+    Value::Object(object)
+}
+
+/// Records what an update changed.
+pub fn track(writer: &Writer, old: Option<&Object>, new: &mut Object) {
+    let typed = |object: Object| with_type(stored_as(writer.resource), object);
+    let before = old.map_or(Value::Null, |old| typed(old.clone()));
+    let after = typed(std::mem::take(new));
+    let tracked = by(writer, |by| merge::update(&before, &after, by));
+    *new = value::object(tracked);
+    new.remove("apiVersion");
+    new.remove("kind");
+}
+
+/// Calls with the writer as the merge knows it.
+fn by<T>(writer: &Writer, run: impl FnOnce(&merge::Writer<'_>) -> T) -> T {
+    run(&merge::Writer {
+        manager: &writer.manager,
+        api_version: &stored_as(writer.resource).api_version(),
+        subresource: match writer.part {
+            Part::Status => "status",
+            Part::Scale => "scale",
+            Part::Whole | Part::Finalize | Part::Log => "",
+        },
+        time: &value::time_text(writer.now),
+        resets: &resets(writer),
+    })
+}
+
+/// The resource in whose form the object is stored: the older one of the two Event resources.
+fn stored_as(resource: &'static Resource) -> &'static Resource {
+    Resource::by_kind(resource.kind).unwrap_or(resource)
+}
+
+/// What a write to this part can't change, and so can't own.
+fn resets(writer: &Writer) -> FieldSet {
+    let fields: &[&str] = match writer.part {
+        Part::Status => &["spec", "metadata", "data"],
+        _ if writer.resource.has_status() => &["status"],
+        _ => &[],
+    };
+    let paths = fields.iter().map(|field| Path::of_fields([*field]));
+    paths.collect()
+}
+
+/// Conflicts as one sentence, by manager.
+#[must_use]
+pub fn conflict_text(causes: &[Cause]) -> String {
+    if let [only] = causes {
+        return format!("{}: {}", only.message, only.field);
+    }
+    let mut text = String::new();
+    let mut last = "";
+    for cause in causes {
+        if cause.message != last {
+            let separator = if text.is_empty() { "" } else { "\n" };
+            let many = cause.message.replacen("conflict with", "conflicts with", 1);
+            let _infallible = write!(text, "{separator}{many}:");
+            last = &cause.message;
+        }
+        let _infallible = write!(text, "\n- {}", cause.field);
+    }
+    text
+}
+
+impl Cluster {
+    pub(crate) fn apply_from(&mut self, writer: &mut Writer, call: &Call, name: &str) -> Result<Written, ApiError> {
+        if call.query.manager.is_none() {
+            return Err(ApiError::unprocessable(
+                "PatchOptions.meta.k8s.io \"\" is invalid: fieldManager: Required value: is required for apply patch",
+            ));
+        }
+        if writer.part == Part::Scale {
+            return Err(ApiError::method_not_allowed());
+        }
+        let applied = applied_object(writer, &call.body, name)?;
+        let entry = self.store.get(&writer.key(name)).cloned();
+        validate::fields(writer, &applied)?;
+        let (live, code) = match &entry {
+            Some(entry) => (with_type(stored_as(writer.resource), entry.object()), 200),
+            None if writer.part == Part::Status => {
+                return Err(ApiError::not_found(writer.resource, name));
+            }
+            None => (Value::Null, 201),
+        };
+        let force = call.query.force;
+        let merged = by(writer, |by| merge::apply(&live, &applied, by, force));
+        let merged = merged.map_err(|why| refused(writer, name, why))?;
+        let mut object = value::object(merged.object);
+        object.remove("apiVersion");
+        object.remove("kind");
+        writer.applied = true;
+        let entry = self.put_applied(writer, entry, object)?;
+        Ok(Written { code, reply: Reply::Object(entry) })
+    }
+
+    fn put_applied(
+        &mut self,
+        writer: &mut Writer,
+        entry: Option<Arc<Entry>>,
+        object: Object,
+    ) -> Result<Arc<Entry>, ApiError> {
+        match entry {
+            Some(entry) => self.change(writer, &entry, object),
+            None if value::uid(&object).is_empty() => self.create(writer, object),
+            None => {
+                let why = format!(
+                    "uid mismatch: the provided object specified uid {}, and no existing object was found",
+                    value::uid(&object)
+                );
+                let name = value::name(&object);
+                Err(ApiError::conflict(writer.resource, name, &why))
+            }
+        }
+    }
+}
+
+/// What the client applies, checked and completed from the path.
+fn applied_object(writer: &Writer, body: &Value, name: &str) -> Result<Value, ApiError> {
+    let mut object = writer.decode(body)?;
+    let named = value::name(&object);
+    if !named.is_empty() && named != name {
+        return Err(ApiError::bad_request(format!(
+            "the name of the object ({named}) does not match the name on the URL ({name})"
+        )));
+    }
+    let meta = value::metadata(&mut object);
+    meta.insert("name".to_owned(), json!(name));
+    let entries = meta.get("managedFields").and_then(Value::as_array);
+    if entries.is_some_and(|entries| !entries.is_empty()) {
+        return Err(ApiError::bad_request("metadata.managedFields must be nil"));
+    }
+    let is_custom = writer.resource.is_custom();
+    if !is_custom {
+        // Typed clients send these nulls; they mean nothing.
+        meta.retain(|_, value| !value.is_null());
+    }
+    Ok(with_type(stored_as(writer.resource), object))
+}
+
+fn refused(writer: &Writer, name: &str, why: Refused) -> ApiError {
+    match why {
+        Refused::Conflicts(conflicts) => ApiError::apply_conflict(conflicts.iter().flat_map(causes).collect()),
+        Refused::Mismatched(mismatches) => {
+            let listed = mismatches.iter().map(|one| format!(".{}: {}", one.path, one.wrong));
+            let listed: Vec<String> = listed.collect();
+            let object = match writer.namespace.as_str() {
+                "" => format!("/{name}"),
+                namespace => format!("{namespace}/{name}"),
+            };
+            ApiError::internal(format!(
+                "failed to create typed patch object ({object}; {}, Kind={}): {}",
+                writer.resource.api_version(),
+                writer.resource.kind,
+                listed.join("\n")
+            ))
+        }
+        Refused::Unreadable(entry) => ApiError::internal(entry.to_string()),
+    }
+}
+
+fn causes(conflict: &Conflict) -> Vec<Cause> {
+    let owner = &conflict.owner;
+    let mut who = format!("conflict with \"{}\"", owner.manager);
+    if !owner.subresource.is_empty() {
+        let _infallible = write!(who, " with subresource \"{}\"", owner.subresource);
+    }
+    // Appliers are told apart by name alone.
+    if owner.operation == planner::fields::Operation::Update {
+        let _infallible = write!(who, " using {}", owner.api_version);
+    }
+    let paths = conflict.fields.paths();
+    let cause = |path: &Path| Cause::conflict(server_path(path), who.clone());
+    paths.iter().map(cause).collect()
+}
+
+/// A path as the server prints it in conflicts: `.spec.containers[name="web"].image`.
+fn server_path(path: &Path) -> String {
+    use planner::fields::PathElement;
+    let element = |element: &PathElement| match element {
+        PathElement::Field(name) => format!(".{name}"),
+        PathElement::Key(keys) => {
+            let pairs = keys.iter().map(|(name, key)| format!("{name}={}", key.0));
+            format!("[{}]", pairs.collect::<Vec<_>>().join(","))
+        }
+        PathElement::Value(key) => format!("[={}]", key.0),
+        PathElement::Index(at) => format!("[{at}]"),
+    };
+    path.iter().map(element).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn conflicts_are_told_by_manager() {
+        let cause = |who: &str, field: &str| Cause::conflict(field, format!("conflict with {who}"));
+        let one = [cause("\"a\" using v1", ".data.x")];
+        assert_eq!(conflict_text(&one), "conflict with \"a\" using v1: .data.x");
+        let many = [cause("\"a\"", ".x"), cause("\"a\"", ".y"), cause("\"b\"", ".z")];
+        assert_eq!(conflict_text(&many), "conflicts with \"a\":\n- .x\n- .y\nconflicts with \"b\":\n- .z");
+    }
+}
