@@ -1,8 +1,69 @@
 //! `toolforge.yaml`, typed. Nothing here is a string that still has to be understood, and nothing is a sentinel.
+//!
+//! ```text
+//! bytes ──yaml──▶ tree ──component──▶ drafts ──reuse, publishers──▶ Config + withheld + report
+//! ```
+//! A new component kind touches, here, [`RunKind`], the rows of its keys in [`keys`], and one arm in `run`.
 
+mod advice;
+mod command;
+mod component;
+mod context;
+mod env;
+mod foreign;
+pub mod keys;
+mod parse;
+mod run;
+mod schedule;
+mod source;
+
+/// Single values, for files that say the same under other names.
+pub(crate) mod fields {
+    pub(crate) use super::env::{is_name as is_variable, platform_env as env};
+    pub(crate) use super::run::{cpu, health_path, memory, mount};
+    pub(crate) use super::source::{image, image_reference, is_reference, reference};
+}
+
+pub use context::ParseContext;
+pub use parse::MAX_COMPONENTS;
+
+use crate::diagnostic::{Code, Findings, Place, Report};
 use crate::names::ComponentName;
+use crate::rendered::Withheld;
+use crate::revision::Files;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
+
+/// Where each key's value stands, by path: `components.web.run.port`.
+pub type Places = BTreeMap<String, Place>;
+
+/// What came of one revision's files.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Parsed {
+    /// The good components, and what they share.
+    pub config: Config,
+    /// Components that have errors, in file order.
+    pub withheld: Vec<Withheld>,
+    /// The files as a whole could not be understood; `config` is empty then.
+    pub unusable: bool,
+    /// Where things stand, for messages of later stages; empty where the file was inferred.
+    pub places: Places,
+    /// Errors and notes.
+    pub report: Report,
+}
+
+/// Reads what describes a tool: its `toolforge.yaml`, or else its `Procfile` and `service.template`.
+#[must_use]
+pub fn parse(files: &Files, context: &ParseContext) -> Parsed {
+    if let Some(bytes) = &files.config {
+        return parse::from_yaml(bytes, context);
+    }
+    crate::infer::infer(files, context).unwrap_or_else(|| {
+        let mut findings = Findings::new(&context.file);
+        findings.add(Code::NoConfig, None, Code::NoConfig.meaning());
+        parse::unusable(findings, &[])
+    })
+}
 
 /// The good part of a `toolforge.yaml`; what is bad is in the report and among the withheld.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -88,12 +149,12 @@ pub enum RunKind {
         replicas: u32,
         /// Health check.
         health_check: Option<HealthCheck>,
-        /// Tools that may connect to the port besides the tool itself and the route (`allow_from`).
+        /// Tools that may connect to the port besides the tool itself and the route.
         allow_from: Vec<String>,
     },
     /// A CronJob.
     Scheduled {
-        /// As written.
+        /// As Kubernetes takes it: lower case, Sunday as 0; macros keep their name.
         schedule: String,
         /// 0–5; becomes backoffLimit.
         retry: u32,

@@ -1,5 +1,16 @@
 //! What is wrong, or worth knowing, in a file a person wrote: a place, a message, a hint.
 
+mod code;
+mod findings;
+pub(crate) mod mask;
+mod print;
+mod text;
+
+pub use code::Code;
+pub use findings::{Findings, MAX_LISTED};
+pub use print::print;
+pub use text::{lines, nearest, shown};
+
 use serde::{Deserialize, Serialize};
 
 /// How much it matters.
@@ -42,6 +53,13 @@ pub struct Diagnostic {
     pub component: Option<String>,
 }
 
+impl Diagnostic {
+    /// Adds the hint.
+    pub fn with_hint(&mut self, hint: impl Into<String>) {
+        self.hint = Some(hint.into());
+    }
+}
+
 /// Everything found in one revision's files, in file order.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Report {
@@ -50,17 +68,19 @@ pub struct Report {
 }
 
 impl Report {
+    /// True where nothing was refused.
+    #[must_use]
+    pub fn is_good(&self) -> bool {
+        self.errors().next().is_none()
+    }
+
     /// The errors alone.
     pub fn errors(&self) -> impl Iterator<Item = &Diagnostic> {
-        self.diagnostics
-            .iter()
-            .filter(|d| d.severity == Severity::Error)
+        self.diagnostics.iter().filter(|d| d.severity == Severity::Error)
     }
 
     /// The notes alone.
     pub fn notes(&self) -> impl Iterator<Item = &Diagnostic> {
-        self.diagnostics
-            .iter()
-            .filter(|d| d.severity == Severity::Note)
+        self.diagnostics.iter().filter(|d| d.severity == Severity::Note)
     }
 }

@@ -11,7 +11,9 @@
 
 pub mod build;
 pub mod config;
+mod decode;
 pub mod diagnostic;
+pub mod infer;
 pub mod length_prefixed;
 pub mod names;
 pub mod object;
@@ -22,6 +24,7 @@ pub mod rendered;
 pub mod revision;
 pub mod schedule;
 pub mod tool;
+pub mod yaml;
 
 pub use build::{BuildInputs, Siblings, sources_needed};
 pub use config::Config;

@@ -1,5 +1,11 @@
 //! `platform.yaml` of the config repository: what operators decide for everyone.
 
+mod builtin;
+mod parse;
+
+pub use parse::parse;
+pub(crate) use parse::{limits_patch, user_id};
+
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -32,7 +38,7 @@ pub struct Platform {
     pub env: BTreeMap<String, String>,
     /// Secrets of the platform given to every container as environment: variable → secret name and key.
     pub credentials: BTreeMap<String, SecretKey>,
-    /// Hosts a `toolforge.yaml` may name besides those of the config repository.
+    /// Hosts a `toolforge.yaml` may name besides those of the config repository; `*` is any, `*.example.org` any below.
     pub allowed_hosts: Vec<String>,
     /// Registries a prebuilt `image:` may come from, as prefixes; empty means any.
     pub allowed_images: Vec<String>,

@@ -1,5 +1,9 @@
 //! `tools/<name>.yaml` of the config repository: whom we serve. Never read from a tool's own repository.
 
+mod parse;
+
+pub use parse::parse;
+
 use crate::names::ToolName;
 use serde::{Deserialize, Serialize};
 

@@ -1,0 +1,110 @@
+//! One component: its type, its image, what runs.
+
+use super::keys::At;
+use super::run::{self, Typed};
+use super::{Component, ParseContext, Source, advice, env, source};
+use crate::decode::{Section, one_of};
+use crate::diagnostic::{Code, Findings, Place, shown};
+use crate::names::ComponentName;
+use crate::rendered::ComponentKind;
+use crate::yaml::Entry;
+
+/// What one entry of `components` says, good or not: enough to judge its neighbours.
+pub(super) struct Draft<'t> {
+    pub name: &'t str,
+    /// The component; none where something without a default is missing or wrong.
+    pub component: Option<Component>,
+    /// Its source, also where the rest is wrong.
+    pub source: Option<Source>,
+    /// Where `reuse_from` stands.
+    pub reuse_place: Place,
+    /// Published prefixes with their places, also where the rest is wrong.
+    pub publish: Vec<(String, Place)>,
+}
+
+/// `component_type`, and words of similar systems.
+const KINDS: &[&str] = &["continuous", "scheduled", "one-off"];
+const ALIASES: &[(&str, &str)] = &[
+    ("web", "continuous"),
+    ("webservice", "continuous"),
+    ("worker", "continuous"),
+    ("service", "continuous"),
+    ("deployment", "continuous"),
+    ("daemon", "continuous"),
+    ("cron", "scheduled"),
+    ("cronjob", "scheduled"),
+    ("schedule", "scheduled"),
+    ("periodic", "scheduled"),
+    ("job", "one-off"),
+    ("oneoff", "one-off"),
+    ("once", "one-off"),
+    ("release", "one-off"),
+    ("migration", "one-off"),
+    ("task", "one-off"),
+];
+
+pub(super) fn draft<'t>(entry: &'t Entry, context: &ParseContext, findings: &mut Findings) -> Draft<'t> {
+    let mut draft =
+        Draft { name: &entry.key, component: None, source: None, reuse_place: entry.key_place, publish: Vec::new() };
+    check_name(entry, findings);
+    let Some(section) = Section::open(&entry.value, entry.key_place, &advice::level(At::Component), findings) else {
+        return draft;
+    };
+    let typed = typed(&section, findings);
+    draft.source = source::source(&section, context, findings);
+    draft.reuse_place = source::reuse_place(&section);
+    let env = section.get("env").map(|e| env::env(e, context, findings)).unwrap_or_default();
+    let secrets = section.get("secrets").map(|e| env::secrets(e, findings)).unwrap_or_default();
+    let Some(run) = run_entry(&entry.value, &section, findings) else {
+        return draft;
+    };
+    draft.publish = published(run);
+    let run = run::run(run, typed, context, findings);
+    if let (Some(source), Some(run)) = (draft.source.clone(), run) {
+        draft.component = Some(Component { source, run, env, secrets });
+    }
+    draft
+}
+
+fn check_name(entry: &Entry, findings: &mut Findings) {
+    let Err(bad) = ComponentName::new(entry.key.as_str()) else {
+        return;
+    };
+    let folded: String =
+        entry.key.to_lowercase().chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '-' }).collect();
+    let better = ComponentName::new(folded.trim_matches('-')).ok();
+    let hint = better.map_or_else(|| format!("Use {}.", bad.expected), |name| format!("Write `{name}`."));
+    findings
+        .add(Code::BadName, entry.key_place, format!("{} is a name Kubernetes will refuse", shown(&entry.key)))
+        .with_hint(hint);
+}
+
+fn typed(section: &Section<'_>, findings: &mut Findings) -> Option<Typed> {
+    let Some(entry) = section.get("component_type") else {
+        let run = section.get("run").and_then(|run| run.value.mapping());
+        let schedule = run.and_then(|run| run.get("schedule")).is_some_and(|e| !e.value.is_null());
+        let kind = if schedule { ComponentKind::Scheduled } else { ComponentKind::Continuous };
+        return Some(Typed { kind, said: None });
+    };
+    let kind = match one_of(entry, KINDS, ALIASES, findings)? {
+        "continuous" => ComponentKind::Continuous,
+        "scheduled" => ComponentKind::Scheduled,
+        _ => ComponentKind::OneOff,
+    };
+    Some(Typed { kind, said: Some(entry.value.place) })
+}
+
+/// `run`; where its keys stand one level too high, that is told and not its absence.
+fn run_entry<'t>(node: &'t crate::yaml::Node, section: &Section<'t>, findings: &mut Findings) -> Option<&'t Entry> {
+    let misplaced = node.mapping().is_some_and(|m| m.entries.iter().any(|e| advice::is_known(At::Run, &e.key)));
+    if section.get("run").is_none() && misplaced {
+        return None;
+    }
+    section.required("run", findings)
+}
+
+/// Read apart from the rest of `run`, without findings: they were or will be made there.
+fn published(run: &Entry) -> Vec<(String, Place)> {
+    let publish = run.value.mapping().and_then(|run| run.get("publish"));
+    publish.map(|entry| run::publish(entry, &mut Findings::new(""))).unwrap_or_default()
+}

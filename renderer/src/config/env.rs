@@ -1,0 +1,199 @@
+//! Environment variables and secret names.
+
+use super::ParseContext;
+use crate::decode::{text_map, texts};
+use crate::diagnostic::{Code, Findings, mask, nearest, shown};
+use crate::yaml::Entry;
+use std::collections::BTreeMap;
+
+const MAX_VARIABLES: usize = 200;
+const MAX_SECRETS: usize = 50;
+/// Longest value, in bytes.
+const MAX_VALUE: usize = 16 * 1024;
+/// Set by the platform or by the image's launcher.
+const RESERVED: &[&str] = &["PORT", "HOME", "NO_HOME", "HOSTNAME", "TOOL_NAME"];
+const RESERVED_PREFIXES: &[&str] = &["KUBERNETES_", "CNB_"];
+/// How known tokens begin.
+const TOKENS: &[&str] =
+    &["ghp_", "gho_", "github_pat_", "glpat-", "AKIA", "xoxb-", "xoxp-", "sk-", "-----BEGIN", "eyJhbGci"];
+
+/// A name that every program can read.
+pub(crate) fn is_name(name: &str) -> bool {
+    let mut bytes = name.bytes();
+    bytes.next().is_some_and(|b| b.is_ascii_alphabetic() || b == b'_')
+        && bytes.all(|b| b.is_ascii_alphanumeric() || b == b'_')
+}
+
+/// `env:` or `build.envvars:`.
+pub(super) fn env(entry: &Entry, context: &ParseContext, findings: &mut Findings) -> BTreeMap<String, String> {
+    let mut env = BTreeMap::new();
+    for (item, value) in text_map(entry, MAX_VARIABLES, findings) {
+        if good_name(item, context, findings) && good_value(item, value, findings) {
+            env.insert(item.key.clone(), value.to_owned());
+        }
+    }
+    env
+}
+
+/// `env:` of a platform: nothing but the image's own names is reserved there.
+pub(crate) fn platform_env(entry: &Entry, findings: &mut Findings) -> BTreeMap<String, String> {
+    env(entry, &ParseContext::default(), findings)
+}
+
+fn good_name(item: &Entry, context: &ParseContext, findings: &mut Findings) -> bool {
+    let name = item.key.as_str();
+    if !is_name(name) || name.len() > 128 {
+        findings.add(
+            Code::BadEnvName,
+            item.key_place,
+            format!("{} is no name for an environment variable", shown(name)),
+        );
+        return false;
+    }
+    if RESERVED.contains(&name)
+        || RESERVED_PREFIXES.iter().any(|p| name.starts_with(p))
+        || context.reserved_env.contains(name)
+    {
+        let hint = match name {
+            "PORT" => "Write `port:` under `run:`; the platform sets `PORT` from it.",
+            _ => "Choose another name; the platform sets this one.",
+        };
+        findings
+            .add(Code::ReservedEnvName, item.key_place, format!("{} is set by the platform", shown(name)))
+            .with_hint(hint);
+        return false;
+    }
+    true
+}
+
+fn good_value(item: &Entry, value: &str, findings: &mut Findings) -> bool {
+    if value.len() > MAX_VALUE {
+        let message =
+            format!("the value of {} has {} bytes; at most {MAX_VALUE} are allowed", shown(&item.key), value.len());
+        findings.add(Code::TooLong, item.key_place, message).with_hint("Put large data into the repository.");
+        return false;
+    }
+    if value.contains('\0') {
+        findings.add(
+            Code::ControlCharacter,
+            item.key_place,
+            format!("the value of {} holds a NUL character", shown(&item.key)),
+        );
+        return false;
+    }
+    if looks_like_credential(&item.key, value) {
+        findings.add(
+            Code::ClearTextSecret,
+            item.key_place,
+            format!("the value of {} looks like a credential in clear text", shown(&item.key)),
+        );
+    }
+    true
+}
+
+fn looks_like_credential(name: &str, value: &str) -> bool {
+    let value = value.trim();
+    let is_reference = value.starts_with(['/', '.'])
+        || value.ends_with("_FILE")
+        || name.ends_with("_FILE")
+        || name.ends_with("_PATH")
+        || name.ends_with("_URL");
+    let plain =
+        value.len() < 4 || matches!(value.to_ascii_lowercase().as_str(), "true" | "false" | "none" | "changeme");
+    if mask::is_secret_name(name) && !is_reference && !plain {
+        return true;
+    }
+    let userinfo = value.split_once("://").is_some_and(|(_, rest)| {
+        let authority = rest.split(['/', '?']).next().unwrap_or_default();
+        authority
+            .rsplit_once('@')
+            .is_some_and(|(user, _)| user.split_once(':').is_some_and(|(_, password)| !password.is_empty()))
+    });
+    userinfo || (value.len() >= 16 && TOKENS.iter().any(|token| value.starts_with(token)))
+}
+
+/// `secrets:`, names of Secret objects.
+pub(super) fn secrets(entry: &Entry, findings: &mut Findings) -> Vec<String> {
+    if entry.value.mapping().is_some() {
+        let message = "`secrets` is a list of names; values must not stand in the file";
+        findings
+            .add(Code::WrongType, entry.value.place, message)
+            .with_hint("Write one `- name` a line, and change any value that stood here: it is in the git history.");
+        return Vec::new();
+    }
+    let mut names: Vec<String> = Vec::new();
+    for (name, node) in texts(entry, MAX_SECRETS, findings) {
+        if is_secret_object(name) {
+            if !names.iter().any(|n| n == name) {
+                names.push(name.to_owned());
+            }
+            continue;
+        }
+        // A wrong name may well be a value pasted by mistake, so it is not shown.
+        let folded = name.to_lowercase().replace('_', "-");
+        let hint = if is_name(name) && is_secret_object(&folded) && name.len() <= 40 {
+            format!("Write it like `{folded}`.")
+        } else {
+            Code::BadSecretName.fix().to_owned()
+        };
+        findings.add(Code::BadSecretName, node.place, "this is no name Kubernetes takes for a secret").with_hint(hint);
+    }
+    names
+}
+
+fn is_secret_object(name: &str) -> bool {
+    name.len() <= 253 && name.split('.').all(|label| crate::names::is_dns_label(label, 63))
+}
+
+/// `build.packages`.
+pub(super) fn packages(entry: &Entry, findings: &mut Findings) -> Vec<String> {
+    let is_package = |name: &str| {
+        let mut bytes = name.bytes();
+        let edge = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit();
+        (2..=128).contains(&name.len())
+            && bytes.next().is_some_and(edge)
+            && bytes.all(|b| edge(b) || b"+-.".contains(&b))
+    };
+    let mut names: Vec<String> = Vec::new();
+    for (name, node) in texts(entry, 100, findings) {
+        if is_package(name) {
+            if !names.iter().any(|n| n == name) {
+                names.push(name.to_owned());
+            }
+        } else {
+            let hint = if name.contains('=') {
+                "Versions cannot be chosen: write the name alone."
+            } else {
+                Code::BadPackage.fix()
+            };
+            findings
+                .add(Code::BadPackage, node.place, format!("{} is no name of a Debian package", shown(name)))
+                .with_hint(hint);
+        }
+    }
+    names
+}
+
+/// `build.buildpacks`, of those on offer.
+pub(super) fn buildpacks(entry: &Entry, offered: &[String], findings: &mut Findings) -> Vec<String> {
+    let mut names = Vec::new();
+    for (name, node) in texts(entry, 20, findings) {
+        if offered.iter().any(|o| o == name) {
+            names.push(name.to_owned());
+            continue;
+        }
+        let known = || offered.iter().map(String::as_str);
+        let tail = |o: &&str| o.rsplit('/').next() == Some(name);
+        let hint = match nearest(name, known()).or_else(|| known().find(tail)) {
+            Some(meant) => format!("Did you mean `{meant}`?"),
+            None if offered.is_empty() => {
+                "This platform offers none by name: remove the key, and they are detected.".to_owned()
+            }
+            None => format!("On offer are {}.", offered.join(", ")),
+        };
+        findings
+            .add(Code::UnknownBuildpack, node.place, format!("{} is no buildpack of this platform", shown(name)))
+            .with_hint(hint);
+    }
+    names
+}

@@ -1,0 +1,116 @@
+//! One mapping whose keys are known.
+
+use crate::diagnostic::{Code, Findings, Place, nearest, shown};
+use crate::yaml::{Entry, Mapping, Node};
+
+/// What may stand in one mapping.
+pub(crate) struct Level {
+    /// As messages name it: "`run`".
+    pub title: &'static str,
+    /// Its keys.
+    pub keys: Vec<&'static str>,
+    /// What to say of a key that is none of them, before spelling is considered.
+    pub advise: fn(&str) -> Option<Advice>,
+    /// Unknown keys are noted, not refused.
+    pub lenient: bool,
+}
+
+/// What a person may have meant by a key.
+pub(crate) struct Advice {
+    pub code: Code,
+    pub hint: String,
+}
+
+/// A mapping, opened: its unknown and duplicate keys are told, its known ones can be taken.
+pub(crate) struct Section<'t> {
+    mapping: &'t Mapping,
+    at: Place,
+    title: &'static str,
+}
+
+impl<'t> Section<'t> {
+    /// `at` is the place of the key that owns the mapping.
+    pub fn open(node: &'t Node, at: Place, level: &Level, findings: &mut Findings) -> Option<Self> {
+        let Some(mapping) = node.mapping() else {
+            let message = format!("{} must be a mapping of keys to values, but is {}", level.title, node.described());
+            findings
+                .add(Code::WrongType, node.place, message)
+                .with_hint(format!("Indent its keys below it: {}.", listed(&level.keys)));
+            return None;
+        };
+        duplicates(mapping, findings);
+        for entry in &mapping.entries {
+            if !level.keys.contains(&entry.key.as_str()) && !entry.key.starts_with("x-") {
+                unknown(entry, level, findings);
+            }
+        }
+        Some(Self { mapping, at, title: level.title })
+    }
+
+    /// The entry of a key; none where it is absent or null, which means the same.
+    pub fn get(&self, key: &str) -> Option<&'t Entry> {
+        self.mapping.get(key).filter(|entry| !entry.value.is_null())
+    }
+
+    /// The entry of a key that must be there.
+    pub fn required(&self, key: &'static str, findings: &mut Findings) -> Option<&'t Entry> {
+        let found = self.get(key);
+        if found.is_none() {
+            let place = self.mapping.get(key).map_or(self.at, |entry| entry.key_place);
+            findings
+                .add(Code::MissingKey, place, format!("{} has no `{key}`", self.title))
+                .with_hint(format!("Add `{key}:` to it."));
+        }
+        found
+    }
+
+    /// Keys that have a value, in file order.
+    pub fn entries(&self) -> impl Iterator<Item = &'t Entry> {
+        self.mapping.entries.iter().filter(|entry| !entry.value.is_null())
+    }
+
+    /// Where its owner stands.
+    pub fn place(&self) -> Place {
+        self.at
+    }
+}
+
+/// Tells keys that stand twice in one mapping.
+pub(super) fn duplicates(mapping: &Mapping, findings: &mut Findings) {
+    for (key, first, second) in &mapping.duplicates {
+        let message = format!(
+            "the key {} stands here again; the first is on line {}, column {}",
+            shown(key),
+            first.line,
+            first.column
+        );
+        findings
+            .add(Code::DuplicateKey, *second, message)
+            .with_hint("Remove one of the two; YAML readers silently take the last.");
+    }
+}
+
+fn unknown(entry: &Entry, level: &Level, findings: &mut Findings) {
+    let message = format!("{} has no key {}", level.title, shown(&entry.key));
+    let advice =
+        same_but_spelling(&entry.key, level).or_else(|| (level.advise)(&entry.key)).unwrap_or_else(|| Advice {
+            code: Code::UnknownKey,
+            hint: match nearest(&entry.key, level.keys.iter().copied()) {
+                Some(key) => format!("Did you mean `{key}`?"),
+                None => format!("Its keys are {}.", listed(&level.keys)),
+            },
+        });
+    let code = if level.lenient { Code::IgnoredKey } else { advice.code };
+    findings.add(code, entry.key_place, message).with_hint(advice.hint);
+}
+
+/// `Health-Check-HTTP` is `health_check_http`.
+fn same_but_spelling(key: &str, level: &Level) -> Option<Advice> {
+    let folded = key.to_lowercase().replace(['-', ' '], "_");
+    let known = level.keys.iter().find(|known| **known == folded)?;
+    Some(Advice { code: Code::UnknownKey, hint: format!("Write it as `{known}`.") })
+}
+
+fn listed(keys: &[&str]) -> String {
+    keys.iter().map(|key| format!("`{key}`")).collect::<Vec<_>>().join(", ")
+}

@@ -1,0 +1,125 @@
+//! Hides values in excerpts. Works on the text alone, because an excerpt is also printed of a file that is no YAML;
+//! it would rather hide too much than too little.
+
+use super::text::lines;
+
+const MASK: &str = "***";
+/// Mappings and lists whose values are nobody's business.
+const HIDDEN_BLOCKS: &[&str] = &["env", "envvars", "environment", "secrets", "credentials"];
+
+/// The line of this number (from 1), with what must not be shown replaced by `***`.
+#[must_use]
+pub(super) fn line(source: &str, number: u32) -> Option<String> {
+    let mut hidden_under: Option<usize> = None;
+    for (at, line) in lines(source).enumerate() {
+        let indent = line.len() - line.trim_start_matches([' ', '\t', '-']).len();
+        if !line.trim().is_empty()
+            && hidden_under.is_some_and(|under| indent <= under)
+            && !line.trim_start().starts_with(['}', ']'])
+        {
+            hidden_under = None;
+        }
+        if at + 1 == number as usize {
+            let text = if hidden_under.is_some() { after_colon(line) } else { by_key(line) };
+            return Some(without_userinfo(&text));
+        }
+        if hidden_under.is_none() && opens_hidden(line).is_some() {
+            hidden_under = Some(indent);
+        }
+    }
+    None
+}
+
+/// Whether this name is likely to carry a credential.
+#[must_use]
+pub(crate) fn is_secret_name(name: &str) -> bool {
+    let name = name.to_ascii_uppercase().replace('-', "_");
+    const WORDS: &[&str] = &[
+        "PASSWORD",
+        "PASSWD",
+        "PASSPHRASE",
+        "SECRET",
+        "TOKEN",
+        "API_KEY",
+        "APIKEY",
+        "PRIVATE_KEY",
+        "ACCESS_KEY",
+        "CREDENTIAL",
+    ];
+    WORDS.iter().any(|word| name.contains(word))
+}
+
+/// Where on the line a hidden block's value begins.
+fn opens_hidden(line: &str) -> Option<usize> {
+    keys(line).find_map(|(name, after)| HIDDEN_BLOCKS.contains(&name).then_some(after))
+}
+
+/// The keys of a line, each with the offset after its colon.
+fn keys(line: &str) -> impl Iterator<Item = (&str, usize)> {
+    line.match_indices(':').map(|(at, _)| {
+        let name = line[..at].trim_end().trim_end_matches(['"', '\'']);
+        let from = name
+            .rfind(|c: char| !(c.is_alphanumeric() || c == '_' || c == '-'))
+            .map_or(0, |i| i + name[i..].chars().next().map_or(1, char::len_utf8));
+        (&name[from..], at + 1)
+    })
+}
+
+fn by_key(line: &str) -> String {
+    let hide =
+        keys(line).find_map(|(name, after)| (HIDDEN_BLOCKS.contains(&name) || is_secret_name(name)).then_some(after));
+    hide.map_or_else(|| line.to_owned(), |at| hide_from(line, at))
+}
+
+/// Inside a hidden block: keys may be read, values not.
+fn after_colon(line: &str) -> String {
+    match line.find(':') {
+        Some(at) => hide_from(line, at + 1),
+        None => hide_from(line, line.len() - line.trim_start_matches([' ', '\t', '-']).len()),
+    }
+}
+
+fn hide_from(line: &str, at: usize) -> String {
+    let value = line[at..].trim();
+    if value.is_empty() || value == "{" || value == "[" || value == "}" || value == "]" {
+        return line.to_owned();
+    }
+    let gap = line[at..].len() - line[at..].trim_start().len();
+    format!("{}{MASK}", &line[..at + gap])
+}
+
+/// `https://user:password@host` never shows what stands before the `@`.
+fn without_userinfo(line: &str) -> String {
+    let mut out = String::new();
+    let mut rest = line;
+    while let Some(at) = rest.find("://") {
+        let (head, tail) = rest.split_at(at + 3);
+        out.push_str(head);
+        let end = tail.find(|c: char| c == '/' || c.is_whitespace() || c == '"' || c == '\'').unwrap_or(tail.len());
+        match tail[..end].rfind('@') {
+            Some(user) => {
+                out.push_str(MASK);
+                rest = &tail[user..];
+            }
+            None => rest = tail,
+        }
+    }
+    out + rest
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn values_of_environments_and_secrets_are_never_shown() {
+        let text = "env:\n  A: canary\n  B: |\n    canary\ncomponents:\n  web:\n    env: {C: canary}\n    secrets:\n      - canary\n    run:\n      command: x\n      db_password: canary\n      repository: https://me:canary@example.org/x\n  b: {run: {env: {Q: canary}}}\n";
+        for number in 1..=lines(text).count() {
+            let line = line(text, number as u32).expect("a line");
+            assert!(!line.contains("canary"), "{number}: {line}");
+        }
+        assert_eq!(line(text, 11).as_deref(), Some("      command: x"));
+        assert_eq!(line(text, 2).as_deref(), Some("  A: ***"));
+        assert_eq!(line(text, 13).as_deref(), Some("      repository: https://***@example.org/x"));
+    }
+}

@@ -1,0 +1,132 @@
+//! Findings as a person reads them: place, message, the line with a caret, a hint.
+
+use super::text::push_escaped;
+use super::{Diagnostic, Place, Report, Severity};
+use std::fmt::Write;
+
+/// Characters of a source line an excerpt shows.
+const WINDOW: usize = 100;
+
+/// The whole report, one block a finding. `sources` are the texts by file name; a missing one costs the excerpt only.
+#[must_use]
+pub fn print(report: &Report, sources: &[(&str, &[u8])], colour: bool) -> String {
+    let mut out = String::new();
+    for diagnostic in &report.diagnostics {
+        if !out.is_empty() {
+            out.push('\n');
+        }
+        let source =
+            sources.iter().find(|(file, _)| *file == diagnostic.file).map(|(_, bytes)| String::from_utf8_lossy(bytes));
+        block(&mut out, diagnostic, source.as_deref(), Paint(colour));
+    }
+    out
+}
+
+#[derive(Clone, Copy)]
+struct Paint(bool);
+
+impl Paint {
+    fn dye(self, code: &str, text: &str) -> String {
+        if self.0 { format!("\u{1b}[{code}m{text}\u{1b}[0m") } else { text.to_owned() }
+    }
+}
+
+fn block(out: &mut String, d: &Diagnostic, source: Option<&str>, paint: Paint) {
+    let (word, code) = match d.severity {
+        Severity::Error => ("error", "1;31"),
+        Severity::Note => ("note", "1;36"),
+    };
+    let head = paint.dye(code, &format!("{word}[{}]", d.code));
+    let _ = writeln!(out, "{head}: {}", escaped(&d.message));
+    let _ = match d.place {
+        Some(place) => {
+            writeln!(out, "  {} {}:{}:{}", paint.dye("34", "-->"), escaped(&d.file), place.line, place.column)
+        }
+        None => writeln!(out, "  {} {}", paint.dye("34", "-->"), escaped(&d.file)),
+    };
+    if let (Some(place), Some(source)) = (d.place, source) {
+        excerpt(out, source, place, paint, code);
+    }
+    if let Some(hint) = &d.hint {
+        let _ = writeln!(out, "  {} {}", paint.dye("1;32", "hint:"), escaped(hint));
+    }
+}
+
+fn escaped(text: &str) -> String {
+    let mut out = String::new();
+    text.chars().for_each(|c| push_escaped(&mut out, c));
+    out
+}
+
+fn excerpt(out: &mut String, source: &str, place: Place, paint: Paint, code: &str) {
+    let Some(line) = super::mask::line(source, place.line) else {
+        return;
+    };
+    let caret = (place.column as usize).saturating_sub(1);
+    let cut = Cut::around(&line, caret, place.width as usize);
+    let number = place.line.to_string();
+    let margin = " ".repeat(number.len());
+    let bar = paint.dye("34", "|");
+    let _ = writeln!(out, "{margin} {bar}");
+    let _ = writeln!(out, "{} {bar} {}", paint.dye("34", &number), cut.text);
+    let carets = paint.dye(code, &"^".repeat(cut.width));
+    let _ = writeln!(out, "{margin} {bar} {}{carets}", " ".repeat(cut.start));
+}
+
+/// A window of one line: its text, and where in it the caret stands.
+struct Cut {
+    text: String,
+    start: usize,
+    width: usize,
+}
+
+impl Cut {
+    /// `caret` counts characters from 0.
+    fn around(line: &str, caret: usize, width: usize) -> Self {
+        let length = line.chars().count();
+        let caret = caret.min(length);
+        let from = if length <= WINDOW { 0 } else { caret.saturating_sub(WINDOW / 3) };
+        let to = (from + WINDOW).min(length);
+        let mut text = String::from(if from > 0 { "..." } else { "" });
+        let (mut start, mut end) = (0, None);
+        for (at, c) in line.chars().enumerate().skip(from).take(to - from) {
+            if at == caret {
+                start = text.chars().count();
+            }
+            if at == caret + width {
+                end = Some(text.chars().count());
+            }
+            push_escaped(&mut text, if c == '\t' { ' ' } else { c });
+        }
+        let shown = text.chars().count();
+        if caret >= to {
+            start = shown;
+        }
+        if to < length {
+            text.push_str("...");
+        }
+        let end = end.unwrap_or(shown);
+        Self { text, start, width: end.saturating_sub(start).max(1) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_long_line_is_cut_around_the_caret() {
+        let line = format!("{}here{}", "a".repeat(5_000), "b".repeat(5_000));
+        let cut = Cut::around(&line, 5_000, 4);
+        assert!(cut.text.chars().count() <= WINDOW + 6);
+        let under: String = cut.text.chars().skip(cut.start).take(cut.width).collect();
+        assert_eq!(under, "here");
+    }
+
+    #[test]
+    fn control_characters_do_not_move_the_caret() {
+        let cut = Cut::around("a\u{1b}b", 2, 1);
+        let under: String = cut.text.chars().skip(cut.start).take(cut.width).collect();
+        assert_eq!((cut.text.as_str(), under.as_str()), ("a\\u{1b}b", "b"));
+    }
+}

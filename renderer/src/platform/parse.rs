@@ -1,0 +1,286 @@
+//! `platform.yaml` from bytes. What is left out is as in [`Platform::builtin`], except the domain, which only operators
+//! know, and hosts, which are then those of the config repository.
+
+use super::builtin::limits;
+use super::{Builder, DeletionBudget, Dumps, Limits, LimitsPatch, Platform, Registry, Route, SecretKey, SystemUser};
+use crate::config::fields;
+use crate::decode::{Section, duration_secs, frame, one_of, open, quantities, text, text_map, texts, whole};
+use crate::diagnostic::{Code, Findings, Report, shown};
+use crate::names::is_dns_label;
+use crate::yaml::{self, Entry};
+use std::collections::BTreeMap;
+
+const KEYS: &[&str] = &[
+    "domain",
+    "cluster",
+    "namespace",
+    "registry",
+    "builder",
+    "route",
+    "poll_interval",
+    "limits",
+    "system_user",
+    "dumps",
+    "env",
+    "credentials",
+    "allowed_hosts",
+    "allowed_images",
+    "deletion_budget",
+];
+const LIMITS: &[&str] = &["quota", "max", "min", "default", "default_request"];
+
+/// Reads a platform file. The platform is there where the report holds no error.
+#[must_use]
+pub fn parse(bytes: &[u8], file: &str) -> (Option<Platform>, Report) {
+    let mut findings = Findings::new(file);
+    let platform = yaml::read(bytes, &mut findings).and_then(|root| platform(&root, &mut findings));
+    let report = findings.finish();
+    (platform.filter(|_| report.is_good()), report)
+}
+
+fn platform(root: &yaml::Node, findings: &mut Findings) -> Option<Platform> {
+    let (name, spec) = frame(root, "Platform", KEYS, findings)?;
+    let mut platform =
+        Platform { name: label(name, findings).unwrap_or_default(), allowed_hosts: Vec::new(), ..Platform::builtin() };
+    if let Some(entry) = spec.required("domain", findings) {
+        platform.domain = domain(entry, findings).unwrap_or_default();
+    }
+    platform.cluster = spec.get("cluster").and_then(|e| text(e, findings)).map(str::to_owned);
+    set(&mut platform.namespace, spec.get("namespace").and_then(|e| label(e, findings)));
+    set(&mut platform.registry, spec.get("registry").and_then(|e| registry(e, findings)));
+    set(&mut platform.builder, spec.get("builder").and_then(|e| builder(e, findings)));
+    set(&mut platform.route, spec.get("route").and_then(|e| route(e, findings)));
+    set(&mut platform.poll_interval_secs, spec.get("poll_interval").and_then(|e| poll_interval(e, findings)));
+    if let Some(patch) = spec.get("limits").and_then(|e| limits_patch(e, findings)) {
+        platform.limits = patched(limits(), patch);
+    }
+    set(&mut platform.system_user, spec.get("system_user").and_then(|e| system_user(e, findings)));
+    platform.dumps = spec.get("dumps").and_then(|e| dumps(e, findings));
+    platform.env = spec.get("env").map(|e| fields::env(e, findings)).unwrap_or_default();
+    platform.credentials = spec.get("credentials").map(|e| credentials(e, findings)).unwrap_or_default();
+    platform.allowed_hosts = list(&spec, "allowed_hosts", findings);
+    platform.allowed_images = list(&spec, "allowed_images", findings);
+    if let Some(section) =
+        spec.get("deletion_budget").and_then(|e| open(e, "`deletion_budget`", &["per_pass"], findings))
+        && let Some(number) = section.required("per_pass", findings).and_then(|e| whole(e, 0..=100_000, findings))
+    {
+        platform.deletion_budget = DeletionBudget { per_pass: u32::try_from(number).unwrap_or_default() };
+    }
+    Some(platform)
+}
+
+fn set<T>(field: &mut T, value: Option<T>) {
+    if let Some(value) = value {
+        *field = value;
+    }
+}
+
+fn list(spec: &Section<'_>, key: &str, findings: &mut Findings) -> Vec<String> {
+    spec.get(key)
+        .map(|e| texts(e, 200, findings))
+        .unwrap_or_default()
+        .into_iter()
+        .map(|(text, _)| text.to_owned())
+        .collect()
+}
+
+fn label(entry: &Entry, findings: &mut Findings) -> Option<String> {
+    let name = text(entry, findings)?;
+    if is_dns_label(name, 63) {
+        return Some(name.to_owned());
+    }
+    findings.add(Code::BadName, entry.value.place, format!("{} is a name Kubernetes will refuse", shown(name)));
+    None
+}
+
+fn domain(entry: &Entry, findings: &mut Findings) -> Option<String> {
+    let domain = text(entry, findings)?;
+    if domain.len() <= 200 && domain.split('.').all(|part| is_dns_label(part, 63)) {
+        return Some(domain.to_owned());
+    }
+    findings
+        .add(Code::BadName, entry.value.place, format!("{} is no domain", shown(domain)))
+        .with_hint("Write a lower-case domain without scheme, such as `tools.example.org`.");
+    None
+}
+
+fn registry(entry: &Entry, findings: &mut Findings) -> Option<Registry> {
+    let section = open(entry, "`registry`", &["host", "credentials"], findings)?;
+    let host = section.required("host", findings)?;
+    let written = text(host, findings)?;
+    // Together with any image's name it must be a reference.
+    if !fields::is_reference(&format!("{written}/tool/component")) {
+        findings
+            .add(Code::BadImage, host.value.place, format!("{} is no registry", shown(written)))
+            .with_hint("Write host, port and path without scheme, such as `registry.example:5000/toolforge`.");
+        return None;
+    }
+    let credentials = section.get("credentials").and_then(|e| variable(e, findings));
+    Some(Registry { host: written.to_owned(), credentials })
+}
+
+fn variable(entry: &Entry, findings: &mut Findings) -> Option<String> {
+    let name = text(entry, findings)?;
+    if fields::is_variable(name) {
+        return Some(name.to_owned());
+    }
+    findings
+        .add(Code::BadEnvName, entry.value.place, "this is no prefix of environment variables")
+        .with_hint("Write the prefix of the variables that hold user and password, never the values.");
+    None
+}
+
+fn builder(entry: &Entry, findings: &mut Findings) -> Option<Builder> {
+    let section = open(entry, "`builder`", &["image", "run_image", "buildpacks", "target"], findings)?;
+    let image = section.required("image", findings).and_then(|e| pinned(e, findings));
+    let run_image = section.required("run_image", findings).and_then(|e| pinned(e, findings));
+    let mut buildpacks = BTreeMap::new();
+    for (item, reference) in section.get("buildpacks").map(|e| text_map(e, 100, findings)).unwrap_or_default() {
+        if pinned(item, findings).is_some() {
+            buildpacks.insert(item.key.clone(), reference.to_owned());
+        }
+    }
+    let target = section
+        .get("target")
+        .map_or(Some("linux/amd64"), |e| one_of(e, &["linux/amd64", "linux/arm64"], &[], findings));
+    Some(Builder { image: image?, run_image: run_image?, buildpacks, target: target?.to_owned() })
+}
+
+/// An image with its digest: what a build depends on must not move.
+fn pinned(entry: &Entry, findings: &mut Findings) -> Option<String> {
+    let image = fields::image_reference(entry, findings)?;
+    if image.contains("@sha256:") {
+        return Some(image);
+    }
+    findings
+        .add(
+            Code::BadImage,
+            entry.value.place,
+            format!("{} names no digest, so builds could not be repeated", shown(&image)),
+        )
+        .with_hint("Add `@sha256:` and the image's digest.");
+    None
+}
+
+fn route(entry: &Entry, findings: &mut Findings) -> Option<Route> {
+    let section = open(entry, "`route`", &["kind", "class", "namespace", "name"], findings)?;
+    let kind = section.required("kind", findings)?;
+    let kind =
+        one_of(kind, &["ingress", "gateway"], &[("httproute", "gateway"), ("gateway-api", "gateway")], findings)?;
+    let foreign: &[&str] = if kind == "ingress" { &["namespace", "name"] } else { &["class"] };
+    for entry in foreign.iter().filter_map(|key| section.get(key)) {
+        findings
+            .add(Code::WrongKind, entry.key_place, format!("`{}` does not belong to a route of kind {kind}", entry.key))
+            .with_hint("Remove it, or change `kind`.");
+    }
+    if kind == "ingress" {
+        let class = section.get("class").map(|e| label(e, findings));
+        return Some(Route::Ingress { class: class.flatten() });
+    }
+    let namespace = section.required("namespace", findings).and_then(|e| label(e, findings));
+    let name = section.required("name", findings).and_then(|e| label(e, findings));
+    Some(Route::Gateway { namespace: namespace?, name: name? })
+}
+
+fn poll_interval(entry: &Entry, findings: &mut Findings) -> Option<u64> {
+    let secs = duration_secs(entry, findings)?;
+    if (5..=86_400).contains(&secs) {
+        return Some(secs);
+    }
+    findings
+        .add(Code::OutOfRange, entry.value.place, format!("`poll_interval` must be from 5s to 1d, but is {secs}s"))
+        .with_hint("Hosts block those who ask too often; `60s` is usual.");
+    None
+}
+
+/// `limits`, of a platform or a tool.
+pub(crate) fn limits_patch(entry: &Entry, findings: &mut Findings) -> Option<LimitsPatch> {
+    let section = open(entry, "`limits`", LIMITS, findings)?;
+    let mut of = |key| section.get(key).map(|e| quantities(e, findings)).unwrap_or_default();
+    Some(LimitsPatch {
+        quota: of("quota"),
+        max: of("max"),
+        min: of("min"),
+        default: of("default"),
+        default_request: of("default_request"),
+    })
+}
+
+fn patched(mut limits: Limits, patch: LimitsPatch) -> Limits {
+    limits.quota.extend(patch.quota);
+    limits.max.extend(patch.max);
+    limits.min.extend(patch.min);
+    limits.default.extend(patch.default);
+    limits.default_request.extend(patch.default_request);
+    limits
+}
+
+fn system_user(entry: &Entry, findings: &mut Findings) -> Option<SystemUser> {
+    let section = open(entry, "`system_user`", &["uid", "gid"], findings)?;
+    let mut id = |key| section.required(key, findings).and_then(|e| user_id(e, findings));
+    let (uid, gid) = (id("uid"), id("gid"));
+    Some(SystemUser { uid: uid?, gid: gid? })
+}
+
+/// Below 1000 are the system's own users.
+pub(crate) fn user_id(entry: &Entry, findings: &mut Findings) -> Option<u32> {
+    whole(entry, 1000..=4_294_967_294, findings).and_then(|n| u32::try_from(n).ok())
+}
+
+fn dumps(entry: &Entry, findings: &mut Findings) -> Option<Dumps> {
+    let section = open(entry, "`dumps`", &["persistent_volume_claim", "csi"], findings)?;
+    match (section.get("persistent_volume_claim"), section.get("csi")) {
+        (Some(claim), None) => {
+            let name = open(claim, "`persistent_volume_claim`", &["claim_name"], findings)?;
+            let claim_name = name.required("claim_name", findings).and_then(|e| label(e, findings))?;
+            Some(Dumps::PersistentVolumeClaim { claim_name })
+        }
+        (None, Some(csi)) => {
+            let csi = open(csi, "`csi`", &["driver", "attributes"], findings)?;
+            let driver = csi.required("driver", findings).and_then(|e| text(e, findings))?.to_owned();
+            let attributes = csi.get("attributes").map(|e| text_map(e, 50, findings)).unwrap_or_default();
+            Some(Dumps::Csi {
+                driver,
+                attributes: attributes.into_iter().map(|(item, value)| (item.key.clone(), value.to_owned())).collect(),
+            })
+        }
+        _ => {
+            findings
+                .add(Code::MissingKey, section.place(), "`dumps` needs one of `persistent_volume_claim` and `csi`")
+                .with_hint("Name the volume that holds the dumps, or remove `dumps`.");
+            None
+        }
+    }
+}
+
+fn credentials(entry: &Entry, findings: &mut Findings) -> BTreeMap<String, SecretKey> {
+    let mut credentials = BTreeMap::new();
+    let Some(mapping) = entry.value.mapping() else {
+        findings
+            .add(
+                Code::WrongType,
+                entry.value.place,
+                format!("`credentials` must be a mapping of variables, but is {}", entry.value.described()),
+            )
+            .with_hint("Write `NAME: {secret: name, key: key}` a line.");
+        return credentials;
+    };
+    for item in &mapping.entries {
+        if !fields::is_variable(&item.key) {
+            findings.add(
+                Code::BadEnvName,
+                item.key_place,
+                format!("{} is no name for an environment variable", shown(&item.key)),
+            );
+        }
+        let Some(section) = open(item, "the credential", &["secret", "key"], findings) else {
+            continue;
+        };
+        let secret = section.required("secret", findings).and_then(|e| label(e, findings));
+        let key = section.required("key", findings).and_then(|e| text(e, findings));
+        if let (Some(secret), Some(key)) = (secret, key) {
+            credentials.insert(item.key.clone(), SecretKey { secret, key: key.to_owned() });
+        }
+    }
+    credentials
+}
