@@ -31,6 +31,20 @@ pub struct Revision {
     pub resolved: BTreeMap<String, ResolvedSource>,
 }
 
+impl Revision {
+    /// No commit and no file: for what follows from the tool and the platform alone.
+    #[must_use]
+    pub fn nothing(branch: &str) -> Self {
+        Self {
+            commit: None,
+            branch: branch.to_owned(),
+            tree: None,
+            files: Files::default(),
+            resolved: BTreeMap::new(),
+        }
+    }
+}
+
 /// A repository and ref that a component builds from and that is not the tool's own revision.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct SourceRef {

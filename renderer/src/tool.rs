@@ -1,5 +1,6 @@
 //! `tools/<name>.yaml` of the config repository: whom we serve. Never read from a tool's own repository.
 
+mod object;
 mod parse;
 
 pub use parse::parse;

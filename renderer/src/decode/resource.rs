@@ -69,7 +69,8 @@ pub(crate) fn duration_secs(entry: &Entry, findings: &mut Findings) -> Option<u6
     secs
 }
 
-fn seconds(text: &str) -> Option<u64> {
+/// `90s`, `5m`, `1h30m`, `2d`, as seconds; none where it is none of these.
+pub(crate) fn seconds(text: &str) -> Option<u64> {
     let mut rest = text.trim();
     let mut total = 0u64;
     if rest.is_empty() {
