@@ -67,7 +67,8 @@ fn repository(entry: &Entry, findings: &mut Findings) -> Option<String> {
     let url = text(entry, findings)?;
     let (scheme, rest) = url.split_once("://").unwrap_or(("", url));
     let known = match scheme {
-        "" => url.starts_with('/') || is_scp(url),
+        // A relative path is taken from the config repository's folder, by whoever knows that folder.
+        "" => url.starts_with('/') || url.starts_with("./") || url.starts_with("../") || is_scp(url),
         scheme => matches!(scheme, "https" | "http" | "git" | "ssh" | "file"),
     };
     let authority = rest.split('/').next().unwrap_or_default();
@@ -88,7 +89,7 @@ fn repository(entry: &Entry, findings: &mut Findings) -> Option<String> {
             .add(
                 Code::BadRepository,
                 entry.value.place,
-                "`repository` must be an https, http, git, ssh or file URL, or an absolute path",
+                "`repository` must be an https, http, git, ssh or file URL, or a path",
             )
             .with_hint("Write a URL such as `https://gitlab.example/group/name`.");
         return None;
