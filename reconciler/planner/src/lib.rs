@@ -7,10 +7,28 @@
 //! ```
 //! A plan holds every decision: execution has no choices left. Waiting is data (`held`), never a sleep.
 
+pub mod check;
+pub mod conditions;
+pub mod decide;
+pub mod drift;
+pub mod explain;
 pub mod fields;
 pub mod kinds;
 pub mod merge;
 pub mod observed;
+pub mod outcome;
+pub mod plan;
 pub mod readiness;
 pub mod schema;
 pub mod stored;
+
+mod autoscale;
+mod compare;
+mod prune;
+mod record;
+mod target;
+
+pub use check::Judge;
+pub use decide::{Input, Newest, plan};
+pub use record::platform_digest;
+pub use target::{files_that_count, images_needed};

@@ -9,10 +9,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 
-/// Label that marks an object as a tool's: on its own metadata, never in a template. Its value is the tool's name.
-pub const MARK: &str = "toolforge.org/tool";
-/// Label that names the component an object belongs to.
-pub const COMPONENT: &str = "app.kubernetes.io/name";
+pub use renderer::render::{COMPONENT, MARK};
 
 /// The world of one tool.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]

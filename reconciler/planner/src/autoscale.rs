@@ -1,0 +1,36 @@
+//! An autoscaler is declared by an observed HorizontalPodAutoscaler whose `scaleTargetRef` names the Deployment. Then
+//! `replicas` is its business: we keep applying what is live until it owns the field, and leave it out from then on.
+
+use crate::drift::owners_of;
+use crate::observed::{Observed, Seen};
+use renderer::{Object, ObjectId};
+use serde_json::Value;
+
+/// Whether an observed autoscaler names this Deployment.
+pub(crate) fn is_autoscaled(id: &ObjectId, observed: &Observed) -> bool {
+    id.kind == "Deployment"
+        && observed.objects.iter().any(|(hpa, seen)| match seen {
+            Seen::Live(value) => {
+                hpa.kind == "HorizontalPodAutoscaler" && hpa.namespace == id.namespace && names(value, id)
+            }
+            Seen::Absent => false,
+        })
+}
+
+fn names(autoscaler: &Value, id: &ObjectId) -> bool {
+    let part = |key| autoscaler.pointer(&format!("/spec/scaleTargetRef/{key}")).and_then(Value::as_str);
+    part("kind") == Some(id.kind.as_str()) && part("name") == Some(id.name.as_str())
+}
+
+/// The desired object with its autoscaler's word on `replicas`.
+pub(crate) fn desired(object: &Object, observed: &Observed, field_manager: &str) -> Object {
+    let mut object = object.clone();
+    let Some(live) = observed.live(&object.id).filter(|_| is_autoscaled(&object.id, observed)) else { return object };
+    let Some(spec) = object.value.get_mut("spec").and_then(Value::as_object_mut) else { return object };
+    let somebody_else = owners_of(live, "spec.replicas").iter().any(|manager| manager != field_manager);
+    match live.pointer("/spec/replicas") {
+        Some(replicas) if !somebody_else => spec.insert("replicas".to_owned(), replicas.clone()),
+        _ => spec.remove("replicas"),
+    };
+    object
+}

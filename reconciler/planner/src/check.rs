@@ -1,0 +1,211 @@
+//! An independent judge: reads a finished plan and the world it was made from, and says what must not run. It shares no
+//! decision with the code that made the plan; a mistake there must be made twice to do harm.
+
+use crate::kinds::{Kind, Scope};
+use crate::observed::{MARK, Observed, uid_of};
+use crate::plan::{Action, Plan, Request, Step};
+use renderer::{ObjectId, Platform};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use std::collections::BTreeSet;
+use std::fmt;
+
+/// A step that must not run, and the rule it breaks.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Violation {
+    /// The step's object.
+    pub id: ObjectId,
+    /// The rule.
+    pub rule: Rule,
+}
+
+/// What a plan must never do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Rule {
+    /// A step reaches outside the tool's namespace, its Namespace, its Tool and its stored revisions.
+    OutOfScope,
+    /// A request's body is another object than the step says.
+    OtherObject,
+    /// An object is made without the tool's mark.
+    Unmarked,
+    /// A prune of something we can't prove is ours.
+    NotProvenOurs,
+    /// A prune of a kind that holds data or other objects.
+    Protected,
+    /// A change or prune of a kind that could not be observed.
+    NotObserved,
+    /// A create over something that is there, or whose absence nobody confirmed.
+    NotAbsent,
+    /// One object in two steps, or both in a step and held.
+    Twice,
+    /// More prunes than the deletion budget.
+    OverBudget,
+    /// A patch that would also apply to a newer object.
+    Unguarded,
+    /// A pod that could leave its sandbox.
+    Privileged,
+}
+
+impl fmt::Display for Rule {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::OutOfScope => "it reaches outside the tool's own objects",
+            Self::OtherObject => "a request is about another object",
+            Self::Unmarked => "the object would not carry the tool's mark",
+            Self::NotProvenOurs => "nothing proves that the object is ours",
+            Self::Protected => "objects of this kind are never pruned",
+            Self::NotObserved => "the kind could not be observed",
+            Self::NotAbsent => "nobody has confirmed that the object is absent",
+            Self::Twice => "the object is planned twice",
+            Self::OverBudget => "the deletion budget is exceeded",
+            Self::Unguarded => "the patch does not test the resourceVersion",
+            Self::Privileged => "a pod could leave its sandbox",
+        })
+    }
+}
+
+/// What a plan is judged against.
+#[derive(Debug, Clone, Copy)]
+pub struct Judge<'a> {
+    /// The platform: namespace and budget.
+    pub platform: &'a Platform,
+    /// The world the plan was made from.
+    pub observed: &'a Observed,
+    /// Our field manager.
+    pub field_manager: &'a str,
+}
+
+impl Judge<'_> {
+    /// Everything the plan must not do; empty for a plan that may run.
+    #[must_use]
+    pub fn check(&self, plan: &Plan) -> Vec<Violation> {
+        let mut found = self.check_whole(plan);
+        for step in &plan.steps {
+            let rules = self.check_step(plan, step);
+            found.extend(rules.into_iter().map(|rule| Violation { id: step.id.clone(), rule }));
+        }
+        found
+    }
+
+    fn check_whole(&self, plan: &Plan) -> Vec<Violation> {
+        let mut found = Vec::new();
+        let mut seen: BTreeSet<&ObjectId> = plan.held.iter().filter(|h| h.action.is_some()).map(|h| &h.id).collect();
+        for step in &plan.steps {
+            if !seen.insert(&step.id) {
+                found.push(Violation { id: step.id.clone(), rule: Rule::Twice });
+            }
+        }
+        let prunes = plan.steps.iter().filter(|s| s.action == Action::Prune && s.id.kind != "ControllerRevision");
+        let over = prunes.skip(self.platform.deletion_budget.per_pass as usize);
+        found.extend(over.map(|step| Violation { id: step.id.clone(), rule: Rule::OverBudget }));
+        found
+    }
+
+    fn check_step(&self, plan: &Plan, step: &Step) -> Vec<Rule> {
+        let mut broken = Vec::new();
+        let mut require = |holds: bool, rule: Rule| {
+            if !holds {
+                broken.push(rule);
+            }
+        };
+        let tool = plan.tool.as_str();
+        require(self.in_scope(tool, &step.id), Rule::OutOfScope);
+        require(self.observed.gap(&step.id).is_none(), Rule::NotObserved);
+        match step.action {
+            Action::Prune => {
+                require(Kind::of_id(&step.id).is_some_and(|row| !row.protected), Rule::Protected);
+                require(self.proven_ours(tool, step), Rule::NotProvenOurs);
+            }
+            Action::Create => require(self.confirmed_absent(&step.id), Rule::NotAbsent),
+            Action::Configure => require(self.observed.live(&step.id).is_some(), Rule::NotObserved),
+        }
+        for request in &step.requests {
+            match request {
+                Request::Apply { body } => {
+                    require(is_about(&step.id, body), Rule::OtherObject);
+                    require(mark(body) == Some(tool), Rule::Unmarked);
+                    require(pod_specs(body).all(is_confined), Rule::Privileged);
+                }
+                Request::Patch { operations } => require(is_guarded(operations), Rule::Unguarded),
+                Request::Delete { .. } => require(step.action == Action::Prune, Rule::OtherObject),
+            }
+        }
+        broken
+    }
+
+    fn in_scope(&self, tool: &str, id: &ObjectId) -> bool {
+        let own_namespace = format!("tool-{tool}");
+        match (id.namespace.as_deref(), Kind::of_id(id).map(|row| row.scope)) {
+            (Some(namespace), Some(Scope::Tool)) => namespace == own_namespace,
+            (Some(namespace), Some(Scope::Platform)) => {
+                namespace == self.platform.namespace && is_numbered(&id.name, tool)
+            }
+            (None, Some(Scope::Cluster)) => {
+                (id.kind == "Namespace" && id.name == own_namespace) || (id.kind == "Tool" && id.name == tool)
+            }
+            _ => false,
+        }
+    }
+
+    /// The very uid we are about to delete is in the inventory, or carries our mark and our Apply entry.
+    fn proven_ours(&self, tool: &str, step: &Step) -> bool {
+        let Some(live) = self.observed.live(&step.id) else { return false };
+        let deletes_it = step.requests.iter().all(|request| match request {
+            Request::Delete { uid } => uid_of(live) == Some(uid),
+            _ => false,
+        });
+        deletes_it && self.observed.is_ours(&step.id, tool, self.field_manager)
+    }
+
+    fn confirmed_absent(&self, id: &ObjectId) -> bool {
+        let namespace = |name: &String| ObjectId {
+            group: String::new(),
+            kind: "Namespace".to_owned(),
+            namespace: None,
+            name: name.clone(),
+        };
+        // Stored revisions are ours alone: nobody else may write into the platform's namespace.
+        let record = id.kind == "ControllerRevision" && self.observed.live(id).is_none();
+        record
+            || self.observed.is_absent(id)
+            || id.namespace.as_ref().is_some_and(|name| self.observed.is_absent(&namespace(name)))
+    }
+}
+
+/// `<tool>-<number>`, so that `foo`'s records are never taken for `foo-1`'s.
+fn is_numbered(name: &str, tool: &str) -> bool {
+    let number = name.strip_prefix(tool).and_then(|rest| rest.strip_prefix('-'));
+    number.is_some_and(|digits| !digits.is_empty() && digits.bytes().all(|b| b.is_ascii_digit()))
+}
+
+fn is_about(id: &ObjectId, body: &Value) -> bool {
+    renderer::Object::new(body.clone()).is_ok_and(|object| object.id == *id)
+}
+
+fn mark(body: &Value) -> Option<&str> {
+    body.get("metadata")?.get("labels")?.get(MARK)?.as_str()
+}
+
+fn is_guarded(operations: &Value) -> bool {
+    let first = operations.as_array().and_then(|all| all.first());
+    first.is_some_and(|op| op["op"] == "test" && op["path"] == "/metadata/resourceVersion")
+}
+
+fn pod_specs(body: &Value) -> impl Iterator<Item = &Value> {
+    ["/spec/template/spec", "/spec/jobTemplate/spec/template/spec"].into_iter().filter_map(|at| body.pointer(at))
+}
+
+/// The part of the *restricted* standard whose breach would reach other tools.
+fn is_confined(pod: &Value) -> bool {
+    let is_set = |key: &str| pod.get(key).and_then(Value::as_bool) == Some(true);
+    let host = ["hostNetwork", "hostPID", "hostIPC"].into_iter().any(is_set);
+    let volumes = pod.get("volumes").and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
+    let containers = ["containers", "initContainers"].into_iter().filter_map(|key| pod.get(key)?.as_array()).flatten();
+    let mut privileged = containers.map(|container| {
+        let context = container.get("securityContext");
+        let flag = |key: &str| context.and_then(|c| c.get(key)).and_then(Value::as_bool);
+        flag("privileged") == Some(true) || flag("allowPrivilegeEscalation") != Some(false)
+    });
+    !host && volumes.iter().all(|volume| volume.get("hostPath").is_none()) && !privileged.any(|bad| bad)
+}

@@ -1,0 +1,210 @@
+//! What the Tool's status says after a pass: conditions by the rules of kstatus, the inventory, the last deployments.
+//! A pure function of the plan, its outcome and what was observed; the clock is an argument, and a condition keeps its
+//! `lastTransitionTime` while its status stays.
+
+use crate::kinds::{Kind, Scope};
+use crate::observed::{Observed, uid_of};
+use crate::outcome::{FailureKind, Outcome, RowResult};
+use crate::plan::{Action, Cause, Held, Plan, Why};
+use renderer::ObjectId;
+use serde_json::{Value, json};
+use std::collections::BTreeMap;
+
+/// What a status is made from.
+#[derive(Debug, Clone, Copy)]
+pub struct Pass<'a> {
+    /// The plan that was executed, or that could not be.
+    pub plan: &'a Plan,
+    /// What became of it.
+    pub outcome: &'a Outcome,
+    /// The world it was made from.
+    pub observed: &'a Observed,
+    /// Our field manager.
+    pub field_manager: &'a str,
+    /// The Tool's live status, if it has one.
+    pub previous: Option<&'a Value>,
+    /// The Tool's `metadata.generation`.
+    pub generation: i64,
+    /// RFC 3339.
+    pub now: &'a str,
+}
+
+impl Pass<'_> {
+    /// The whole status.
+    #[must_use]
+    pub fn status(&self) -> Value {
+        let words = [self.ready(), self.reconciling(), self.stalled(), self.built(), self.drifted()];
+        let conditions: Vec<_> = words.into_iter().map(|word| self.condition(word)).collect();
+        let mut status = json!({
+            "observedGeneration": self.generation,
+            "branch": self.plan.target.branch,
+            "conditions": conditions,
+            "inventory": self.inventory(),
+            "deployments": self.deployments(),
+        });
+        if let Some(commit) = &self.plan.target.commit {
+            status["commit"] = json!(commit);
+        }
+        status
+    }
+
+    fn ready(&self) -> Word {
+        let name = "Ready";
+        if let Some((row, failure)) = self.outcome.failures().next() {
+            return Word::new(name, false, "StepFailed", format!("{} {}: {failure}", row.action, row.id));
+        }
+        if let Some(held) = self.loudest() {
+            return Word::new(name, false, held.why.word(), self.held_message(held));
+        }
+        if let Some(step) = self.plan.steps.iter().find(|step| step.id.kind != "ControllerRevision") {
+            return Word::new(name, false, "Progressing", format!("{} {}", step.action, step.id));
+        }
+        if let Some(row) = self.plan.not_ready.first() {
+            return Word::new(name, false, "NotReady", format!("{}: {}", row.id, row.why));
+        }
+        let commit = self.plan.target.commit.as_ref().map_or("the working tree", |commit| commit.short());
+        Word::new(name, true, "Ready", format!("{commit} runs as it should"))
+    }
+
+    /// The hold a person should read first: one that does not pass by itself.
+    fn loudest(&self) -> Option<&Held> {
+        self.plan.held.iter().find(|held| !held.why.passes()).or_else(|| self.plan.held.first())
+    }
+
+    fn held_message(&self, held: &Held) -> String {
+        let others = self.plan.held.len() - 1;
+        let more = if others > 0 { format!(" (and {others} more)") } else { String::new() };
+        format!("{}: {}{more}", held.id, held.why)
+    }
+
+    fn reconciling(&self) -> Word {
+        let steps = self.plan.steps.iter().any(|step| step.id.kind != "ControllerRevision");
+        let waits = self.plan.held.iter().any(|held| held.why.passes());
+        let rolling = self.plan.not_ready.iter().any(|row| !row.failed);
+        if steps || waits || rolling {
+            Word::new("Reconciling", true, "Progressing", "on the way to the target revision".to_owned())
+        } else {
+            Word::new("Reconciling", false, "Idle", "nothing to do".to_owned())
+        }
+    }
+
+    fn stalled(&self) -> Word {
+        let name = "Stalled";
+        let final_kinds = [FailureKind::Denied, FailureKind::Invalid];
+        if let Some((row, failure)) = self.outcome.failures().find(|(_, failure)| final_kinds.contains(&failure.kind)) {
+            return Word::new(name, true, "StepFailed", format!("{} {}: {failure}", row.action, row.id));
+        }
+        if let Some(held) = self.plan.held.iter().find(|held| needs_a_person(&held.why)) {
+            return Word::new(name, true, held.why.word(), self.held_message(held));
+        }
+        if let Some(row) = self.plan.not_ready.iter().find(|row| row.failed) {
+            return Word::new(name, true, "Failed", format!("{}: {}", row.id, row.why));
+        }
+        Word::new(name, false, "Idle", "nothing is in the way".to_owned())
+    }
+
+    fn built(&self) -> Word {
+        let waiting: Vec<_> =
+            self.plan.held.iter().filter(|held| matches!(held.why, Why::AwaitingBuild { .. })).collect();
+        match waiting.first() {
+            Some(held) => Word::new("Built", false, "AwaitingBuild", self.held_message(held)),
+            None => Word::new("Built", true, "ImagesFound", "every image is in the registry".to_owned()),
+        }
+    }
+
+    fn drifted(&self) -> Word {
+        let drift = self.plan.steps.iter().find(|step| matches!(step.cause, Cause::Drift { .. }));
+        match drift {
+            Some(step) => Word::new("Drifted", true, "Drift", format!("{}: {}", step.id, drift_by(&step.cause))),
+            None => Word::new("Drifted", false, "InSync", "no foreign change".to_owned()),
+        }
+    }
+
+    fn condition(&self, word: Word) -> Value {
+        let status = if word.status { "True" } else { "False" };
+        let conditions = self.previous.and_then(|status| status.get("conditions")).and_then(Value::as_array);
+        let before = conditions.and_then(|all| all.iter().find(|entry| entry["type"] == word.name));
+        let since =
+            before.filter(|entry| entry["status"] == status).and_then(|entry| entry["lastTransitionTime"].as_str());
+        json!({
+            "type": word.name,
+            "status": status,
+            "reason": word.reason,
+            "message": word.message,
+            "observedGeneration": self.generation,
+            "lastTransitionTime": since.unwrap_or(self.now),
+        })
+    }
+
+    /// Everything that is ours: seen, made in this pass, or listed before and not seen to be gone.
+    fn inventory(&self) -> Vec<Value> {
+        let mut ours: BTreeMap<ObjectId, String> = self.observed.inventory.clone();
+        ours.retain(|id, _| !self.observed.is_absent(id));
+        for (id, live) in self.observed.objects.keys().filter_map(|id| Some((id, self.observed.live(id)?))) {
+            if self.observed.is_ours(id, self.plan.tool.as_str(), self.field_manager)
+                && let Some(uid) = uid_of(live)
+            {
+                ours.insert(id.clone(), uid.to_owned());
+            }
+        }
+        for row in &self.outcome.rows {
+            match (&row.result, row.action) {
+                (RowResult::Done { .. }, Action::Prune) => {
+                    ours.remove(&row.id);
+                }
+                (RowResult::Done { uid: Some(uid) }, _) => {
+                    ours.insert(row.id.clone(), uid.clone());
+                }
+                _ => {}
+            }
+        }
+        ours.retain(|id, _| is_listed(id));
+        ours.into_iter().map(|(id, uid)| entry(&id, &uid)).collect()
+    }
+
+    fn deployments(&self) -> Vec<Value> {
+        let row = |stored: &crate::stored::StoredRevision| json!({"number": stored.number, "commit": stored.revision.commit, "branch": stored.revision.branch});
+        self.observed.stored.iter().take(crate::stored::KEPT).map(row).collect()
+    }
+}
+
+/// The Tool holds the list and is not on it; stored revisions are found by name and mark.
+fn is_listed(id: &ObjectId) -> bool {
+    Kind::of_id(id).is_some_and(|row| row.scope == Scope::Tool) || id.kind == "Namespace"
+}
+
+fn entry(id: &ObjectId, uid: &str) -> Value {
+    let mut entry = json!({"uid": uid, "group": id.group, "kind": id.kind, "name": id.name});
+    if let Some(namespace) = &id.namespace {
+        entry["namespace"] = json!(namespace);
+    }
+    entry
+}
+
+fn needs_a_person(why: &Why) -> bool {
+    match why {
+        Why::AwaitingBuild { .. } | Why::Suspended | Why::NotObserved(_) => false,
+        other => !other.passes(),
+    }
+}
+
+/// `by kubectl-scale`, or that nobody is known.
+fn drift_by(cause: &Cause) -> String {
+    match cause {
+        Cause::Drift { manager: Some(manager), .. } => format!("changed by {manager}"),
+        _ => "changed or deleted by somebody".to_owned(),
+    }
+}
+
+struct Word {
+    name: &'static str,
+    status: bool,
+    reason: &'static str,
+    message: String,
+}
+
+impl Word {
+    fn new(name: &'static str, status: bool, reason: &'static str, message: String) -> Self {
+        Self { name, status, reason, message }
+    }
+}

@@ -1,0 +1,133 @@
+//! A plan in words: what `toolforge diff` prints. The order is the plan's, so that it is stable, and nothing depends on
+//! colour: `paint` only decorates what already reads well.
+
+use crate::drift::FieldChange;
+use crate::kinds;
+use crate::plan::{Action, Cause, Held, Plan, Step};
+
+/// What a piece of output is, for whoever wants to colour it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Tone {
+    /// Something comes.
+    Added,
+    /// Something changes.
+    Changed,
+    /// Something goes.
+    Removed,
+    /// Something waits.
+    Waiting,
+    /// Plain.
+    Plain,
+}
+
+/// Colours one line, or leaves it as it is.
+pub type Paint<'a> = &'a dyn Fn(Tone, &str) -> String;
+
+/// No colour.
+#[must_use]
+pub fn plain(_: Tone, text: &str) -> String {
+    text.to_owned()
+}
+
+/// How long ago something was, in words, for a given RFC 3339 time; the clock belongs to the caller.
+pub type Ago<'a> = &'a dyn Fn(&str) -> Option<String>;
+
+/// Explains a plan: header, one line an object with its fields below, and the totals.
+#[must_use]
+pub fn explain(plan: &Plan, paint: Paint, ago: Ago) -> String {
+    let mut out = header(plan);
+    let width = rows(plan).map(|id| id.len()).max().unwrap_or(0).max(36);
+    let mut lines: Vec<(u8, String, String)> = Vec::new();
+    for step in &plan.steps {
+        lines.push((rank(step), step.id.to_string(), step_lines(step, width, paint, ago)));
+    }
+    for held in &plan.held {
+        lines.push((kinds::order(&held.id), held.id.to_string(), held_line(held, width, paint)));
+    }
+    lines.sort();
+    for (_, _, text) in lines {
+        out.push_str(&text);
+    }
+    out.push_str(&totals(plan));
+    out.push('\n');
+    for row in plan.not_ready.iter().filter(|_| plan.steps.is_empty()) {
+        out.push_str(&paint(Tone::Waiting, &format!("  {} is not Ready: {}", row.id, row.why)));
+        out.push('\n');
+    }
+    out
+}
+
+/// Prunes stand last, whatever their kind.
+fn rank(step: &Step) -> u8 {
+    if step.action == Action::Prune { u8::MAX } else { kinds::order(&step.id) }
+}
+
+fn rows(plan: &Plan) -> impl Iterator<Item = String> {
+    plan.steps.iter().map(|s| s.id.to_string()).chain(plan.held.iter().map(|h| h.id.to_string()))
+}
+
+/// `wordcount  main@35b594f  cluster: sandbox (in-process)`.
+#[must_use]
+pub fn header(plan: &Plan) -> String {
+    let commit = plan.target.commit.as_ref().map_or("working tree", |commit| commit.short());
+    format!("{}  {}@{commit}  cluster: {}\n", plan.tool, plan.target.branch, plan.cluster)
+}
+
+fn step_lines(step: &Step, width: usize, paint: Paint, ago: Ago) -> String {
+    let tone = match step.action {
+        Action::Create => Tone::Added,
+        Action::Configure => Tone::Changed,
+        Action::Prune => Tone::Removed,
+    };
+    let head = format!("{} {:width$} {:10} {}", step.action.sign(), step.id.to_string(), step.action, cause(step, ago));
+    let mut out = paint(tone, head.trim_end());
+    out.push('\n');
+    for change in &step.changes {
+        out.push_str(&format!("    {}\n", field(change)));
+    }
+    out
+}
+
+fn cause(step: &Step, ago: Ago) -> String {
+    match &step.cause {
+        Cause::NewRevision => "new revision".to_owned(),
+        Cause::PlatformChange => "platform change".to_owned(),
+        Cause::ImageReady => "image ready".to_owned(),
+        Cause::Drift { manager: None, .. } if step.action == Action::Create => "drift: it was deleted".to_owned(),
+        Cause::Drift { manager, time } => {
+            let by = manager.as_deref().map_or_else(String::new, |manager| format!(" by {manager}"));
+            let when = time.as_deref().and_then(ago).map_or_else(String::new, |when| format!(", {when}"));
+            format!("drift{by}{when}")
+        }
+    }
+}
+
+fn field(change: &FieldChange) -> String {
+    match (&change.from, &change.to) {
+        (Some(from), Some(to)) => format!("{}: {from} → {to}", change.path),
+        (Some(from), None) => format!("{}: {from} → (removed)", change.path),
+        (None, Some(to)) => format!("{}: (none) → {to}", change.path),
+        (None, None) => change.path.to_string(),
+    }
+}
+
+fn held_line(held: &Held, width: usize, paint: Paint) -> String {
+    let would = held.action.map_or_else(String::new, |action| format!("{action}, "));
+    let line = format!(". {:width$} {:10} {would}{}", held.id.to_string(), "held", held.why);
+    format!("{}\n", paint(Tone::Waiting, &line))
+}
+
+/// `1 configure, 1 create, 1 prune, 1 held, 6 unchanged`, leaving out what is zero.
+#[must_use]
+pub fn totals(plan: &Plan) -> String {
+    let count = |action: Action| plan.steps.iter().filter(|step| step.action == action).count();
+    let parts = [
+        (count(Action::Configure), "configure"),
+        (count(Action::Create), "create"),
+        (count(Action::Prune), "prune"),
+        (plan.held.len(), "held"),
+        (plan.unchanged, "unchanged"),
+    ];
+    let words: Vec<_> = parts.iter().filter(|(n, _)| *n > 0).map(|(n, word)| format!("{n} {word}")).collect();
+    if words.is_empty() { "nothing to do".to_owned() } else { words.join(", ") }
+}

@@ -1,0 +1,64 @@
+//! When a revision is Ready it is stored, once; the oldest beyond [`KEPT`] go.
+
+use crate::decide::Input;
+use crate::observed::uid_of;
+use crate::plan::{Action, Cause, Request, Step};
+use crate::stored::{KEPT, StoredRevision};
+use crate::target::Targets;
+use renderer::{ObjectId, Platform, Revision};
+use sha2::{Digest as _, Sha256};
+
+/// The steps that store the revision and drop what is beyond the number kept; none where it is stored already.
+pub(crate) fn steps(revision: &Revision, targets: &Targets, input: &Input) -> Vec<Step> {
+    let stored = &input.observed.stored;
+    // A working tree is nobody's revision.
+    if revision.commit.is_none() {
+        return Vec::new();
+    }
+    let known = stored.iter().flat_map(|s| &s.one_offs);
+    let ready = StoredRevision {
+        number: stored.first().map_or(1, |newest| newest.number + 1),
+        revision: revision.clone(),
+        images: targets.images.clone(),
+        platform: platform_digest(input.platform),
+        one_offs: known.chain(&targets.one_offs).cloned().collect(),
+    };
+    if stored.first().is_some_and(|newest| newest.says_the_same(&ready)) {
+        return Vec::new();
+    }
+    let object = ready.to_object(&input.tool.name, &input.platform.namespace);
+    let create = Step {
+        id: object.id,
+        action: Action::Create,
+        cause: Cause::NewRevision,
+        changes: Vec::new(),
+        requests: vec![Request::Apply { body: object.value }],
+    };
+    let old = stored.iter().skip(KEPT - 1).filter_map(|old| drop_old(old, input));
+    std::iter::once(create).chain(old).collect()
+}
+
+fn drop_old(old: &StoredRevision, input: &Input) -> Option<Step> {
+    let id = ObjectId {
+        group: "apps".to_owned(),
+        kind: "ControllerRevision".to_owned(),
+        namespace: Some(input.platform.namespace.clone()),
+        name: format!("{}-{}", input.tool.name, old.number),
+    };
+    let uid = uid_of(input.observed.live(&id)?)?.to_owned();
+    Some(Step {
+        id,
+        action: Action::Prune,
+        cause: Cause::NewRevision,
+        changes: Vec::new(),
+        requests: vec![Request::Delete { uid }],
+    })
+}
+
+/// sha256 of the platform's settings, in hexadecimal.
+#[must_use]
+pub fn platform_digest(platform: &Platform) -> String {
+    // A Platform has text keys only, so serialising it does not fail.
+    let bytes = serde_json::to_vec(platform).unwrap_or_default();
+    Sha256::digest(&bytes).iter().map(|byte| format!("{byte:02x}")).collect()
+}

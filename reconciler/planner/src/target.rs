@@ -1,0 +1,269 @@
+//! Each component has exactly one target: the new revision when nothing holds it, else the last good one (invariant 2).
+//! Both are rendered the same way; only where the image's digest comes from differs.
+
+use crate::observed::{ImageSeen, Observed};
+use crate::plan::{Held, Why};
+use crate::readiness::{self, Readiness};
+use crate::stored::{StoredImage, StoredRevision};
+use renderer::rendered::{ComponentKind, PinnedImage};
+use renderer::{ComponentName, Digest, Files, Image, Object, ObjectId, Rendered, RenderedComponent};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// What a tool's components should be now.
+#[derive(Debug, Default)]
+pub(crate) struct Targets {
+    /// Objects to have, by component.
+    pub components: BTreeMap<ComponentName, Vec<Object>>,
+    /// Components that are not at the new revision, and why.
+    pub held: Vec<Held>,
+    /// Component names whose live objects stay, whatever is desired.
+    pub kept: BTreeSet<String>,
+    /// The image of each component that is at the new revision.
+    pub images: BTreeMap<ComponentName, StoredImage>,
+    /// Keys of the new revision's one-offs that have succeeded.
+    pub one_offs: BTreeSet<String>,
+}
+
+/// A component of one revision with its image filled in.
+struct Resolved {
+    objects: Vec<Object>,
+    image: StoredImage,
+    key: Option<String>,
+}
+
+/// Decides the target of every component.
+pub(crate) fn targets(newest: &Rendered, last_good: Option<&Rendered>, observed: &Observed) -> Targets {
+    let mut targets = Targets::default();
+    let resolved: BTreeMap<_, _> = newest.components.iter().map(|c| (&c.name, (c, resolve(c, observed)))).collect();
+    let gate = gate(newest, &resolved, observed, &mut targets);
+    for (name, (component, result)) in resolved {
+        let gated = if component.kind == ComponentKind::OneOff { None } else { gate.clone() };
+        match (result, gated) {
+            (Ok(_), Some(why)) | (Err(why), _) => {
+                targets.hold(newest, name, held_id(newest, component), why);
+            }
+            (Ok(resolved), None) => targets.aim(name, component, resolved, observed),
+        }
+    }
+    for withheld in &newest.withheld {
+        let id = component_id(&newest.namespace, &withheld.component);
+        targets.held.push(Held { id, action: None, why: Why::Invalid(withheld.why.clone()) });
+        targets.kept.insert(withheld.component.clone());
+    }
+    targets.fall_back(last_good, observed);
+    targets
+}
+
+impl Targets {
+    /// The targets while the newest revision as a whole can't be used: everything stays at the last good one.
+    pub(crate) fn of_last_good(last_good: Option<&Rendered>, observed: &Observed) -> Self {
+        let mut targets = Self::default();
+        targets.kept.extend(last_good.iter().flat_map(|r| &r.components).map(|c| c.name.to_string()));
+        targets.fall_back(last_good, observed);
+        targets
+    }
+
+    fn hold(&mut self, newest: &Rendered, name: &ComponentName, id: ObjectId, why: Why) {
+        debug_assert!(newest.components.iter().any(|c| c.name == *name));
+        self.held.push(Held { id, action: None, why });
+        self.kept.insert(name.to_string());
+    }
+
+    fn aim(&mut self, name: &ComponentName, component: &RenderedComponent, resolved: Resolved, observed: &Observed) {
+        if let Some(key) = &resolved.key
+            && one_off_state(component, &resolved, observed) == OneOff::Done
+        {
+            self.one_offs.insert(key.clone());
+        }
+        let objects = wanted_objects(component, &resolved, observed);
+        self.images.insert(name.clone(), resolved.image);
+        self.components.insert(name.clone(), objects);
+    }
+
+    /// Gives every kept component the objects of the last good revision, if it had any.
+    fn fall_back(&mut self, last_good: Option<&Rendered>, observed: &Observed) {
+        let stored = observed.stored.first();
+        for component in last_good.iter().flat_map(|rendered| &rendered.components) {
+            if !self.kept.contains(component.name.as_str()) {
+                continue;
+            }
+            let Some(image) = stored.and_then(|s| s.images.get(&component.name)) else { continue };
+            let resolved = fill_in(component, image.clone());
+            let objects = wanted_objects(component, &resolved, observed);
+            self.components.insert(component.name.clone(), objects);
+        }
+    }
+}
+
+/// A one-off that has run stays as it is while its Job is there, and is not made again when it is gone.
+fn wanted_objects(component: &RenderedComponent, resolved: &Resolved, observed: &Observed) -> Vec<Object> {
+    let objects = &resolved.objects;
+    if component.kind == ComponentKind::OneOff && is_recorded(resolved.key.as_deref(), observed) {
+        return objects.iter().filter(|object| observed.live(&object.id).is_some()).cloned().collect();
+    }
+    objects.clone()
+}
+
+/// What the other components wait for, if they wait for a one-off.
+fn gate(
+    newest: &Rendered,
+    resolved: &BTreeMap<&ComponentName, (&RenderedComponent, Result<Resolved, Why>)>,
+    observed: &Observed,
+    targets: &mut Targets,
+) -> Option<Why> {
+    let mut gate = None;
+    for (component, result) in resolved.values().filter(|(c, _)| c.kind == ComponentKind::OneOff) {
+        let why = match result {
+            Err(_) => Some(Why::AwaitingStep(held_id(newest, component))),
+            Ok(resolved) => match one_off_state(component, resolved, observed) {
+                OneOff::Done => None,
+                OneOff::Running(id) => Some(Why::AwaitingReady(id)),
+                OneOff::Waiting(id) => Some(Why::AwaitingStep(id)),
+                OneOff::Failed(job, why) => Some(Why::GateFailed { job, why }),
+            },
+        };
+        if let (Some(Why::GateFailed { job, .. }), true) = (&why, gate.is_none()) {
+            // The failed Job itself is shown once, as the row everything else points at.
+            targets.held.push(Held { id: job.clone(), action: None, why: why.clone().unwrap_or(Why::NotOurs) });
+        }
+        gate = gate.or(why);
+    }
+    gate
+}
+
+#[derive(Debug, PartialEq)]
+enum OneOff {
+    Done,
+    Running(ObjectId),
+    Waiting(ObjectId),
+    Failed(ObjectId, String),
+}
+
+fn one_off_state(component: &RenderedComponent, resolved: &Resolved, observed: &Observed) -> OneOff {
+    if component.kind == ComponentKind::OneOff && is_recorded(resolved.key.as_deref(), observed) {
+        return OneOff::Done;
+    }
+    let Some(job) = resolved.objects.iter().find(|object| object.id.kind == "Job") else { return OneOff::Done };
+    let Some(live) = observed.live(&job.id) else { return OneOff::Waiting(job.id.clone()) };
+    match readiness::job(live) {
+        Readiness::Ready => OneOff::Done,
+        Readiness::InProgress(_) => OneOff::Running(job.id.clone()),
+        Readiness::Failed(why) => OneOff::Failed(job.id.clone(), why),
+    }
+}
+
+fn is_recorded(key: Option<&str>, observed: &Observed) -> bool {
+    key.is_some_and(|key| observed.stored.iter().any(|stored| stored.one_offs.contains(key)))
+}
+
+fn resolve(component: &RenderedComponent, observed: &Observed) -> Result<Resolved, Why> {
+    let image = digest_of(component, observed)?;
+    if let Some(missing) = missing_secrets(component, observed)? {
+        return Err(Why::MissingSecret(missing));
+    }
+    Ok(fill_in(component, image))
+}
+
+fn fill_in(component: &RenderedComponent, image: StoredImage) -> Resolved {
+    let pinned = PinnedImage { reference: image.source.clone(), digest: image.digest.clone() };
+    let (objects, key) = component.at(&pinned);
+    Resolved { objects, image, key: key.map(|key| key.as_str().to_owned()) }
+}
+
+/// The digest first seen for a build is the one that counts, for as long as it is stored: a tag may move, a build not.
+fn digest_of(component: &RenderedComponent, observed: &Observed) -> Result<StoredImage, Why> {
+    let source = image_source(&component.image).ok_or_else(|| match &component.image {
+        Image::Unresolved { why } => Why::SourceUnavailable(why.clone()),
+        _ => Why::NotObserved("an image without a reference".to_owned()),
+    })?;
+    if let Some(digest) = named_digest(&source) {
+        return Ok(StoredImage { source, digest });
+    }
+    if let Some(image) = stored_digest(component, &source, observed) {
+        return Ok(image.clone());
+    }
+    match observed.images.get(&source) {
+        Some(ImageSeen::Found(digest)) => Ok(StoredImage { digest: digest.clone(), source }),
+        Some(ImageSeen::Missing) => Err(Why::AwaitingBuild { image: shown_build(&component.image) }),
+        Some(ImageSeen::Unknown(why)) => Err(Why::NotObserved(format!("registry: {why}"))),
+        None => Err(Why::NotObserved("registry: not asked".to_owned())),
+    }
+}
+
+/// A build's digest is stored under its tag, in whichever revision; a prebuilt tag counts only in the same revision.
+fn stored_digest<'a>(component: &RenderedComponent, source: &str, observed: &'a Observed) -> Option<&'a StoredImage> {
+    let revisions = match component.image {
+        Image::Built { .. } => observed.stored.len(),
+        _ => 1,
+    };
+    let mut images = observed.stored.iter().take(revisions).flat_map(|stored| stored.images.values());
+    images.find(|image| image.source == source)
+}
+
+/// `repository:tag`, or the reference as written; none where the source could not be resolved.
+fn image_source(image: &Image) -> Option<String> {
+    match image {
+        Image::Prebuilt { reference } => Some(reference.clone()),
+        Image::Built { repository, build } => Some(format!("{repository}:{build}")),
+        Image::Unresolved { .. } => None,
+    }
+}
+
+fn named_digest(reference: &str) -> Option<Digest> {
+    Digest::new(reference.split_once('@')?.1).ok()
+}
+
+fn shown_build(image: &Image) -> String {
+    match image {
+        Image::Built { build, .. } => build.short().to_owned(),
+        Image::Prebuilt { reference } => reference.clone(),
+        Image::Unresolved { why } => why.clone(),
+    }
+}
+
+fn missing_secrets(component: &RenderedComponent, observed: &Observed) -> Result<Option<Vec<String>>, Why> {
+    if component.secrets.is_empty() {
+        return Ok(None);
+    }
+    let Some(known) = &observed.secrets else {
+        return Err(Why::NotObserved("secrets could not be listed".to_owned()));
+    };
+    let missing: Vec<_> = component.secrets.iter().filter(|name| !known.contains(*name)).cloned().collect();
+    Ok((!missing.is_empty()).then_some(missing))
+}
+
+/// References the registry must be asked about before planning: those that no stored revision already answers.
+#[must_use]
+pub fn images_needed(newest: &Rendered, observed: &Observed) -> BTreeSet<String> {
+    let open = |component: &&RenderedComponent| {
+        matches!(digest_of(component, observed), Err(Why::NotObserved(_) | Why::AwaitingBuild { .. }))
+    };
+    newest.components.iter().filter(open).filter_map(|component| image_source(&component.image)).collect()
+}
+
+/// A held component is shown by its main object: the workload.
+fn held_id(newest: &Rendered, component: &RenderedComponent) -> ObjectId {
+    let workload = component.objects.iter().find(|o| matches!(o.id.kind.as_str(), "Deployment" | "CronJob"));
+    workload.map_or_else(|| component_id(&newest.namespace, component.name.as_str()), |object| object.id.clone())
+}
+
+/// `component/<namespace>/<name>`: a component that has no object to show.
+pub(crate) fn component_id(namespace: &str, name: &str) -> ObjectId {
+    ObjectId {
+        group: "toolforge.org".to_owned(),
+        kind: "Component".to_owned(),
+        namespace: Some(namespace.to_owned()),
+        name: name.to_owned(),
+    }
+}
+
+/// The files that count. A Procfile or `service.template` describes a tool only while no explicit file was ever stored
+/// for it: afterwards a missing `toolforge.yaml` is an accident, not a wish.
+#[must_use]
+pub fn files_that_count(files: &Files, stored: &[StoredRevision]) -> Files {
+    if stored.iter().any(|stored| stored.revision.files.config.is_some()) {
+        Files { config: files.config.clone(), procfile: None, service_template: None }
+    } else {
+        files.clone()
+    }
+}

@@ -1,0 +1,333 @@
+//! A world in memory for planner tests: objects with real field ownership (`planner::merge`), a watch that selects by our
+//! mark, a read by name, and controllers that make things Ready. No server, no time.
+
+#![allow(dead_code, reason = "each test file uses its own part")]
+
+use planner::conditions::Pass;
+use planner::fields::FieldSet;
+use planner::merge::{self, Writer};
+use planner::observed::{ImageSeen, MARK, Observed, Seen};
+use planner::outcome::{Outcome, Row, RowResult};
+use planner::plan::{Plan, Request};
+use planner::stored::StoredRevision;
+use planner::{Input, Judge, Newest};
+use renderer::build::Siblings;
+use renderer::{CommitId, Digest, Files, ObjectId, Platform, Rendered, Revision, Tool, ToolName, TreeId};
+use serde_json::{Value, json};
+use std::collections::{BTreeMap, BTreeSet};
+
+pub const MANAGER: &str = "toolforge";
+const NOW: &str = "2026-01-01T00:00:00Z";
+
+/// The cluster, the registry, and one tool.
+pub struct World {
+    pub objects: BTreeMap<ObjectId, Value>,
+    pub images: BTreeMap<String, ImageSeen>,
+    pub secrets: Option<BTreeSet<String>>,
+    pub gaps: Vec<planner::observed::Gap>,
+    pub platform: Platform,
+    pub tool: Tool,
+    /// Controllers do their work.
+    pub controllers: bool,
+    writes: u64,
+}
+
+/// What the repository says.
+#[derive(Clone)]
+pub enum Says {
+    Commit(char, String),
+    Nothing(String),
+}
+
+pub fn commit(id: char, yaml: &str) -> Says {
+    Says::Commit(id, yaml.to_owned())
+}
+
+impl World {
+    pub fn new() -> Self {
+        let tool = Tool {
+            name: ToolName::new("wordcount").expect("a name"),
+            repository: "https://git.example/wordcount".to_owned(),
+            branch: "main".to_owned(),
+            path: String::new(),
+            uid: None,
+            limits: renderer::platform::LimitsPatch::default(),
+            promotion: None,
+            suspend: false,
+        };
+        Self {
+            objects: BTreeMap::new(),
+            images: BTreeMap::new(),
+            secrets: Some(BTreeSet::new()),
+            gaps: Vec::new(),
+            platform: Platform::builtin(),
+            tool,
+            controllers: true,
+            writes: 0,
+        }
+    }
+
+    pub fn id(&self, kind: &str, name: &str) -> ObjectId {
+        let found = self.objects.keys().find(|id| id.kind == kind && id.name == name);
+        found.unwrap_or_else(|| panic!("no {kind} {name} among {:?}", self.names())).clone()
+    }
+
+    pub fn has(&self, kind: &str, name: &str) -> bool {
+        self.objects.keys().any(|id| id.kind == kind && id.name.starts_with(name))
+    }
+
+    pub fn names(&self) -> Vec<String> {
+        self.objects.keys().map(ToString::to_string).collect()
+    }
+
+    pub fn push_image(&mut self, reference: &str, digit: char) {
+        let digest = Digest::new(format!("sha256:{}", digit.to_string().repeat(64))).expect("a digest");
+        self.images.insert(reference.to_owned(), ImageSeen::Found(digest));
+    }
+
+    pub fn revision(id: char, yaml: &str) -> Revision {
+        Revision {
+            commit: CommitId::new(id.to_string().repeat(40)).ok(),
+            branch: "main".to_owned(),
+            tree: TreeId::new(id.to_string().repeat(40)).ok(),
+            files: Files { config: Some(yaml.as_bytes().to_vec()), ..Files::default() },
+            resolved: BTreeMap::new(),
+        }
+    }
+
+    pub fn render(&self, revision: &Revision) -> Rendered {
+        renderer::render::render_revision(&self.platform, &self.tool, revision, &Siblings::default())
+    }
+
+    /// What a watch with our label selector shows, and what the Tool's status lists.
+    pub fn observe(&self) -> Observed {
+        let marked = |value: &Value| value["metadata"]["labels"][MARK] == self.tool.name.as_str();
+        let seen = self
+            .objects
+            .iter()
+            .filter(|(id, v)| marked(v) || ["Tool", "HorizontalPodAutoscaler"].contains(&id.kind.as_str()));
+        let hidden = |id: &ObjectId| self.gaps.iter().any(|gap| gap.kind == id.kind);
+        let objects: BTreeMap<_, _> =
+            seen.filter(|(id, _)| !hidden(id)).map(|(id, value)| (id.clone(), Seen::Live(value.clone()))).collect();
+        let stored = objects.iter().filter(|(id, _)| id.kind == "ControllerRevision");
+        let mut stored: Vec<_> = stored
+            .filter_map(|(_, seen)| match seen {
+                Seen::Live(value) => Some(StoredRevision::from_value(value).expect("readable")),
+                Seen::Absent => None,
+            })
+            .collect();
+        stored.sort_by_key(|s| std::cmp::Reverse(s.number));
+        Observed {
+            cluster: "world".to_owned(),
+            inventory: self.inventory(),
+            objects,
+            images: self.images.clone(),
+            secrets: self.secrets.clone(),
+            stored,
+            gaps: self.gaps.clone(),
+        }
+    }
+
+    fn inventory(&self) -> BTreeMap<ObjectId, String> {
+        let tool = self.objects.iter().find(|(id, _)| id.kind == "Tool");
+        let list = tool.and_then(|(_, value)| value["status"]["inventory"].as_array()).cloned().unwrap_or_default();
+        let text = |entry: &Value, key: &str| entry[key].as_str().unwrap_or_default().to_owned();
+        let entry = |entry: &Value| {
+            let id = ObjectId {
+                group: text(entry, "group"),
+                kind: text(entry, "kind"),
+                namespace: entry["namespace"].as_str().map(str::to_owned),
+                name: text(entry, "name"),
+            };
+            (id, text(entry, "uid"))
+        };
+        list.iter().map(entry).collect()
+    }
+
+    /// The plan for what the repository says, with every absence confirmed, judged.
+    pub fn plan(&self, says: &Says) -> (Plan, Observed) {
+        let mut observed = self.observe();
+        let newest = match says {
+            Says::Commit(id, yaml) => Ok(Self::revision(*id, yaml)),
+            Says::Nothing(why) => Err(why.clone()),
+        };
+        let rendered = newest.as_ref().ok().map(|revision| self.render(revision));
+        let frame = self.render(&Self::revision('0', "config_version: v1beta1\n")).objects;
+        let last_good = observed.stored.first().map(|stored| self.render(&stored.revision));
+        for _ in 0..3 {
+            let newest = match (&newest, &rendered) {
+                (Ok(revision), Some(rendered)) => Newest::Revision(revision, rendered),
+                (Err(why), _) => Newest::Unavailable(why),
+                _ => unreachable!("a revision is always rendered"),
+            };
+            let plan = planner::plan(&Input {
+                tool: &self.tool,
+                platform: &self.platform,
+                namespace: self.tool.name.namespace(),
+                frame: &frame,
+                newest,
+                last_good: last_good.as_ref(),
+                observed: &observed,
+                field_manager: MANAGER,
+                forgotten: false,
+            });
+            if plan.unconfirmed.is_empty() {
+                let judge = Judge { platform: &self.platform, observed: &observed, field_manager: MANAGER };
+                assert_eq!(judge.check(&plan), [], "the plan is refused by its judge: {plan:#?}");
+                return (plan, observed);
+            }
+            for id in &plan.unconfirmed {
+                let seen = self.objects.get(id).map_or(Seen::Absent, |value| Seen::Live(value.clone()));
+                observed.objects.insert(id.clone(), seen);
+            }
+        }
+        panic!("absences are confirmed in one round");
+    }
+
+    /// One pass: plan, execute, write the status, let the controllers work.
+    pub fn pass(&mut self, says: &Says) -> Plan {
+        self.pass_until(says, usize::MAX)
+    }
+
+    /// One pass that is killed after `steps` steps: no status is written then.
+    pub fn pass_until(&mut self, says: &Says, steps: usize) -> Plan {
+        let (plan, observed) = self.plan(says);
+        let mut outcome = Outcome::default();
+        for step in plan.steps.iter().take(steps) {
+            for request in &step.requests {
+                self.send(&step.id, request);
+            }
+            let uid = self.objects.get(&step.id).and_then(|o| o["metadata"]["uid"].as_str()).map(str::to_owned);
+            outcome.rows.push(Row { id: step.id.clone(), action: step.action, result: RowResult::Done { uid } });
+        }
+        if steps >= plan.steps.len() {
+            self.publish(&plan, &outcome, &observed);
+        }
+        if self.controllers {
+            self.run_controllers();
+        }
+        plan
+    }
+
+    /// Passes until nothing is left to do; panics where that does not happen.
+    pub fn settle(&mut self, says: &Says) -> Vec<Plan> {
+        let mut plans: Vec<Plan> = Vec::new();
+        for _ in 0..12 {
+            let plan = self.pass(says);
+            let idle = plan.steps.is_empty() && (plan.is_ready() || plans.last() == Some(&plan));
+            plans.push(plan);
+            if idle {
+                return plans;
+            }
+        }
+        panic!("never settles: {:#?}", plans.last());
+    }
+
+    fn publish(&mut self, plan: &Plan, outcome: &Outcome, observed: &Observed) {
+        let Some((id, tool)) = self.objects.iter().find(|(id, _)| id.kind == "Tool") else { return };
+        let (id, previous) = (id.clone(), tool.get("status").cloned());
+        let pass = Pass {
+            plan,
+            outcome,
+            observed,
+            field_manager: MANAGER,
+            previous: previous.as_ref(),
+            generation: 1,
+            now: NOW,
+        };
+        let status = pass.status();
+        self.objects.get_mut(&id).expect("the Tool")["status"] = status;
+    }
+
+    fn send(&mut self, id: &ObjectId, request: &Request) {
+        match request {
+            Request::Apply { body } => self.apply(id, body, MANAGER),
+            Request::Patch { operations } => self.patch(id, operations),
+            Request::Delete { uid } => {
+                assert_eq!(self.objects[id]["metadata"]["uid"], **uid, "uid precondition");
+                self.objects.remove(id);
+            }
+        }
+    }
+
+    pub fn apply(&mut self, id: &ObjectId, body: &Value, manager: &str) {
+        let live = self.objects.get(id).cloned().unwrap_or(Value::Null);
+        let resets = status_only();
+        let api_version = body["apiVersion"].as_str().expect("apiVersion");
+        let writer = Writer { manager, api_version, subresource: "", time: NOW, resets: &resets };
+        let applied = merge::apply(&live, body, &writer, true).expect("the server takes it");
+        self.store(id, applied.object);
+    }
+
+    /// A change by somebody else, as PUT or PATCH would do it.
+    pub fn edit(&mut self, id: &ObjectId, manager: &str, change: impl FnOnce(&mut Value)) {
+        let old = self.objects[id].clone();
+        let mut new = old.clone();
+        change(&mut new);
+        let resets = status_only();
+        let api_version = old["apiVersion"].as_str().expect("apiVersion").to_owned();
+        let writer = Writer { manager, api_version: &api_version, subresource: "", time: NOW, resets: &resets };
+        let new = merge::update(&old, &new, &writer);
+        self.store(id, new);
+    }
+
+    fn patch(&mut self, id: &ObjectId, operations: &Value) {
+        let operations = operations.as_array().expect("a list").clone();
+        self.edit(id, MANAGER, |object| {
+            for op in operations {
+                let path = op["path"].as_str().expect("a path");
+                match op["op"].as_str() {
+                    Some("test") => assert_eq!(object.pointer(path), Some(&op["value"]), "test {path}"),
+                    Some("remove") => remove(object, path),
+                    other => panic!("an operation this world does not know: {other:?}"),
+                }
+            }
+        });
+    }
+
+    fn store(&mut self, id: &ObjectId, mut object: Value) {
+        self.writes += 1;
+        if object["metadata"]["uid"].is_null() {
+            object["metadata"]["uid"] = json!(format!("uid-{}", self.writes));
+        }
+        object["metadata"]["resourceVersion"] = json!(self.writes.to_string());
+        object["metadata"]["generation"] = json!(self.writes);
+        self.objects.insert(id.clone(), object);
+    }
+
+    /// Every controller has done its work.
+    pub fn run_controllers(&mut self) {
+        for (id, object) in &mut self.objects {
+            let generation = object["metadata"]["generation"].clone();
+            match id.kind.as_str() {
+                "Namespace" => object["status"] = json!({"phase": "Active"}),
+                "ResourceQuota" => object["status"] = json!({"hard": object["spec"]["hard"]}),
+                "Service" => object["spec"]["clusterIP"] = json!("10.0.0.1"),
+                "PodDisruptionBudget" => object["status"] = json!({"observedGeneration": generation}),
+                "HTTPRoute" => {
+                    object["status"] = json!({"parents": [{"conditions": [{"type": "Accepted", "status": "True"}]}]})
+                }
+                "Job" => object["status"] = json!({"conditions": [{"type": "Complete", "status": "True"}]}),
+                "Deployment" => {
+                    let n = object["spec"]["replicas"].as_i64().unwrap_or(1);
+                    object["status"] = json!({"observedGeneration": generation, "replicas": n, "updatedReplicas": n, "availableReplicas": n});
+                }
+                _ => {}
+            }
+        }
+    }
+}
+
+fn status_only() -> FieldSet {
+    FieldSet::from_fields_v1(&json!({"f:status": {}})).expect("a set")
+}
+
+fn remove(object: &mut Value, path: &str) {
+    let (parent, last) = path.rsplit_once('/').expect("a pointer");
+    let last = last.replace("~1", "/").replace("~0", "~");
+    match object.pointer_mut(parent).expect("the parent") {
+        Value::Object(map) => drop(map.remove(&last).expect("the field")),
+        Value::Array(items) => drop(items.remove(last.parse().expect("an index"))),
+        other => panic!("nothing can be removed from {other}"),
+    }
+}
