@@ -33,7 +33,7 @@ pub use names::{BuildId, CommitId, ComponentName, Digest, ToolName, TreeId};
 pub use object::{Object, ObjectId};
 pub use platform::Platform;
 pub use quantity::Quantity;
-pub use render::{render_config, render_platform, to_yaml};
+pub use render::{render, render_config, render_platform, render_revision, to_yaml};
 pub use rendered::{Image, OneOffKey, PinnedImage, Rendered, RenderedComponent, Withheld};
 pub use revision::{Files, Revision};
 pub use tool::Tool;

@@ -24,15 +24,14 @@ mod tool_wide;
 pub use command::{BadCommand, words};
 pub use meta::{
     APPLYSET_ID, COMPONENT, COMPONENT_TYPE, MARK, PART_OF, PLATFORM_MARK, SECRET_KEY, applyset_id, secret_name,
-    secret_variable,
 };
 pub use platform_wide::{PLATFORM_CONFIG_MAP, PLATFORM_KEY, render_platform};
 pub use print::to_yaml;
 pub use scheduled::SCHEDULE;
 
 use crate::build::Siblings;
-use crate::config::{Component, Config, RunKind};
-use crate::diagnostic::{Diagnostic, Report, Severity};
+use crate::config::{self, Component, Config, ParseContext, Parsed, Places, RunKind};
+use crate::diagnostic::{Code, Diagnostic, Report};
 use crate::names::ComponentName;
 use crate::object::{Gvk, Head, Object};
 use crate::platform::{Limits, Platform, SystemUser};
@@ -42,7 +41,29 @@ use crate::tool::Tool;
 use serde_json::{Map, Value};
 use std::collections::BTreeMap;
 
-/// Everything a tool should have, from its good components. The report holds only what rendering itself found.
+/// Everything a tool should have at a revision, from its files: read with what this platform allows, then rendered.
+/// The caller adds the hosts of the config repository to `platform.allowed_hosts` first.
+#[must_use]
+pub fn render_revision(platform: &Platform, tool: &Tool, revision: &Revision, siblings: &Siblings) -> Rendered {
+    let parsed = config::parse(&revision.files, &ParseContext::new(platform, tool));
+    render(platform, tool, revision, &parsed, siblings)
+}
+
+/// Everything a tool should have, from what its files said: what reading withheld stays withheld, and the report has
+/// the findings of both, each at its place.
+#[must_use]
+pub fn render(platform: &Platform, tool: &Tool, revision: &Revision, parsed: &Parsed, siblings: &Siblings) -> Rendered {
+    let mut rendered = rendered(&Frame::new(platform, tool, revision, &parsed.config, siblings), &parsed.places);
+    rendered.unusable = parsed.unusable;
+    rendered.withheld.splice(..0, parsed.withheld.iter().cloned());
+    let findings = &mut rendered.report.diagnostics;
+    findings.splice(..0, parsed.report.diagnostics.iter().cloned());
+    // Stable, so that findings at one place keep their order.
+    findings.sort_by(|a, b| (&a.file, a.place).cmp(&(&b.file, b.place)));
+    rendered
+}
+
+/// Everything a tool should have, from its good components alone; findings have no place then.
 #[must_use]
 pub fn render_config(
     platform: &Platform,
@@ -51,32 +72,32 @@ pub fn render_config(
     config: &Config,
     siblings: &Siblings,
 ) -> Rendered {
-    let frame = Frame::new(platform, tool, revision, config, siblings);
+    rendered(&Frame::new(platform, tool, revision, config, siblings), &Places::new())
+}
+
+fn rendered(frame: &Frame<'_>, places: &Places) -> Rendered {
     let mut rendered = Rendered {
-        tool: tool.name.clone(),
+        tool: frame.tool.name.clone(),
         namespace: frame.namespace.clone(),
-        objects: tool_wide::objects(&frame),
+        objects: tool_wide::objects(frame),
         components: Vec::new(),
         withheld: Vec::new(),
         unusable: false,
         report: Report::default(),
     };
-    for (name, component) in &config.components {
-        let image = image::image(&frame, name, component);
-        match image.and_then(|image| component_objects(&frame, name, component).map(|made| (image, made))) {
+    for (name, component) in &frame.config.components {
+        let image = image::image(frame, name, component);
+        match image.and_then(|image| component_objects(frame, name, component).map(|made| (image, made))) {
             Ok((image, Made { objects, one_off_key, notes })) => {
-                let secrets = pod::secrets(&frame, component).into_iter().map(|name| secret_name(&name)).collect();
+                let secrets = pod::secrets(frame, component).into_iter().map(secret_name).collect();
                 let kind = component.run.kind.component_kind();
                 let name = name.clone();
-                rendered
-                    .report
-                    .diagnostics
-                    .extend(notes.into_iter().map(|note| note.diagnostic(&name, Severity::Note)));
+                rendered.report.diagnostics.extend(notes.into_iter().map(|note| note.diagnostic(&name, places)));
                 rendered.components.push(RenderedComponent { name, kind, image, secrets, objects, one_off_key });
             }
             Err(refusal) => {
                 rendered.withheld.push(Withheld { component: name.to_string(), why: refusal.message.clone() });
-                rendered.report.diagnostics.push(refusal.diagnostic(name, Severity::Error));
+                rendered.report.diagnostics.push(refusal.diagnostic(name, places));
             }
         }
     }
@@ -155,39 +176,39 @@ fn fields(value: Value) -> Map<String, Value> {
     }
 }
 
-/// Something worth knowing, or the reason why a component is withheld.
+/// Something worth knowing, or the reason why a component is withheld; its code says which.
 #[derive(Debug, Clone)]
 pub(crate) struct Note {
-    code: &'static str,
+    code: Code,
+    /// The key below the component that it is about: `run.command`.
+    key: &'static str,
     message: String,
-    hint: Option<&'static str>,
+    hint: &'static str,
 }
 
 /// A [`Note`] that withholds its component.
 pub(crate) type Refusal = Note;
 
 impl Note {
-    pub(crate) fn new(code: &'static str, message: String) -> Self {
-        Self { code, message, hint: None }
+    pub(crate) fn new(code: Code, key: &'static str, message: String) -> Self {
+        Self { code, key, message, hint: code.fix() }
     }
 
     pub(crate) fn hint(self, hint: &'static str) -> Self {
-        Self { hint: Some(hint), ..self }
+        Self { hint, ..self }
     }
 
-    pub(crate) fn command(key: &str, error: BadCommand) -> Self {
-        Self::new("bad-command", format!("{key}: {error}")).hint("Quote the words as in a shell.")
-    }
-
-    fn diagnostic(self, component: &ComponentName, severity: Severity) -> Diagnostic {
+    fn diagnostic(self, component: &ComponentName, places: &Places) -> Diagnostic {
+        let component = component.as_str();
+        let place = places.get(&format!("components.{component}.{}", self.key));
         Diagnostic {
             file: "toolforge.yaml".to_owned(),
-            place: None,
-            severity,
-            code: self.code.to_owned(),
+            place: place.or_else(|| places.get(&format!("components.{component}"))).copied(),
+            severity: self.code.severity(),
+            code: self.code.id().to_owned(),
             message: self.message,
-            hint: self.hint.map(str::to_owned),
-            component: Some(component.to_string()),
+            hint: Some(self.hint.to_owned()),
+            component: Some(component.to_owned()),
         }
     }
 }

@@ -10,7 +10,7 @@
 
 use renderer::config::{self, ParseContext};
 use renderer::diagnostic::{Code, Report, print};
-use renderer::{Files, platform, tool};
+use renderer::{Files, Platform, Revision, Siblings, platform, render, tool};
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
@@ -65,17 +65,20 @@ fn report(case: &Path) -> (Report, Vec<(String, Vec<u8>)>) {
         let name = "tools/wordcount.yaml";
         return (tool::parse(&bytes, name).1, vec![(name.to_owned(), bytes)]);
     }
-    let mut context = ParseContext::default();
+    let tool = b"apiVersion: toolforge.org/v1alpha1\nkind: Tool\nmetadata: {name: wordcount}\nspec: {repository: 'https://gitlab.example/wordcount'}\n";
+    let tool = tool::parse(tool, "tools/wordcount.yaml").0.unwrap();
+    let (mut rules, mut context) = (Platform::builtin(), ParseContext::default());
     if let Some(bytes) = platform {
         let (platform, report) = platform::parse(&bytes, "platform.yaml");
         if named.is_empty() {
             return (report, vec![("platform.yaml".to_owned(), bytes)]);
         }
-        let tool = b"apiVersion: toolforge.org/v1alpha1\nkind: Tool\nmetadata: {name: wordcount}\nspec: {repository: 'https://gitlab.example/wordcount'}\n";
-        let tool = tool::parse(tool, "tools/wordcount.yaml").0.unwrap();
-        context = ParseContext::new(&platform.unwrap_or_else(|| panic!("{}: {report:?}", case.display())), &tool);
+        rules = platform.unwrap_or_else(|| panic!("{}: {report:?}", case.display()));
+        context = ParseContext::new(&rules, &tool);
     }
-    (config::parse(&files, &context).report, named)
+    let parsed = config::parse(&files, &context);
+    let revision = Revision { files, ..Revision::nothing("main") };
+    (render(&rules, &tool, &revision, &parsed, &Siblings::default()).report, named)
 }
 
 #[test]

@@ -107,6 +107,7 @@ codes! {
     EmailsLabel Note "emails-label" "`emails` is kept as a label; this platform sends no mail" "Watch `toolforge status` instead."
     MountAll Note "mount-all" "`mount: all` gives the read-only dumps and nothing else" "Write `mount: dumps`, and keep data in a database."
     ShellInCommand Note "shell-in-command" "the command uses shell syntax, and no shell reads it" "Write `bash -c '…'`."
+    NoRoomToSurge Note "no-room-to-surge" "the tool's quota does not hold one more pod, so a rollout cannot start the new one first" "Ask for less cpu or memory, or ask the operators for a higher quota."
     NoTimeout Note "no-timeout" "a scheduled component without `timeout`: one hanging run blocks all later ones" "Add `timeout:` in seconds."
     ClearTextSecret Note "clear-text-secret" "a value that looks like a credential stands in the file" "Store it as a secret, name it under `secrets:`, and change it: it is in the git history."
     LooseType Note "loose-type" "a value is written loosely, but its meaning is clear" "Write it as the message shows."

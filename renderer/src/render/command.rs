@@ -3,7 +3,9 @@
 //! A built image starts everything through the buildpacks' `launcher`, which finds a Procfile's entries and sets the
 //! environment; a prebuilt image has none. What only a shell understands is noted where the file is read.
 
+use super::Refusal;
 use crate::config::Source;
+use crate::diagnostic::Code;
 
 /// Why a command line could not be split into words.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -63,12 +65,10 @@ fn double_quoted(chars: &mut std::str::Chars<'_>, word: &mut String) -> Result<(
     }
 }
 
-/// What a container executes for a command line, on an image from this source.
-///
-/// # Errors
-/// Where the line cannot be split into words.
-pub(crate) fn argv(line: &str, source: &Source) -> Result<Vec<String>, BadCommand> {
-    let words = words(line)?;
+/// What a container executes for the command line under this key, on an image from this source.
+pub(crate) fn argv(key: &'static str, line: &str, source: &Source) -> Result<Vec<String>, Refusal> {
+    let words = words(line).map_err(|error| Refusal::new(Code::BadCommand, key, error.to_string()))?;
+
     Ok(match source {
         Source::Image(_) => words,
         Source::Build(_) | Source::Reuse(_) => [vec!["launcher".to_owned()], words].concat(),
@@ -106,9 +106,12 @@ mod tests {
     #[test]
     fn only_a_built_image_has_a_launcher() {
         let prebuilt = Source::Image("example.org/x".to_owned());
-        assert_eq!(argv("run --fast", &prebuilt), Ok(vec!["run".to_owned(), "--fast".to_owned()]));
+
+        assert_eq!(argv("", "run --fast", &prebuilt).expect("words"), ["run", "--fast"]);
+
         let built = Source::Build(crate::config::Build::default());
-        assert_eq!(argv("web", &built), Ok(vec!["launcher".to_owned(), "web".to_owned()]));
+
+        assert_eq!(argv("", "web", &built).expect("words"), ["launcher", "web"]);
     }
 
     proptest! {

@@ -9,6 +9,7 @@ use super::meta::{DEPLOYMENT, DISRUPTION_BUDGET, selector};
 use super::resources::{Resources, no_room_for_one_more};
 use super::{Frame, Note, Refusal, network, pod};
 use crate::config::Component;
+use crate::diagnostic::Code;
 use crate::names::ComponentName;
 use crate::object::Object;
 use crate::rendered::ComponentKind;
@@ -60,6 +61,5 @@ fn strategy(frame: &Frame<'_>, component: &Component, replicas: u32) -> Result<(
         (json!({"type": "Recreate"}), "each rollout stops it for a moment")
     };
     let message = format!("the tool's quota ({full}) does not hold one more pod of this size, so {how}");
-    let hint = "Ask for less cpu or memory, or ask an operator for a higher quota.";
-    Ok((strategy, Some(Note::new("no-room-to-surge", message).hint(hint))))
+    Ok((strategy, Some(Note::new(Code::NoRoomToSurge, "run", message))))
 }

@@ -3,6 +3,7 @@
 use super::{Frame, Refusal};
 use crate::build::{BuildInputs, Origin, image_repository, origin};
 use crate::config::{Build, Component, Source};
+use crate::diagnostic::Code;
 use crate::names::{ComponentName, TreeId};
 use crate::rendered::Image;
 use crate::revision::{ResolvedSource, SourceRef};
@@ -15,17 +16,14 @@ pub(crate) fn image(frame: &Frame<'_>, name: &ComponentName, component: &Compone
         Source::Build(build) => built(frame, name, build),
         Source::Reuse(target) => match frame.config.components.get(target).map(|target| &target.source) {
             Some(Source::Build(build)) => built(frame, target, build),
-            Some(_) => Err(Refusal::new(
-                "reuse-from-chain",
-                format!("reuse_from: component {target} is not built from source"),
-            )
-            .hint("Name a component that has its own `build`.")),
-            None => {
-                Err(Refusal::new("reuse-from-missing", format!("reuse_from: no good component {target} in this file"))
-                    .hint("Name a component of this file, and mend it if it has errors."))
-            }
+            Some(_) => Err(reuse(Code::ReuseFromChain, format!("component {target} is not built from source"))),
+            None => Err(reuse(Code::ReuseFromMissing, format!("this file has no good component {target}"))),
         },
     }
+}
+
+fn reuse(code: Code, message: String) -> Refusal {
+    Refusal::new(code, "build.reuse_from", message)
 }
 
 fn built(frame: &Frame<'_>, name: &ComponentName, build: &Build) -> Result<Image, Refusal> {
@@ -34,8 +32,8 @@ fn built(frame: &Frame<'_>, name: &ComponentName, build: &Build) -> Result<Image
         Err(why) => return Ok(Image::Unresolved { why }),
     };
     let inputs = BuildInputs::new(tree, build, &frame.platform.builder).map_err(|unknown| {
-        Refusal::new("unknown-buildpack", format!("buildpacks: this platform has no {unknown}"))
-            .hint("Leave out `buildpacks`, or ask an operator to allow it.")
+        let message = format!("this platform has no buildpack {unknown}");
+        Refusal::new(Code::UnknownBuildpack, "build.buildpacks", message)
     })?;
     let repository = image_repository(&frame.platform.registry, &frame.tool.name, name);
     Ok(Image::Built { repository, build: inputs.id() })

@@ -144,17 +144,7 @@ pub(crate) fn platform_labels(platform: &str) -> Labels {
     labels([("app.kubernetes.io/managed-by", "toolforge"), (PLATFORM_MARK, platform)])
 }
 
-/// The environment variable that a name under `secrets:` becomes. A name may also be written as its Secret is named:
-/// without a capital letter, `api-key` means `API_KEY`.
-#[must_use]
-pub fn secret_variable(declared: &str) -> String {
-    if declared.contains(|c: char| c.is_ascii_uppercase()) {
-        return declared.to_owned();
-    }
-    declared.to_ascii_uppercase().replace(['-', '.'], "_")
-}
-
-/// Name of the Secret that holds such a variable, in its key [`SECRET_KEY`]: `toolforge-secret-` and the variable in
+/// Name of the Secret that holds a variable named under `secrets:`, in its key [`SECRET_KEY`]: `toolforge-secret-` and the variable in
 /// lower case with `-` for `_`. A variable that this would confuse with another, or that makes no name (lower-case
 /// letters, an underscore at the end), gets `.` and 8 digits of its hash as well.
 #[must_use]
@@ -212,7 +202,5 @@ mod tests {
         let names: std::collections::BTreeSet<_> = variables.iter().map(|v| secret_name(v)).collect();
         assert_eq!(names.len(), variables.len(), "{names:?}");
         assert_eq!(secret_name("API_KEY"), "toolforge-secret-api-key");
-        assert_eq!(secret_variable("api-key"), "API_KEY");
-        assert_eq!(secret_variable("Api_Key"), "Api_Key");
     }
 }

@@ -8,6 +8,7 @@
 use super::meta::{HTTP_ROUTE, INGRESS, NETWORK_POLICY, SERVICE, selector};
 use super::{Frame, Refusal};
 use crate::config::{Component, Port, Protocol, RunKind};
+use crate::diagnostic::Code;
 use crate::names::{ComponentName, ToolName};
 use crate::object::Object;
 use crate::platform::Route;
@@ -55,11 +56,8 @@ fn service_name(name: &ComponentName) -> Result<(), Refusal> {
     if name.as_str().starts_with(|c: char| c.is_ascii_lowercase()) {
         return Ok(());
     }
-    Err(Refusal::new(
-        "bad-name",
-        format!("component {name}: a component with a port needs a name that starts with a letter"),
-    )
-    .hint("Rename the component."))
+    let message = "a component with a port needs a name that starts with a letter, as a Service does".to_owned();
+    Err(Refusal::new(Code::BadName, "", message).hint("Rename the component."))
 }
 
 fn service(name: &ComponentName, port: Port) -> Value {
@@ -118,10 +116,8 @@ fn route_peers(frame: &Frame<'_>, publish: &[String]) -> Vec<Value> {
 fn tool_peers(frame: &Frame<'_>, allow_from: &[String]) -> Result<Vec<Value>, Refusal> {
     let mut peers = Vec::new();
     for name in allow_from {
-        let tool = ToolName::new(name.as_str()).map_err(|error| {
-            Refusal::new("bad-tool-name", format!("allow_from: {error}"))
-                .hint("Write the names of tools, without `tool-`.")
-        })?;
+        let tool = ToolName::new(name.as_str())
+            .map_err(|error| Refusal::new(Code::BadToolName, "run.allow_from", error.to_string()))?;
         if tool != frame.tool.name {
             peers.push(namespace_peer(&tool.namespace()));
         }

@@ -5,9 +5,10 @@
 //! their code, and what they write is lost with the container anyway. Service links are off: what a component finds in
 //! its environment does not depend on which other components the tool happens to have.
 
-use super::meta::{SECRET_KEY, secret_name, secret_variable};
+use super::meta::{SECRET_KEY, secret_name};
 use super::{Frame, Refusal, command};
 use crate::config::{Component, RunKind};
+use crate::diagnostic::Code;
 use crate::names::ComponentName;
 use crate::platform::Dumps;
 use crate::rendered::IMAGE_PLACEHOLDER;
@@ -54,7 +55,7 @@ fn container(frame: &Frame<'_>, name: &ComponentName, component: &Component) -> 
     let mut container = json!({
         "name": name,
         "image": IMAGE_PLACEHOLDER,
-        "command": command::argv(&run.command, &component.source).map_err(|error| Refusal::command("command", error))?,
+        "command": command::argv("run.command", &run.command, &component.source)?,
         "resources": super::resources::Resources::of(run, &frame.limits)?.value(),
         "securityContext": {"allowPrivilegeEscalation": false, "capabilities": {"drop": ["ALL"]}},
         "volumeMounts": mounts(component),
@@ -82,8 +83,8 @@ fn env(frame: &Frame<'_>, component: &Component) -> Vec<Value> {
         entries.insert(name.clone(), json!({"value": value}));
     }
     for name in secrets(frame, component) {
-        let from = json!({"name": secret_name(&name), "key": SECRET_KEY});
-        entries.insert(name, json!({"valueFrom": {"secretKeyRef": from}}));
+        let from = json!({"name": secret_name(name), "key": SECRET_KEY});
+        entries.insert(name.to_owned(), json!({"valueFrom": {"secretKeyRef": from}}));
     }
     for (name, value) in &frame.platform.env {
         entries.insert(name.clone(), json!({"value": value}));
@@ -105,8 +106,8 @@ fn env(frame: &Frame<'_>, component: &Component) -> Vec<Value> {
 }
 
 /// The variables of the tool's and the component's declared secrets.
-pub(crate) fn secrets(frame: &Frame<'_>, component: &Component) -> BTreeSet<String> {
-    frame.config.secrets.iter().chain(&component.secrets).map(|name| secret_variable(name)).collect()
+pub(crate) fn secrets<'a>(frame: &Frame<'a>, component: &'a Component) -> BTreeSet<&'a str> {
+    frame.config.secrets.iter().chain(&component.secrets).map(String::as_str).collect()
 }
 
 fn mounts(component: &Component) -> Vec<Value> {
@@ -131,8 +132,8 @@ fn volumes(frame: &Frame<'_>, component: &Component) -> Result<Vec<Value>, Refus
                 json!({"name": "dumps", "csi": {"driver": driver, "readOnly": true, "volumeAttributes": attributes}})
             }
             None => {
-                return Err(Refusal::new("dumps-unavailable", "mount: this platform has no dumps".to_owned())
-                    .hint("Leave out `mount: dumps`, or ask an operator to offer them."));
+                let message = "this platform has no dumps to mount".to_owned();
+                return Err(Refusal::new(Code::DumpsUnavailable, "run.mount", message));
             }
         });
     }

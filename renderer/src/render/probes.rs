@@ -4,6 +4,7 @@
 
 use super::{Refusal, command};
 use crate::config::{HealthCheck, Port, Protocol, Source};
+use crate::diagnostic::Code;
 use serde_json::{Map, Value, json};
 
 const TIMEOUT_SECS: u32 = 5;
@@ -38,13 +39,13 @@ fn question(port: Option<Port>, check: Option<&HealthCheck>, source: &Source) ->
     let tcp = port.filter(|port| port.protocol == Protocol::Tcp).map(|port| port.number);
     Ok(match (check, tcp) {
         (Some(HealthCheck::Script(script)), _) => {
-            let argv = command::argv(script, source).map_err(|error| Refusal::command("health_check_script", error))?;
+            let argv = command::argv("run.health_check_script", script, source)?;
             Some(json!({"exec": {"command": argv}}))
         }
         (Some(HealthCheck::Http(path)), Some(port)) => Some(json!({"httpGet": {"path": path, "port": port}})),
         (Some(HealthCheck::Http(_)), None) => {
-            return Err(Refusal::new("health-check-needs-port", "health_check_http needs a tcp port".to_owned())
-                .hint("Write the `port` the component listens on."));
+            let message = "an http health check needs a tcp port".to_owned();
+            return Err(Refusal::new(Code::HealthCheckNeedsPort, "run.health_check_http", message));
         }
         (None, Some(port)) => Some(json!({"tcpSocket": {"port": port}})),
         (None, None) => None,

@@ -6,8 +6,9 @@
 
 use super::{Frame, Refusal};
 use crate::config::{Component, Run, RunKind};
+use crate::diagnostic::Code;
 use crate::platform::{Limits, LimitsPatch};
-use crate::quantity::Quantity;
+use crate::quantity::{BadQuantity, Quantity};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 
@@ -26,11 +27,10 @@ struct Amount {
 }
 
 impl Amount {
-    fn new(key: &str, text: &str) -> Result<Self, Refusal> {
-        let value = text.parse().map_err(|error| {
-            Refusal::new("bad-quantity", format!("{key}: {error}"))
-                .hint("Write a number with a unit, such as 500m for cpu or 512Mi for memory.")
-        })?;
+    fn new(key: &'static str, text: &str) -> Result<Self, Refusal> {
+        let bad = |error: BadQuantity| Refusal::new(Code::BadQuantity, key, error.to_string());
+        let value = text.parse().map_err(bad)?;
+
         Ok(Self { text: text.to_owned(), value })
     }
 }
@@ -52,16 +52,16 @@ impl Resources {
             map.get(key).map_or(default, String::as_str).to_owned()
         };
         let (cpu_request, cpu_limit) = match &run.cpu {
-            Some(cpu) => (Amount::new("cpu", cpu)?, Amount::new("cpu", cpu)?),
+            Some(cpu) => (Amount::new("run.cpu", cpu)?, Amount::new("run.cpu", cpu)?),
             None => {
-                let limit = Amount::new("cpu", &or(&limits.default, "cpu", DEFAULT_CPU))?;
-                let request = Amount::new("cpu", &or(&limits.default_request, "cpu", DEFAULT_CPU_REQUEST))?;
+                let limit = Amount::new("run.cpu", &or(&limits.default, "cpu", DEFAULT_CPU))?;
+                let request = Amount::new("run.cpu", &or(&limits.default_request, "cpu", DEFAULT_CPU_REQUEST))?;
                 (smaller(request, &limit), limit)
             }
         };
         let written = run.memory.clone().unwrap_or_else(|| or(&limits.default, "memory", DEFAULT_MEMORY));
-        let memory_limit = Amount::new("memory", &written)?;
-        let whole = Amount::new("memory", WHOLE_MEMORY)?;
+        let memory_limit = Amount::new("run.memory", &written)?;
+        let whole = Amount::new("run.memory", WHOLE_MEMORY)?;
         let memory_request =
             if memory_limit.value <= whole.value { memory_limit.clone() } else { halved(&memory_limit) };
         Ok(Self {
@@ -94,7 +94,7 @@ impl Resources {
 }
 
 fn at_least(amount: Amount, min: Option<&String>) -> Amount {
-    match min.and_then(|text| Amount::new("min", text).ok()) {
+    match min.and_then(|text| Amount::new("run", text).ok()) {
         Some(min) if amount.value < min.value => min,
         _ => amount,
     }
@@ -153,7 +153,7 @@ pub(crate) fn limits_of(platform: &Limits, patch: &LimitsPatch) -> Limits {
 fn at_most(mut values: BTreeMap<String, String>, bounds: &BTreeMap<String, String>) -> BTreeMap<String, String> {
     for (key, text) in &mut values {
         let Some(max) = bounds.get(key) else { continue };
-        let (Ok(value), Ok(max)) = (Amount::new(key, text), Amount::new(key, max)) else { continue };
+        let (Ok(value), Ok(max)) = (Amount::new("run", text), Amount::new("run", max)) else { continue };
         if value.value > max.value {
             *text = max.text;
         }

@@ -10,7 +10,11 @@ use std::collections::BTreeMap;
 /// Any valid config of up to six components.
 pub fn config() -> impl Strategy<Value = Config> {
     let components = btree_map(name(), component(), 1..6);
-    (env(), secrets(), components).prop_map(|(env, secrets, components)| Config { env, secrets, components: mended(components) })
+    (env(), secrets(), components).prop_map(|(env, secrets, components)| Config {
+        env,
+        secrets,
+        components: mended(components),
+    })
 }
 
 /// `reuse_from` names a component that is built; where there is none, everything is built.
@@ -36,7 +40,7 @@ fn env() -> impl Strategy<Value = BTreeMap<String, String>> {
 }
 
 fn secrets() -> impl Strategy<Value = Vec<String>> {
-    vec("[A-Z][A-Z0-9_]{2,8}|[a-z][a-z0-9-]{2,8}[a-z0-9]", 0..3)
+    vec("[A-Za-z][A-Za-z0-9_]{2,8}", 0..3)
 }
 
 fn component() -> impl Strategy<Value = Component> {
@@ -45,7 +49,13 @@ fn component() -> impl Strategy<Value = Component> {
 
 fn source() -> impl Strategy<Value = Source> {
     let build = (of("https://git\\.example/[a-z]{1,9}"), of("main|HEAD|v[0-9]"), vec("[a-z]{2,6}", 0..3), of("[0-9]"))
-        .prop_map(|(repository, reference, packages, nonce)| Build { repository, reference, packages, nonce, ..Build::default() });
+        .prop_map(|(repository, reference, packages, nonce)| Build {
+            repository,
+            reference,
+            packages,
+            nonce,
+            ..Build::default()
+        });
     prop_oneof![
         build.prop_map(Source::Build),
         name().prop_map(Source::Reuse),
@@ -57,18 +67,21 @@ fn run() -> impl Strategy<Value = Run> {
     let word = "[a-z][a-z0-9=./-]{0,9}|'[^']{0,9}'";
     let quantities = (of("[1-9]00m|0\\.[1-9]|1|2"), of("[1-9]00Mi|[1-4]Gi|0\\.[5-9]Gi|[1-9]00M"));
     let emails = of(prop_oneof![Just("none"), Just("all"), Just("onfailure")].prop_map(str::to_owned));
-    (vec(word, 1..4), quantities, any::<bool>(), emails, kind()).prop_map(|(words, (cpu, memory), mount_dumps, emails, kind)| Run {
-        command: words.join(" "),
-        cpu,
-        memory,
-        mount_dumps,
-        emails,
-        kind,
-    })
+    (vec(word, 1..4), quantities, any::<bool>(), emails, kind()).prop_map(
+        |(words, (cpu, memory), mount_dumps, emails, kind)| Run {
+            command: words.join(" "),
+            cpu,
+            memory,
+            mount_dumps,
+            emails,
+            kind,
+        },
+    )
 }
 
 fn kind() -> impl Strategy<Value = RunKind> {
-    let schedule = prop_oneof![Just("@hourly"), Just("@monthly"), Just("@yearly"), Just("*/5 * * * *"), Just("0 4 * * mon-fri")];
+    let schedule =
+        prop_oneof![Just("@hourly"), Just("@monthly"), Just("@yearly"), Just("*/5 * * * *"), Just("0 4 * * mon-fri")];
     prop_oneof![
         3 => continuous(),
         1 => (schedule, 0u32..6, of(0u64..9000)).prop_map(|(schedule, retry, timeout_secs)| RunKind::Scheduled {

@@ -4,20 +4,76 @@ use renderer::{Object, to_yaml};
 use serde_json::{Value, json};
 
 fn object(data: Value) -> Object {
-    Object::new(json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "a"}, "data": data})).expect("an object")
+    Object::new(json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "a"}, "data": data}))
+        .expect("an object")
 }
 
 /// What YAML 1.1 or 1.2 would take for something other than this text if it stood plain.
 const QUOTED: [&str; 48] = [
-    "", " ", "~", "null", "Null", "y", "Y", "n", "yes", "No", "NO", "on", "Off", "true", "FALSE", "1", "-1", "0808", "0o17",
-    "0x1f", "0b1", "1_000", "1e3", "1.10", ".5", ".inf", "-.inf", ".nan", "12:30:45", "2001-01-01", "2001-01-01T00:00:00Z", "=",
-    "<<", "- a", "? a", "a: b", "a:", "a #b", "#a", "&a", "*a", "!a", "@daily", "`a", "a ", "{}", "a\tb", "a\u{85}b",
+    "",
+    " ",
+    "~",
+    "null",
+    "Null",
+    "y",
+    "Y",
+    "n",
+    "yes",
+    "No",
+    "NO",
+    "on",
+    "Off",
+    "true",
+    "FALSE",
+    "1",
+    "-1",
+    "0808",
+    "0o17",
+    "0x1f",
+    "0b1",
+    "1_000",
+    "1e3",
+    "1.10",
+    ".5",
+    ".inf",
+    "-.inf",
+    ".nan",
+    "12:30:45",
+    "2001-01-01",
+    "2001-01-01T00:00:00Z",
+    "=",
+    "<<",
+    "- a",
+    "? a",
+    "a: b",
+    "a:",
+    "a #b",
+    "#a",
+    "&a",
+    "*a",
+    "!a",
+    "@daily",
+    "`a",
+    "a ",
+    "{}",
+    "a\tb",
+    "a\u{85}b",
 ];
 
 /// What stays plain, for people's eyes.
 const PLAIN: [&str; 12] = [
-    "web", "apps/v1", "toolforge.org/tool", "/public/dumps", "registry.example:5000/a@sha256:0a", "RuntimeDefault", "a b c",
-    "redis://redis.example:6379", "x-y_z", "nano", "e3", "yesterday",
+    "web",
+    "apps/v1",
+    "toolforge.org/tool",
+    "/public/dumps",
+    "registry.example:5000/a@sha256:0a",
+    "RuntimeDefault",
+    "a b c",
+    "redis://redis.example:6379",
+    "x-y_z",
+    "nano",
+    "e3",
+    "yesterday",
 ];
 
 #[test]
@@ -77,8 +133,33 @@ spec:
 #[test]
 fn texts_of_all_shapes_read_back_equal() {
     let shapes = [
-        "a\n", "\n", "\na", "a\n\n", "a\n\nb", " a\nb", "a\n b\n", "a \nb", "a\r\nb", "a\n\u{2028}b", "\u{feff}a\nb", "a\u{7f}", "\"\\", "---",
-        "--- a", "...", "a\n---\nb\n", "%a", "\u{fffe}", "日本語", "é: è", "😀", "a\u{a0}b", "'", "it's", "|", ">-",
+        "a\n",
+        "\n",
+        "\na",
+        "a\n\n",
+        "a\n\nb",
+        " a\nb",
+        "a\n b\n",
+        "a \nb",
+        "a\r\nb",
+        "a\n\u{2028}b",
+        "\u{feff}a\nb",
+        "a\u{7f}",
+        "\"\\",
+        "---",
+        "--- a",
+        "...",
+        "a\n---\nb\n",
+        "%a",
+        "\u{fffe}",
+        "日本語",
+        "é: è",
+        "😀",
+        "a\u{a0}b",
+        "'",
+        "it's",
+        "|",
+        ">-",
     ];
     for text in shapes.iter().chain(&QUOTED).chain(&PLAIN) {
         let expected = object(json!({"key": text, "list": [text, {*text: text}]}));

@@ -25,7 +25,9 @@ fn template(object: &Object) -> Option<&Value> {
 fn vanishing(value: &Value, at: &str) -> Vec<String> {
     let (children, empty): (Vec<(String, &Value)>, bool) = match value {
         Value::Object(map) => (map.iter().map(|(key, value)| (format!("{at}/{key}"), value)).collect(), map.is_empty()),
-        Value::Array(list) => (list.iter().enumerate().map(|(i, value)| (format!("{at}/{i}"), value)).collect(), list.is_empty()),
+        Value::Array(list) => {
+            (list.iter().enumerate().map(|(i, value)| (format!("{at}/{i}"), value)).collect(), list.is_empty())
+        }
         Value::Null => (Vec::new(), true),
         _ => (Vec::new(), false),
     };

@@ -10,7 +10,8 @@ pub fn violations(spec: &Value) -> Vec<String> {
             found.push(field.to_owned());
         }
     }
-    let allowed = ["configMap", "csi", "downwardAPI", "emptyDir", "ephemeral", "persistentVolumeClaim", "projected", "secret"];
+    let allowed =
+        ["configMap", "csi", "downwardAPI", "emptyDir", "ephemeral", "persistentVolumeClaim", "projected", "secret"];
     for volume in list(&spec["volumes"]) {
         let sources = volume.as_object().into_iter().flat_map(|v| v.keys()).filter(|key| *key != "name");
         found.extend(sources.filter(|key| !allowed.contains(&key.as_str())).map(|key| format!("volume {key}")));
@@ -43,7 +44,10 @@ fn container_violations(pod: &Value, container: &Value) -> Vec<String> {
     expect(list(&own["capabilities"]["add"]).iter().all(|cap| cap == "NET_BIND_SERVICE"), "capabilities.add");
     expect(effective("runAsNonRoot") == true, "runAsNonRoot");
     expect(effective("runAsUser") != 0, "runAsUser");
-    expect(matches!(effective("seccompProfile")["type"].as_str(), Some("RuntimeDefault" | "Localhost")), "seccompProfile");
+    expect(
+        matches!(effective("seccompProfile")["type"].as_str(), Some("RuntimeDefault" | "Localhost")),
+        "seccompProfile",
+    );
     expect(list(&container["ports"]).iter().all(|port| port["hostPort"].as_u64().unwrap_or(0) == 0), "hostPort");
     found
 }

@@ -18,7 +18,10 @@ pub fn platform() -> Platform {
         domain: "tools.example".to_owned(),
         cluster: Some("a-context".to_owned()),
         namespace: "toolforge".to_owned(),
-        registry: Registry { host: "registry.example/toolforge".to_owned(), credentials: Some("A_VARIABLE".to_owned()) },
+        registry: Registry {
+            host: "registry.example/toolforge".to_owned(),
+            credentials: Some("A_VARIABLE".to_owned()),
+        },
         builder: Builder {
             image: format!("registry.example/builder@sha256:{}", "b".repeat(64)),
             run_image: format!("registry.example/run@sha256:{}", "c".repeat(64)),
