@@ -23,7 +23,7 @@ fn document(value: &Value) -> String {
 }
 
 /// Fields that come first, in this order; the others follow in name order.
-const FIRST: [&str; 6] = ["apiVersion", "kind", "metadata", "name", "namespace", "spec"];
+const FIRST: [&str; 7] = ["apiVersion", "kind", "metadata", "name", "namespace", "image", "spec"];
 
 fn ordered(map: &Map<String, Value>) -> Vec<(&String, &Value)> {
     let place = |key: &str| FIRST.iter().position(|first| *first == key).unwrap_or(FIRST.len());
@@ -115,20 +115,37 @@ fn text(value: &str) -> String {
 /// Words that YAML 1.1 reads as a boolean or nothing, in lower case.
 const WORDS: [&str; 9] = ["y", "n", "yes", "no", "on", "off", "true", "false", "null"];
 
-/// Starts with a letter or a slash and goes on with letters, digits and marks that mean nothing to YAML. A number, a
-/// date, `.inf` or an indicator starts otherwise.
+/// Units that may follow a number without making another number of it, to any reader.
+const UNITS: [&str; 14] = ["m", "k", "M", "G", "T", "P", "Ki", "Mi", "Gi", "Ti", "Pi", "s", "h", "d"];
+
 fn is_plain(value: &str) -> bool {
-    let inside = |c: char| c.is_ascii_alphanumeric() || "_-./@+=%~".contains(c);
+    is_plain_text(value) || is_plain_amount(value)
+}
+
+/// Starts with a letter or a path and goes on with letters, digits and marks that mean nothing to YAML. A number, a
+/// date, `.inf` or an indicator starts otherwise.
+fn is_plain_text(value: &str) -> bool {
+    let inside = |c: char| c.is_ascii_alphanumeric() || "_-./@+=%~,".contains(c);
+    let chars: Vec<char> = value.chars().collect();
     // A colon or a blank is plain where text follows it at once, and no comment starts.
-    let body: Vec<char> = value.chars().collect();
-    let joint = |i: usize| match body[i] {
-        ':' => body.get(i + 1).is_some_and(|c| inside(*c)),
-        ' ' => body.get(i + 1).is_some_and(|c| c.is_ascii_alphanumeric()),
+    let joint = |i: usize| match chars[i] {
+        ':' => chars.get(i + 1).is_some_and(|c| inside(*c)),
+        ' ' => chars.get(i + 1).is_some_and(char::is_ascii_alphanumeric),
         c => inside(c),
     };
-    value.starts_with(|c: char| c.is_ascii_alphabetic() || c == '/')
-        && (0..body.len()).all(joint)
+    let start = value.strip_prefix('.').unwrap_or(value);
+    (start.starts_with('/') || value.starts_with(|c: char| c.is_ascii_alphabetic()))
+        && (0..chars.len()).all(joint)
         && !WORDS.contains(&value.to_ascii_lowercase().as_str())
+}
+
+/// `512Mi`, `1.5Gi`, `1h`.
+fn is_plain_amount(value: &str) -> bool {
+    let end = value.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(value.len());
+    let (number, unit) = value.split_at(end);
+    let digits = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
+    let is_number = number.split_once('.').map_or_else(|| digits(number), |(a, b)| digits(a) && digits(b));
+    is_number && UNITS.contains(&unit)
 }
 
 /// As a JSON string, with everything escaped that is not plainly printable.

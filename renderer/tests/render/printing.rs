@@ -9,7 +9,7 @@ fn object(data: Value) -> Object {
 }
 
 /// What YAML 1.1 or 1.2 would take for something other than this text if it stood plain.
-const QUOTED: [&str; 48] = [
+const QUOTED: &[&str] = &[
     "",
     " ",
     "~",
@@ -58,10 +58,15 @@ const QUOTED: [&str; 48] = [
     "{}",
     "a\tb",
     "a\u{85}b",
+    "1E",
+    "1.e3",
+    "0x1m",
+    "1:30s",
+    ".x",
 ];
 
 /// What stays plain, for people's eyes.
-const PLAIN: [&str; 12] = [
+const PLAIN: &[&str] = &[
     "web",
     "apps/v1",
     "toolforge.org/tool",
@@ -74,6 +79,12 @@ const PLAIN: [&str; 12] = [
     "nano",
     "e3",
     "yesterday",
+    "512Mi",
+    "500m",
+    "1.5Gi",
+    "1h",
+    "./run",
+    "a, b",
 ];
 
 #[test]
@@ -161,7 +172,7 @@ fn texts_of_all_shapes_read_back_equal() {
         "|",
         ">-",
     ];
-    for text in shapes.iter().chain(&QUOTED).chain(&PLAIN) {
+    for text in shapes.iter().chain(QUOTED).chain(PLAIN) {
         let expected = object(json!({"key": text, "list": [text, {*text: text}]}));
         let printed = to_yaml(std::slice::from_ref(&expected));
         let read: Value = serde_yaml::from_str(&printed).unwrap_or_else(|e| unreachable!("{e}\n{printed}"));

@@ -8,10 +8,6 @@ pub fn texts<const N: usize>(pairs: [(&str, &str); N]) -> BTreeMap<String, Strin
     pairs.into_iter().map(|(key, value)| (key.to_owned(), value.to_owned())).collect()
 }
 
-pub fn gateway() -> Route {
-    Route::Gateway { namespace: "gateway".to_owned(), name: "toolforge".to_owned() }
-}
-
 pub fn platform() -> Platform {
     Platform {
         name: "tools".to_owned(),
