@@ -15,6 +15,8 @@
 #[cfg(test)]
 pub mod arbitrary;
 pub mod check;
+pub mod defaults;
+pub mod immutable;
 mod parse;
 
 use serde_json::Value;
@@ -27,7 +29,7 @@ const GENERATED: &str = include_str!("../schema.json");
 #[derive(Debug, Default)]
 pub struct Schema {
     kinds: BTreeMap<String, Node>,
-    types: Vec<Node>,
+    types: Vec<(String, Node)>,
     source: Vec<String>,
 }
 
@@ -46,7 +48,7 @@ impl Schema {
             _ => format!("{group}/{version}/{kind}"),
         };
         let node = Self::embedded().kinds.get(&name)?;
-        Some(TypeRef { node })
+        Some(TypeRef { node, owner: None })
     }
 
     /// The type of an object by its own `apiVersion` and `kind`; [`TypeRef::object`] for a kind outside the set.
@@ -55,13 +57,20 @@ impl Schema {
         let text = |key| object.get(key).and_then(Value::as_str).unwrap_or_default();
         let name = format!("{}/{}", text("apiVersion"), text("kind"));
         let node = Self::embedded().kinds.get(&name);
-        node.map_or_else(TypeRef::object, |node| TypeRef { node })
+        node.map_or_else(TypeRef::object, |node| TypeRef { node, owner: None })
+    }
+
+    /// A type by its own name, `core.v1.Container`.
+    #[cfg(test)]
+    fn named(name: &str) -> Option<TypeRef> {
+        let (_, node) = Self::embedded().types.iter().find(|(other, _)| other == name)?;
+        Some(TypeRef { node, owner: None })
     }
 
     /// Every kind of the set as `group/version/Kind`, or `version/Kind` in the core group, in name order.
     pub fn kinds() -> impl Iterator<Item = (&'static str, TypeRef)> {
         let kinds = Self::embedded().kinds.iter();
-        kinds.map(|(name, node)| (name.as_str(), TypeRef { node }))
+        kinds.map(|(name, node)| (name.as_str(), TypeRef { node, owner: None }))
     }
 
     /// What the schema was generated from, as Go modules with versions.
@@ -181,6 +190,8 @@ pub enum Form {
 #[derive(Debug, Clone, Copy)]
 pub struct TypeRef {
     node: &'static Node,
+    /// The type that this place is a field of: a few defaults depend on it.
+    owner: Option<&'static Node>,
 }
 
 static ANY: Node = Node::plain(Shape::Any);
@@ -206,13 +217,13 @@ impl Node {
 
 impl TypeRef {
     /// Nothing is known: objects have parts, lists are atomic.
-    pub const ANY: Self = Self { node: &ANY };
+    pub const ANY: Self = Self { node: &ANY, owner: None };
 
     /// An object of a kind outside the set: `metadata` is known, everything else is [`TypeRef::ANY`].
     #[must_use]
     pub fn object() -> Self {
         let node = Schema::embedded().kinds.get("*").unwrap_or(&ANY);
-        Self { node }
+        Self { node, owner: None }
     }
 
     /// How `value` is owned at this place. A value that does not fit the type is a leaf; [`check`] reports it. `null`
@@ -244,7 +255,7 @@ impl TypeRef {
     #[must_use]
     pub fn declared(self, name: &str) -> Option<Self> {
         match &self.resolved().shape {
-            Shape::Map { fields, .. } => fields.get(name).map(|node| Self { node }),
+            Shape::Map { fields, .. } => fields.get(name).map(|node| self.below(node)),
             _ => None,
         }
     }
@@ -256,14 +267,14 @@ impl TypeRef {
             _ => None,
         };
         let fields = fields.into_iter().flatten();
-        fields.map(|(name, node)| (name.as_str(), Self { node }))
+        fields.map(move |(name, node)| (name.as_str(), self.below(node)))
     }
 
     /// The type of the values of a map, or of the undeclared fields of an open struct; none for a closed struct.
     #[must_use]
     pub fn values(self) -> Option<Self> {
         match &self.resolved().shape {
-            Shape::Map { values, .. } => values.as_deref().map(|node| Self { node }),
+            Shape::Map { values, .. } => values.as_deref().map(|node| self.below(node)),
             Shape::Any => Some(Self::ANY),
             Shape::Untyped => Some(self),
             _ => None,
@@ -274,7 +285,7 @@ impl TypeRef {
     #[must_use]
     pub fn items(self) -> Self {
         match &self.resolved().shape {
-            Shape::List { items, .. } => Self { node: items },
+            Shape::List { items, .. } => self.below(items),
             Shape::Untyped => self,
             _ => Self::ANY,
         }
@@ -346,13 +357,36 @@ impl TypeRef {
         &self.node.facets
     }
 
+    /// The name of the type, `core.v1.Container`; none for a type that was never named.
+    #[must_use]
+    pub fn name(self) -> Option<&'static str> {
+        name_of(self.node)
+    }
+
+    /// The name of the type that this place is a field of.
+    #[must_use]
+    pub fn owner_name(self) -> Option<&'static str> {
+        self.owner.and_then(name_of)
+    }
+
+    const fn below(self, node: &'static Node) -> Self {
+        Self { node, owner: Some(self.node) }
+    }
+
     fn resolved(self) -> &'static Node {
         let mut node = self.node;
         while let Shape::Named(index) = node.shape {
             // The generator never writes a name without its type, nor a name that only names itself.
-            node = Schema::embedded().types.get(index).unwrap_or(&ANY);
+            node = Schema::embedded().types.get(index).map_or(&ANY, |(_, node)| node);
         }
         node
+    }
+}
+
+fn name_of(node: &'static Node) -> Option<&'static str> {
+    match node.shape {
+        Shape::Named(index) => Schema::embedded().types.get(index).map(|(name, _)| name.as_str()),
+        _ => None,
     }
 }
 

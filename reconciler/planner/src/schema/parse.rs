@@ -3,7 +3,7 @@
 
 use super::{Facets, Node, Scalar, Schema, Shape, ToldApart};
 use serde_json::{Map, Value};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Why `schema.json` cannot be read: it was not written by the generator of this version.
 #[derive(Debug, thiserror::Error)]
@@ -26,10 +26,11 @@ pub(super) fn schema(text: &str) -> Result<Schema, Unreadable> {
         _ => Err(Unreadable::Part(name.to_owned())),
     };
     let types = table("types")?;
-    let names: Names<'_> = types.keys().map(String::as_str).zip(0..).collect();
+    let in_order: BTreeSet<&str> = types.keys().map(String::as_str).collect();
+    let names: Names<'_> = in_order.into_iter().zip(0..).collect();
     let source = file["source"].as_array().into_iter().flatten();
     Ok(Schema {
-        types: types.values().map(|json| node(json, &names)).collect::<Result<_, _>>()?,
+        types: nodes(types, &names)?.into_iter().collect(),
         kinds: nodes(table("kinds")?, &names)?,
         source: source.filter_map(Value::as_str).map(str::to_owned).collect(),
     })
