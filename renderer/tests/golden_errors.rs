@@ -8,10 +8,9 @@
     reason = "reads its cases, and has failed where it cannot"
 )]
 
-use renderer::config::{self, ParseContext};
 use renderer::diagnostic::{Code, Report, print};
-use renderer::{Files, Platform, Revision, Siblings, platform, render, tool};
-use std::collections::BTreeSet;
+use renderer::{Files, Platform, Revision, Siblings, platform, render_revision, tool};
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 fn folder() -> PathBuf {
@@ -47,12 +46,25 @@ fn generated(case: &Path) -> Option<Vec<u8>> {
     Some(text.into_bytes())
 }
 
-/// The report of a case, and its files by name.
-fn report(case: &Path) -> (Report, Vec<(String, Vec<u8>)>) {
+const TOOL: &[u8] = b"apiVersion: toolforge.org/v1alpha1
+kind: Tool
+metadata: {name: wordcount}
+spec: {repository: 'https://gitlab.example/wordcount'}
+";
+
+/// Files by name.
+type Sources = Vec<(String, Vec<u8>)>;
+
+/// What a person reads of a case: of reading and of rendering.
+fn report(case: &Path) -> (Report, Sources) {
     let read = |name: &str| std::fs::read(case.join(name)).ok();
+    if let Some(bytes) = read("tool.yaml") {
+        let name = "tools/wordcount.yaml";
+        return (tool::parse(&bytes, name).1, vec![(name.to_owned(), bytes)]);
+    }
     let config = generated(case).or_else(|| read("toolforge.yaml"));
     let files = Files { config, procfile: read("Procfile"), service_template: read("service.template") };
-    let named: Vec<(String, Vec<u8>)> = [
+    let sources: Sources = [
         ("toolforge.yaml", &files.config),
         ("Procfile", &files.procfile),
         ("service.template", &files.service_template),
@@ -60,25 +72,18 @@ fn report(case: &Path) -> (Report, Vec<(String, Vec<u8>)>) {
     .into_iter()
     .filter_map(|(name, bytes)| Some((name.to_owned(), bytes.clone()?)))
     .collect();
-    let platform = read("platform.yaml");
-    if let Some(bytes) = read("tool.yaml") {
-        let name = "tools/wordcount.yaml";
-        return (tool::parse(&bytes, name).1, vec![(name.to_owned(), bytes)]);
-    }
-    let tool = b"apiVersion: toolforge.org/v1alpha1\nkind: Tool\nmetadata: {name: wordcount}\nspec: {repository: 'https://gitlab.example/wordcount'}\n";
-    let tool = tool::parse(tool, "tools/wordcount.yaml").0.unwrap();
-    let (mut rules, mut context) = (Platform::builtin(), ParseContext::default());
-    if let Some(bytes) = platform {
-        let (platform, report) = platform::parse(&bytes, "platform.yaml");
-        if named.is_empty() {
+    let mut platform = Platform::builtin();
+    if let Some(bytes) = read("platform.yaml") {
+        let (parsed, report) = platform::parse(&bytes, "platform.yaml");
+        if sources.is_empty() {
             return (report, vec![("platform.yaml".to_owned(), bytes)]);
         }
-        rules = platform.unwrap_or_else(|| panic!("{}: {report:?}", case.display()));
-        context = ParseContext::new(&rules, &tool);
+        platform = parsed.unwrap_or_else(|| panic!("{}: {report:?}", case.display()));
     }
-    let parsed = config::parse(&files, &context);
-    let revision = Revision { files, ..Revision::nothing("main") };
-    (render(&rules, &tool, &revision, &parsed, &Siblings::default()).report, named)
+    let tool = tool::parse(TOOL, "tools/wordcount.yaml").0.unwrap();
+    let revision =
+        Revision { commit: None, branch: "main".to_owned(), tree: None, files, resolved: BTreeMap::default() };
+    (render_revision(&platform, &tool, &revision, &Siblings::default()).report, sources)
 }
 
 #[test]

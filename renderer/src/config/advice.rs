@@ -75,9 +75,6 @@ const WORDS: &[(&str, &str)] = &[
     ("buildpack", "buildpacks"),
     ("latest", "use_latest_versions"),
     ("reuse", "reuse_from"),
-    ("volumes", "mount"),
-    ("volume", "mount"),
-    ("mounts", "mount"),
     ("secret", "secrets"),
     ("email", "emails"),
     ("mail", "emails"),
@@ -92,6 +89,9 @@ const WORDS: &[(&str, &str)] = &[
 
 /// Words that need a sentence of their own.
 const SENTENCES: &[(&str, &str)] = &[
+    ("volumes", "The only volume is `mount: dumps`; keep data in a database."),
+    ("volume", "The only volume is `mount: dumps`; keep data in a database."),
+    ("mounts", "The only volume is `mount: dumps`; keep data in a database."),
     ("name", "A component's name is the key it stands under: `components: {web: {...}}`."),
     ("continuous", "Write `component_type: continuous` beside `run:`."),
     ("scheduled", "Write `component_type: scheduled` beside `run:`."),
@@ -121,31 +121,44 @@ fn advise(here: At, key: &str) -> Option<Advice> {
     let folded = key.to_lowercase().replace(['-', ' '], "_");
     if here == At::Build && matches!(folded.as_str(), "env" | "environment" | "env_vars" | "variables") {
         let hint = "Write `envvars` for the build, or `env` beside `run:` for the running component.";
-        return Some(Advice { code: Code::WrongLevel, hint: hint.to_owned() });
+        return Some(Advice { code: Code::WrongLevel, hint: hint.to_owned(), meant: Some("envvars") });
     }
-    if let Some(known) = elsewhere(here, &folded) {
-        return Some(Advice { code: Code::WrongLevel, hint: format!("`{}` stands {}.", known.0, place(known.1)) });
+    if let Some((name, level)) = elsewhere(here, &folded) {
+        let hint = format!("`{name}` stands {}.", place(level));
+        return Some(Advice { code: Code::WrongLevel, hint, meant: Some(container(level)) });
+    }
+    if let Some((_, sentence)) = SENTENCES.iter().find(|(word, _)| *word == folded) {
+        return Some(Advice { code: Code::UnknownKey, hint: (*sentence).to_owned(), meant: None });
     }
     if let Some((_, word)) = WORDS.iter().find(|(word, _)| *word == folded) {
         return Some(renamed(here, word));
-    }
-    if let Some((_, sentence)) = SENTENCES.iter().find(|(word, _)| *word == folded) {
-        return Some(Advice { code: Code::UnknownKey, hint: (*sentence).to_owned() });
     }
     if nearest(key, at(here).map(|key| key.name)).is_some() {
         return None;
     }
     let near = nearest(key, KEYS.iter().map(|key| key.name))?;
     let (name, level) = elsewhere(here, near)?;
-    Some(Advice { code: Code::UnknownKey, hint: format!("Did you mean `{name}`? It stands {}.", place(level)) })
+    let hint = format!("Did you mean `{name}`? It stands {}.", place(level));
+    Some(Advice { code: Code::UnknownKey, hint, meant: Some(container(level)) })
 }
 
 fn renamed(here: At, word: &'static str) -> Advice {
-    let hint = match elsewhere(here, word) {
-        None => format!("Write `{word}`."),
-        Some((_, level)) => format!("Write `{word}`; it stands {}.", place(level)),
-    };
-    Advice { code: Code::UnknownKey, hint }
+    match elsewhere(here, word) {
+        None => Advice { code: Code::UnknownKey, hint: format!("Write `{word}`."), meant: Some(word) },
+        Some((_, level)) => {
+            let hint = format!("Write `{word}`; it stands {}.", place(level));
+            Advice { code: Code::UnknownKey, hint, meant: Some(container(level)) }
+        }
+    }
+}
+
+/// The key that holds a level: who writes `command` beside `run` has not forgotten `run`.
+fn container(level: At) -> &'static str {
+    match level {
+        At::File | At::Component => "components",
+        At::Build => "build",
+        At::Run => "run",
+    }
 }
 
 /// Where else a key of this name stands, the inner levels first; none where it may stand here.

@@ -54,11 +54,13 @@ pub(super) fn draft<'t>(entry: &'t Entry, context: &ParseContext, findings: &mut
     draft.source = source::source(&section, context, findings);
     draft.reuse_place = source::reuse_place(&section);
     let env = section.get("env").map(|e| env::env(e, context, findings)).unwrap_or_default();
-    let secrets = section.get("secrets").map(|e| env::secrets(e, findings)).unwrap_or_default();
-    let Some(run) = run_entry(&entry.value, &section, findings) else {
+    let secrets = section.get("secrets").map(|e| env::secrets(e, context, findings)).unwrap_or_default();
+    env::both(&section, &env, &secrets, findings);
+    let Some(run) = section.required("run", findings) else {
         return draft;
     };
     draft.publish = published(run);
+    service_name(entry, run, findings);
     let run = run::run(run, typed, context, findings);
     if let (Some(source), Some(run)) = (draft.source.clone(), run) {
         draft.component = Some(Component { source, run, env, secrets });
@@ -79,6 +81,17 @@ fn check_name(entry: &Entry, findings: &mut Findings) {
         .with_hint(hint);
 }
 
+/// A component with a port gets a Service, whose name must start with a letter.
+fn service_name(entry: &Entry, run: &Entry, findings: &mut Findings) {
+    let port = run.value.mapping().and_then(|run| run.get("port"));
+    if port.is_some_and(|port| !port.value.is_null()) && entry.key.starts_with(|c: char| c.is_ascii_digit()) {
+        let message = format!("{} has a port, so its name must start with a letter", shown(&entry.key));
+        findings
+            .add(Code::BadName, entry.key_place, message)
+            .with_hint(format!("Write `c{}`, or another name.", entry.key));
+    }
+}
+
 fn typed(section: &Section<'_>, findings: &mut Findings) -> Option<Typed> {
     let Some(entry) = section.get("component_type") else {
         let run = section.get("run").and_then(|run| run.value.mapping());
@@ -92,15 +105,6 @@ fn typed(section: &Section<'_>, findings: &mut Findings) -> Option<Typed> {
         _ => ComponentKind::OneOff,
     };
     Some(Typed { kind, said: Some(entry.value.place) })
-}
-
-/// `run`; where its keys stand one level too high, that is told and not its absence.
-fn run_entry<'t>(node: &'t crate::yaml::Node, section: &Section<'t>, findings: &mut Findings) -> Option<&'t Entry> {
-    let misplaced = node.mapping().is_some_and(|m| m.entries.iter().any(|e| advice::is_known(At::Run, &e.key)));
-    if section.get("run").is_none() && misplaced {
-        return None;
-    }
-    section.required("run", findings)
 }
 
 /// Read apart from the rest of `run`, without findings: they were or will be made there.

@@ -1,7 +1,7 @@
 //! Environment variables and secret names.
 
 use super::ParseContext;
-use crate::decode::{text_map, texts};
+use crate::decode::{Section, text_map, texts};
 use crate::diagnostic::{Code, Findings, mask, nearest, shown};
 use crate::yaml::Entry;
 use std::collections::BTreeMap;
@@ -50,10 +50,7 @@ fn good_name(item: &Entry, context: &ParseContext, findings: &mut Findings) -> b
         );
         return false;
     }
-    if RESERVED.contains(&name)
-        || RESERVED_PREFIXES.iter().any(|p| name.starts_with(p))
-        || context.reserved_env.contains(name)
-    {
+    if is_reserved(name, context) {
         let hint = match name {
             "PORT" => "Write `port:` under `run:`; the platform sets `PORT` from it.",
             _ => "Choose another name; the platform sets this one.",
@@ -112,8 +109,8 @@ fn looks_like_credential(name: &str, value: &str) -> bool {
     userinfo || (value.len() >= 16 && TOKENS.iter().any(|token| value.starts_with(token)))
 }
 
-/// `secrets:`, names of Secret objects.
-pub(super) fn secrets(entry: &Entry, findings: &mut Findings) -> Vec<String> {
+/// `secrets:`, names of variables whose values are kept as secrets.
+pub(super) fn secrets(entry: &Entry, context: &ParseContext, findings: &mut Findings) -> Vec<String> {
     if entry.value.mapping().is_some() {
         let message = "`secrets` is a list of names; values must not stand in the file";
         findings
@@ -123,26 +120,37 @@ pub(super) fn secrets(entry: &Entry, findings: &mut Findings) -> Vec<String> {
     }
     let mut names: Vec<String> = Vec::new();
     for (name, node) in texts(entry, MAX_SECRETS, findings) {
-        if is_secret_object(name) {
-            if !names.iter().any(|n| n == name) {
-                names.push(name.to_owned());
+        if !is_name(name) || name.len() > 128 {
+            // A wrong name may well be a value pasted by mistake, so it is not shown, unless it is a plain word.
+            let finding = findings.add(Code::BadSecretName, node.place, "this is no name of an environment variable");
+            let word = name.len() <= 40 && name.bytes().all(|b| b.is_ascii_lowercase() || b"-.".contains(&b));
+            if word && !name.is_empty() {
+                finding.with_hint(format!("Write `{}`.", name.to_ascii_uppercase().replace(['-', '.'], "_")));
             }
-            continue;
+        } else if is_reserved(name, context) {
+            findings.add(Code::ReservedEnvName, node.place, format!("{} is set by the platform", shown(name)));
+        } else if !names.iter().any(|n| n == name) {
+            names.push(name.to_owned());
         }
-        // A wrong name may well be a value pasted by mistake, so it is not shown.
-        let folded = name.to_lowercase().replace('_', "-");
-        let hint = if is_name(name) && is_secret_object(&folded) && name.len() <= 40 {
-            format!("Write it like `{folded}`.")
-        } else {
-            Code::BadSecretName.fix().to_owned()
-        };
-        findings.add(Code::BadSecretName, node.place, "this is no name Kubernetes takes for a secret").with_hint(hint);
     }
     names
 }
 
-fn is_secret_object(name: &str) -> bool {
-    name.len() <= 253 && name.split('.').all(|label| crate::names::is_dns_label(label, 63))
+fn is_reserved(name: &str, context: &ParseContext) -> bool {
+    RESERVED.contains(&name)
+        || RESERVED_PREFIXES.iter().any(|prefix| name.starts_with(prefix))
+        || context.reserved_env.contains(name)
+}
+
+/// A variable that is both in `env` and a secret has two values.
+pub(super) fn both(section: &Section<'_>, env: &BTreeMap<String, String>, secrets: &[String], findings: &mut Findings) {
+    let Some(entry) = section.get("secrets") else {
+        return;
+    };
+    for variable in secrets.iter().filter(|name| env.contains_key(*name)) {
+        let message = format!("{} stands in `env` and in `secrets`", shown(variable));
+        findings.add(Code::DuplicateKey, entry.key_place, message);
+    }
 }
 
 /// `build.packages`.

@@ -13,7 +13,9 @@ pub(super) fn is_other_format(root: &Node, findings: &mut Findings) -> bool {
     let Some((what, hint)) = said else {
         return false;
     };
-    findings.add(Code::OtherFormat, root.place, format!("the file is {what}, not a component config")).with_hint(hint);
+    findings
+        .add(Code::OtherFormat, root.place, format!("this is {what}; a toolforge.yaml holds `components:`"))
+        .with_hint(hint);
     true
 }
 
@@ -101,7 +103,7 @@ fn mapping(mapping: &Mapping) -> Option<Said> {
         || mapping.entries.iter().any(|e| e.value.mapping().is_some_and(looks_like_component))
     {
         return Some((
-            "a component without its frame",
+            "a component without what it belongs to",
             "Write `components:` first, and below it the component's name as a key: `components: {web: {run: {...}}}`.",
         ));
     }

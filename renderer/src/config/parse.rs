@@ -30,9 +30,10 @@ pub(super) fn from_yaml(bytes: &[u8], context: &ParseContext) -> Parsed {
     ignored(&file, &mut findings);
     let mut config = Config {
         env: file.get("env").map(|e| env::env(e, context, &mut findings)).unwrap_or_default(),
-        secrets: file.get("secrets").map(|e| env::secrets(e, &mut findings)).unwrap_or_default(),
+        secrets: file.get("secrets").map(|e| env::secrets(e, context, &mut findings)).unwrap_or_default(),
         components: BTreeMap::new(),
     };
+    env::both(&file, &config.env, &config.secrets, &mut findings);
     let entries = components(&file, &mut findings).unwrap_or_default();
     let mut drafts = Vec::new();
     for entry in entries {

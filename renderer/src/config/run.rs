@@ -219,7 +219,7 @@ fn within(entry: &Entry, amount: &Quantity, key: &str, context: &ParseContext, f
         .add(
             Code::OutOfRange,
             entry.value.place,
-            format!("`{key}` is {word} than the {limit} one component of this tool may have"),
+            format!("`{key}` is {word} than this tool's limit of {limit} a component"),
         )
         .with_hint(format!("Write {bound} `{limit}`, or ask the operators for other limits."));
     false

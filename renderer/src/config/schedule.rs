@@ -89,7 +89,8 @@ fn field(text: &str, field: &Field) -> Result<(Vec<u32>, bool), BadSchedule> {
     for part in text.split(',') {
         let (range, step) = part.split_once('/').map_or((part, None), |(range, step)| (range, Some(step)));
         let (from, to) = bounds(range, step.is_some(), field)?;
-        let step = step.map_or(Ok(1), |step| number(step, field))?;
+        let step =
+            step.map_or(Some(1), |step| step.parse::<u32>().ok().filter(|_| !step.starts_with('+'))).unwrap_or(0);
         if step == 0 || step > field.max {
             return unreadable(
                 &format!("the step of the {} must be from 1 to {}", field.title, field.max),

@@ -25,7 +25,9 @@ enum Strictness {
 
 fn text_of<'t>(node: &'t Node, name: &str, strictness: Strictness, findings: &mut Findings) -> Option<&'t str> {
     let Some(scalar) = node.scalar() else {
-        findings.add(Code::WrongType, node.place, format!("{} must be text, but is {}", shown(name), node.described()));
+        findings
+            .add(Code::WrongType, node.place, format!("{} must be text, but is {}", shown(name), node.described()))
+            .with_hint("Write one text after the `:`, in quotes where it holds other signs than letters and digits.");
         return None;
     };
     let plain = scalar.plain();

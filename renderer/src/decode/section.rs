@@ -19,6 +19,8 @@ pub(crate) struct Level {
 pub(crate) struct Advice {
     pub code: Code,
     pub hint: String,
+    /// The key it means, if it means one: that key is not missed as well.
+    pub meant: Option<&'static str>,
 }
 
 /// A mapping, opened: its unknown and duplicate keys are told, its known ones can be taken.
@@ -26,6 +28,8 @@ pub(crate) struct Section<'t> {
     mapping: &'t Mapping,
     at: Place,
     title: &'static str,
+    /// Keys that stand here under another name, or elsewhere.
+    meant: Vec<&'static str>,
 }
 
 impl<'t> Section<'t> {
@@ -39,12 +43,10 @@ impl<'t> Section<'t> {
             return None;
         };
         duplicates(mapping, findings);
-        for entry in &mapping.entries {
-            if !level.keys.contains(&entry.key.as_str()) && !entry.key.starts_with("x-") {
-                unknown(entry, level, findings);
-            }
-        }
-        Some(Self { mapping, at, title: level.title })
+        let strange = |entry: &&Entry| !level.keys.contains(&entry.key.as_str()) && !entry.key.starts_with("x-");
+        let meant =
+            mapping.entries.iter().filter(strange).filter_map(|entry| unknown(entry, level, findings)).collect();
+        Some(Self { mapping, at, title: level.title, meant })
     }
 
     /// The entry of a key; none where it is absent or null, which means the same.
@@ -52,10 +54,10 @@ impl<'t> Section<'t> {
         self.mapping.get(key).filter(|entry| !entry.value.is_null())
     }
 
-    /// The entry of a key that must be there.
+    /// The entry of a key that must be there; where it stands under another name, that has been told.
     pub fn required(&self, key: &'static str, findings: &mut Findings) -> Option<&'t Entry> {
         let found = self.get(key);
-        if found.is_none() {
+        if found.is_none() && !self.meant.contains(&key) {
             let place = self.mapping.get(key).map_or(self.at, |entry| entry.key_place);
             findings
                 .add(Code::MissingKey, place, format!("{} has no `{key}`", self.title))
@@ -90,25 +92,29 @@ pub(super) fn duplicates(mapping: &Mapping, findings: &mut Findings) {
     }
 }
 
-fn unknown(entry: &Entry, level: &Level, findings: &mut Findings) {
+/// Tells an unknown key, and answers with the key it means.
+fn unknown(entry: &Entry, level: &Level, findings: &mut Findings) -> Option<&'static str> {
     let message = format!("{} has no key {}", level.title, shown(&entry.key));
-    let advice =
-        same_but_spelling(&entry.key, level).or_else(|| (level.advise)(&entry.key)).unwrap_or_else(|| Advice {
-            code: Code::UnknownKey,
-            hint: match nearest(&entry.key, level.keys.iter().copied()) {
-                Some(key) => format!("Did you mean `{key}`?"),
-                None => format!("Its keys are {}.", listed(&level.keys)),
-            },
-        });
+    let key = entry.key.as_str();
+    let advice = same_but_spelling(key, level).or_else(|| (level.advise)(key)).unwrap_or_else(|| typo(key, level));
     let code = if level.lenient { Code::IgnoredKey } else { advice.code };
     findings.add(code, entry.key_place, message).with_hint(advice.hint);
+    advice.meant
+}
+
+fn typo(key: &str, level: &Level) -> Advice {
+    let meant =
+        nearest(key, level.keys.iter().copied()).and_then(|near| level.keys.iter().find(|k| **k == near)).copied();
+    let hint =
+        meant.map_or_else(|| format!("Its keys are {}.", listed(&level.keys)), |key| format!("Did you mean `{key}`?"));
+    Advice { code: Code::UnknownKey, hint, meant }
 }
 
 /// `Health-Check-HTTP` is `health_check_http`.
 fn same_but_spelling(key: &str, level: &Level) -> Option<Advice> {
     let folded = key.to_lowercase().replace(['-', ' '], "_");
     let known = level.keys.iter().find(|known| **known == folded)?;
-    Some(Advice { code: Code::UnknownKey, hint: format!("Write it as `{known}`.") })
+    Some(Advice { code: Code::UnknownKey, hint: format!("Write it as `{known}`."), meant: Some(known) })
 }
 
 fn listed(keys: &[&str]) -> String {

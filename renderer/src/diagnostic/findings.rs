@@ -4,7 +4,7 @@ use super::{Code, Diagnostic, Place, Report, Severity};
 use std::collections::BTreeSet;
 
 /// Findings a report lists of one file; what is beyond is counted.
-pub const MAX_LISTED: usize = 100;
+pub const MAX_LISTED: usize = 50;
 
 /// The findings of one file, in the making.
 #[derive(Debug)]
@@ -56,20 +56,20 @@ impl Findings {
         self.list.iter().filter(|d| d.severity == Severity::Error).map(|d| d.component.as_deref()).collect()
     }
 
-    /// In file order, at most [`MAX_LISTED`] of them and a line that counts the rest.
+    /// In file order, at most [`MAX_LISTED`] of them, and before them a line that counts all.
     #[must_use]
     pub fn finish(mut self) -> Report {
         self.list.sort_by(|a, b| {
             (a.place, &a.code, &a.message, &a.component).cmp(&(b.place, &b.code, &b.message, &b.component))
         });
         self.list.dedup();
-        let more = self.list.len().saturating_sub(MAX_LISTED);
-        if more > 0 {
+        let found = self.list.len();
+        if found > MAX_LISTED {
             self.list.truncate(MAX_LISTED);
             self.component = None;
-            let last = self.list.last().and_then(|d| d.place);
-            self.add(Code::MoreFindings, last, format!("{more} more findings"))
-                .with_hint("Correct the ones above and check again.");
+            let message = format!("the file has {found} findings; the first {MAX_LISTED} are listed");
+            self.add(Code::MoreFindings, None, message);
+            self.list.rotate_right(1);
         }
         Report { diagnostics: self.list }
     }

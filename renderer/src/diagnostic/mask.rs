@@ -7,9 +7,17 @@ const MASK: &str = "***";
 /// Mappings and lists whose values are nobody's business.
 const HIDDEN_BLOCKS: &[&str] = &["env", "envvars", "environment", "secrets", "credentials"];
 
-/// The line of this number (from 1), with what must not be shown replaced by `***`.
+/// A line fit to be shown.
+pub(super) struct Masked {
+    /// The line, with `***` for what must not be shown.
+    pub text: String,
+    /// Where the rest of the line became `***`, in characters from 0.
+    pub hidden_from: Option<usize>,
+}
+
+/// The line of this number (from 1).
 #[must_use]
-pub(super) fn line(source: &str, number: u32) -> Option<String> {
+pub(super) fn line(source: &str, number: u32) -> Option<Masked> {
     let mut hidden_under: Option<usize> = None;
     for (at, line) in lines(source).enumerate() {
         let indent = line.len() - line.trim_start_matches([' ', '\t', '-']).len();
@@ -21,7 +29,8 @@ pub(super) fn line(source: &str, number: u32) -> Option<String> {
         }
         if at + 1 == number as usize {
             let text = if hidden_under.is_some() { after_colon(line) } else { by_key(line) };
-            return Some(without_userinfo(&text));
+            let hidden_from = (text != line).then(|| text.chars().count() - MASK.len());
+            return Some(Masked { text: without_userinfo(&text), hidden_from });
         }
         if hidden_under.is_none() && opens_hidden(line).is_some() {
             hidden_under = Some(indent);
@@ -115,11 +124,11 @@ mod tests {
     fn values_of_environments_and_secrets_are_never_shown() {
         let text = "env:\n  A: canary\n  B: |\n    canary\ncomponents:\n  web:\n    env: {C: canary}\n    secrets:\n      - canary\n    run:\n      command: x\n      db_password: canary\n      repository: https://me:canary@example.org/x\n  b: {run: {env: {Q: canary}}}\n";
         for number in 1..=lines(text).count() {
-            let line = line(text, number as u32).expect("a line");
+            let line = line(text, number as u32).expect("a line").text;
             assert!(!line.contains("canary"), "{number}: {line}");
         }
-        assert_eq!(line(text, 11).as_deref(), Some("      command: x"));
-        assert_eq!(line(text, 2).as_deref(), Some("  A: ***"));
-        assert_eq!(line(text, 13).as_deref(), Some("      repository: https://***@example.org/x"));
+        assert_eq!(line(text, 11).map(|l| l.text).as_deref(), Some("      command: x"));
+        assert_eq!(line(text, 2).map(|l| l.text).as_deref(), Some("  A: ***"));
+        assert_eq!(line(text, 13).map(|l| l.text).as_deref(), Some("      repository: https://***@example.org/x"));
     }
 }

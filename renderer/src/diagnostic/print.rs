@@ -63,7 +63,12 @@ fn excerpt(out: &mut String, source: &str, place: Place, paint: Paint, code: &st
         return;
     };
     let caret = (place.column as usize).saturating_sub(1);
-    let cut = Cut::around(&line, caret, place.width as usize);
+    // What is hidden is pointed at as a whole: its inner places are as secret as its text.
+    let (caret, width) = match line.hidden_from {
+        Some(from) if caret >= from => (from, line.text.len()),
+        _ => (caret, place.width as usize),
+    };
+    let cut = Cut::around(&line.text, caret, width);
     let number = place.line.to_string();
     let margin = " ".repeat(number.len());
     let bar = paint.dye("34", "|");

@@ -44,14 +44,22 @@ pub(super) fn push_escaped(out: &mut String, c: char) {
 /// The candidate that differs least from `word`, if it differs little: at most one edit in three characters.
 #[must_use]
 pub fn nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
-    let word: Vec<char> = fold(word).chars().take(64).collect();
+    let folded = fold(word);
+    let word: Vec<char> = folded.chars().take(64).collect();
     let allowed = word.len().div_ceil(3).min(3);
+    let mut begun = None;
     candidates
         .into_iter()
+        .inspect(|candidate| {
+            if candidate.starts_with(&folded) {
+                begun.get_or_insert(*candidate);
+            }
+        })
         .map(|candidate| (distance(&word, &fold(candidate).chars().collect::<Vec<_>>()), candidate))
         .filter(|(distance, candidate)| *distance <= allowed && *distance < candidate.chars().count())
         .min_by_key(|(distance, _)| *distance)
         .map(|(_, candidate)| candidate)
+        .or_else(|| begun.filter(|_| folded.len() >= 3))
 }
 
 fn fold(word: &str) -> String {

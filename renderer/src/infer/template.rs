@@ -74,9 +74,19 @@ fn source(section: &Section<'_>, component: &mut Component, context: &ParseConte
             )
             .with_hint("Add a Procfile with a line such as `web: python app.py`.");
     }
-    if let Some(entry) = section.get("buildservice-image")
-        && let Some(image) = fields::image(entry, context, findings)
-    {
+    let Some(entry) = section.get("buildservice-image") else {
+        return;
+    };
+    // `tool-<name>/<image>` is what today's build service made of this repository; here it is built again.
+    if entry.value.scalar().is_some_and(|image| image.text.starts_with("tool-")) {
+        findings
+            .add(
+                Code::IgnoredKey,
+                entry.key_place,
+                "`buildservice-image` does nothing here: the image is built from this repository",
+            )
+            .with_hint("Remove the key.");
+    } else if let Some(image) = fields::image(entry, context, findings) {
         component.source = Source::Image(image);
     }
 }

@@ -55,7 +55,7 @@ fn name(entry: &Entry, file: &str, findings: &mut Findings) -> Option<ToolName> 
             .add(
                 Code::NameMismatch,
                 entry.value.place,
-                format!("the tool is named `{name}`, but its file {}", shown(last)),
+                format!("the tool is named `{name}`, but its file is named {}", shown(last)),
             )
             .with_hint(format!("Name the file `{name}.yaml`, or write `name: {stem}`."));
     }

@@ -33,13 +33,12 @@ pub(crate) fn text<'a>(bytes: &'a [u8], findings: &mut Findings) -> Option<&'a s
 }
 
 fn not_utf8(bytes: &[u8], valid: usize, findings: &mut Findings) {
-    let wide = bytes.starts_with(&[0xff, 0xfe]) || bytes.starts_with(&[0xfe, 0xff]);
+    if bytes.starts_with(&[0xff, 0xfe]) || bytes.starts_with(&[0xfe, 0xff]) {
+        findings.add(Code::NotUtf8, None, "the file is UTF-16 text, not UTF-8");
+        return;
+    }
     let (line, column) = position(&String::from_utf8_lossy(&bytes[..valid]));
-    let message = if wide {
-        "the file is UTF-16 text, not UTF-8"
-    } else {
-        "the file is not UTF-8 text: this byte belongs to no character"
-    };
+    let message = "the file is not UTF-8 text: a byte belongs to no character";
     findings.add(Code::NotUtf8, place(line, column, 1), message);
 }
 

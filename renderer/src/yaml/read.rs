@@ -103,6 +103,7 @@ struct Anchored {
 impl Tree {
     fn take(&mut self, event: Event<'_>, span: Span) -> Result<(), Stop> {
         let place = place_of(&span);
+        let tagged = span.tag_span().map_or(place, |tag| place_of(&tag));
         match event {
             Event::DocumentStart(..) => {
                 self.documents += 1;
@@ -111,17 +112,19 @@ impl Tree {
                 }
             }
             Event::Scalar(text, style, anchor, tag) => {
-                let is_plain = plain(style, tag.as_deref(), place)?;
+                let is_plain = plain(style, tag.as_deref(), tagged)?;
                 let scalar = Scalar { text: text.into_owned(), is_plain };
                 let node = Node { place, value: Value::Scalar(scalar) };
                 self.count(1, place)?;
                 self.close(node, anchor, 1, 1)?;
             }
             Event::SequenceStart(_, anchor, tag) => {
-                self.start(anchor, place, tag.as_deref(), Kind::Sequence(Vec::new()))?
+                untagged(tag.as_deref(), tagged)?;
+                self.start(anchor, place, Kind::Sequence(Vec::new()))?;
             }
             Event::MappingStart(_, anchor, tag) => {
-                self.start(anchor, place, tag.as_deref(), Kind::Mapping(Box::default()))?
+                untagged(tag.as_deref(), tagged)?;
+                self.start(anchor, place, Kind::Mapping(Box::default()))?;
             }
             Event::SequenceEnd | Event::MappingEnd => self.end()?,
             Event::Alias(anchor) => self.alias(anchor, place)?,
@@ -138,11 +141,7 @@ impl Tree {
         Ok(())
     }
 
-    fn start(&mut self, anchor: usize, place: Place, tag: Option<&Tag>, kind: Kind) -> Result<(), Stop> {
-        if let Some(tag) = tag.filter(|tag| !(tag.is_yaml_core_schema_tag("map") || tag.is_yaml_core_schema_tag("seq")))
-        {
-            return Err(bad_tag(tag, place));
-        }
+    fn start(&mut self, anchor: usize, place: Place, kind: Kind) -> Result<(), Stop> {
         if let Some(Frame { kind: Kind::Mapping(pairs), .. }) = self.open.last()
             && pairs.pending.is_none()
         {
@@ -170,7 +169,8 @@ impl Tree {
 
     fn alias(&mut self, anchor: usize, place: Place) -> Result<(), Stop> {
         let Some(found) = self.anchors.get(&anchor) else {
-            return Err(Stop::new(Code::YamlAlias, place, "an alias inside the value it stands for"));
+            let hint = Some("Remove the alias, or write the value out.".to_owned());
+            return Err(Stop { hint, ..Stop::new(Code::YamlAlias, place, "an alias inside the value it stands for") });
         };
         let (nodes, height) = (found.nodes, found.height);
         if self.open.len() + height > MAX_DEPTH {
@@ -268,6 +268,12 @@ fn too_deep(place: Place) -> Stop {
 
 fn bad_tag(tag: &Tag, place: Place) -> Stop {
     Stop::new(Code::YamlTag, place, format!("the YAML tag {} is not supported", shown(&tag.original())))
+}
+
+/// Collections may say what they are, and no more.
+fn untagged(tag: Option<&Tag>, place: Place) -> Result<(), Stop> {
+    let own = |tag: &&Tag| tag.is_yaml_core_schema_tag("map") || tag.is_yaml_core_schema_tag("seq");
+    tag.filter(|tag| !own(tag)).map_or(Ok(()), |tag| Err(bad_tag(tag, place)))
 }
 
 fn plain(style: ScalarStyle, tag: Option<&Tag>, place: Place) -> Result<bool, Stop> {
