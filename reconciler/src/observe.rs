@@ -16,6 +16,7 @@ mod shelf;
 mod watch;
 
 pub use once::{confirm, once};
+pub use watch::Pace;
 
 use crate::cluster::call::Answer;
 use kube::Client;
@@ -42,6 +43,8 @@ pub struct Scope {
     pub platform_namespace: String,
     /// [`Needs::Ingress`] or [`Needs::Gateway`], by the platform's kind of route.
     pub route: Needs,
+    /// How patient the watches are.
+    pub pace: Pace,
 }
 
 impl Scope {
@@ -52,7 +55,12 @@ impl Scope {
             renderer::platform::Route::Ingress { .. } => Needs::Ingress,
             renderer::platform::Route::Gateway { .. } => Needs::Gateway,
         };
-        Self { cluster: cluster.to_owned(), platform_namespace: platform.namespace.clone(), route }
+        Self {
+            cluster: cluster.to_owned(),
+            platform_namespace: platform.namespace.clone(),
+            route,
+            pace: Pace::default(),
+        }
     }
 
     fn rows(&self) -> impl Iterator<Item = &'static planner::kinds::Kind> {

@@ -19,7 +19,13 @@ pub fn collection(row: &Kind, namespace: Option<&str>) -> String {
 /// Path of one object.
 #[must_use]
 pub fn object(row: &Kind, id: &ObjectId) -> String {
-    format!("{}/{}", collection(row, id.namespace.as_deref()), segment(&id.name))
+    child(&collection(row, id.namespace.as_deref()), &id.name)
+}
+
+/// One name below a path.
+#[must_use]
+pub fn child(path: &str, name: &str) -> String {
+    format!("{path}/{}", segment(name))
 }
 
 /// `path?key=value&…`, encoded.

@@ -72,13 +72,20 @@ pub struct TimedOut {
 #[derive(Debug, Clone)]
 pub struct Door {
     requests: Requests,
+    limit: Duration,
 }
 
 impl Door {
     /// A door that counts into `requests`.
     #[must_use]
     pub fn new(requests: &Requests) -> Self {
-        Self { requests: requests.clone() }
+        Self { requests: requests.clone(), limit: PLAIN_LIMIT }
+    }
+
+    /// The same with another limit than [`PLAIN_LIMIT`].
+    #[must_use]
+    pub fn limit(self, limit: Duration) -> Self {
+        Self { limit, ..self }
     }
 }
 
@@ -86,7 +93,7 @@ impl<S> Layer<S> for Door {
     type Service = Guarded<S>;
 
     fn layer(&self, inner: S) -> Guarded<S> {
-        Guarded { inner, requests: self.requests.clone() }
+        Guarded { inner, door: self.clone() }
     }
 }
 
@@ -94,7 +101,7 @@ impl<S> Layer<S> for Door {
 #[derive(Debug, Clone)]
 pub struct Guarded<S> {
     inner: S,
-    requests: Requests,
+    door: Door,
 }
 
 impl<S, B> Service<Request<Body>> for Guarded<S>
@@ -115,7 +122,8 @@ where
 
     fn call(&mut self, request: Request<Body>) -> Self::Future {
         let verb = verb(&request);
-        self.requests.0.get_or_create(&ByVerb { verb }).inc();
+        self.door.requests.0.get_or_create(&ByVerb { verb }).inc();
+        let limit = self.door.limit;
         let stream = is_stream(request.uri());
         let answer = self.inner.call(request);
         Box::pin(async move {
@@ -128,9 +136,9 @@ where
                 let bytes = body.collect().await?.to_bytes();
                 Ok(Response::from_parts(parts, Full::new(bytes).map_err(|never| match never {}).boxed_unsync()))
             };
-            match tokio::time::timeout(PLAIN_LIMIT, whole).await {
+            match tokio::time::timeout(limit, whole).await {
                 Ok(answered) => answered,
-                Err(_) => Err(TimedOut { secs: PLAIN_LIMIT.as_secs() }.into()),
+                Err(_) => Err(TimedOut { secs: limit.as_secs() }.into()),
             }
         })
     }

@@ -19,18 +19,38 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::{Instant, sleep, timeout};
 
-/// Longest silence of a watch: servers send a bookmark every minute, so that this is a dead connection.
-const SILENCE: Duration = Duration::from_secs(200);
-/// Longest silence while a list is streamed; afterwards it is asked for page by page.
-const STREAM_SILENCE: Duration = Duration::from_secs(10);
-/// Servers end a watch after this long, give or take a third, so that not all are opened again at once.
-const WATCH_SECS: u64 = 45 * 60;
-/// What is known is compared with a list this often, give or take a third.
-const COMPARE: Duration = Duration::from_secs(6 * 3600);
-const FIRST_DELAY: Duration = Duration::from_millis(500);
-const LAST_DELAY: Duration = Duration::from_secs(60);
-/// A watch that lived shorter than this is opened again with a delay.
-const SHORT_LIFE: Duration = Duration::from_secs(5);
+/// How patient the watches are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Pace {
+    /// Longest silence of a watch: servers send a bookmark every minute, so that more is a dead connection.
+    pub silence: Duration,
+    /// Longest silence while a list is streamed; afterwards it is asked for page by page.
+    pub stream_silence: Duration,
+    /// Servers are asked to end a watch after this long, give or take a third, so that not all are opened at once.
+    pub watch: Duration,
+    /// What is known is compared with a list this often, give or take a third.
+    pub compare: Duration,
+    /// After the first failure; each further one doubles it.
+    pub first_delay: Duration,
+    /// Longest delay.
+    pub last_delay: Duration,
+    /// A watch that lived shorter than this is opened again with a delay.
+    pub short_life: Duration,
+}
+
+impl Default for Pace {
+    fn default() -> Self {
+        Self {
+            silence: Duration::from_secs(200),
+            stream_silence: Duration::from_secs(10),
+            watch: Duration::from_secs(45 * 60),
+            compare: Duration::from_secs(6 * 3600),
+            first_delay: Duration::from_millis(500),
+            last_delay: Duration::from_secs(60),
+            short_life: Duration::from_secs(5),
+        }
+    }
+}
 
 pub(super) struct Watch {
     client: Client,
@@ -60,12 +80,14 @@ struct Position {
 
 impl Watch {
     pub(super) fn new(client: Client, row: &'static Kind, shelf: usize, inner: Arc<Inner>) -> Self {
-        Self { client, of: Selection::watched(row), shelf, inner, paged: false, delay: FIRST_DELAY }
+        let delay = inner.scope.pace.first_delay;
+        Self { client, of: Selection::watched(row), shelf, inner, paged: false, delay }
     }
 
     pub(super) async fn run(mut self) {
         let mut position: Option<Position> = None;
-        let mut compare_at = Instant::now() + spread(COMPARE);
+        let pace = self.inner.scope.pace;
+        let mut compare_at = Instant::now() + spread(pace.compare);
         loop {
             let begun = Instant::now();
             let end = match &mut position {
@@ -78,14 +100,14 @@ impl Watch {
                 },
                 Some(position) => self.follow(position, &mut compare_at).await,
             };
-            let lived = begun.elapsed() >= SHORT_LIFE;
+            let lived = begun.elapsed() >= pace.short_life;
             if lived {
-                self.delay = FIRST_DELAY;
+                self.delay = pace.first_delay;
             }
             match end {
                 End::Closed if lived => {}
                 End::Closed => {
-                    if self.delay > FIRST_DELAY {
+                    if self.delay > pace.first_delay {
                         self.inner.lose(self.shelf, "the watch ends again and again".to_owned());
                     }
                     self.pause().await;
@@ -126,7 +148,7 @@ impl Watch {
         let mut lines = self.open(Begin::List).await?;
         let mut objects = Vec::new();
         loop {
-            let Ok(line) = timeout(STREAM_SILENCE, lines.next()).await else { return Ok(None) };
+            let Ok(line) = timeout(self.inner.scope.pace.stream_silence, lines.next()).await else { return Ok(None) };
             match line? {
                 Some(Told::Put(raw)) => objects.push(raw),
                 Some(Told::Bookmark { version, list_ends: true }) => {
@@ -152,11 +174,12 @@ impl Watch {
             },
         };
         self.inner.regain(self.shelf);
+        let pace = self.inner.scope.pace;
         loop {
             let told = tokio::select! {
-                line = timeout(SILENCE, lines.next()) => line,
+                line = timeout(pace.silence, lines.next()) => line,
                 () = tokio::time::sleep_until(*compare_at) => {
-                    *compare_at = Instant::now() + spread(COMPARE);
+                    *compare_at = Instant::now() + spread(pace.compare);
                     match self.compare(&position.version).await {
                         Some(end) => return end,
                         None => continue,
@@ -217,17 +240,18 @@ impl Watch {
 
     async fn open(&self, from: Begin<'_>) -> Result<Lines, CallError> {
         self.inner.counters.opened.get_or_create(&ByKind { kind: self.of.row.kind }).inc();
-        let secs = spread(Duration::from_secs(WATCH_SECS)).as_secs();
+        let secs = spread(self.inner.scope.pace.watch).as_secs();
         reading::watch(&self.client, &self.of, from, secs).await
     }
 
     /// Waits, longer each time, or until somebody has a reason to look again.
     async fn pause(&mut self) {
+        let pace = self.inner.scope.pace;
         let wait = self.delay.mul_f64(rand::random_range(0.5..1.0));
-        self.delay = (self.delay * 2).min(LAST_DELAY);
+        self.delay = (self.delay * 2).min(pace.last_delay);
         tokio::select! {
             () = sleep(wait) => {}
-            () = self.inner.look_again.notified() => self.delay = FIRST_DELAY,
+            () = self.inner.look_again.notified() => self.delay = pace.first_delay,
         }
     }
 }

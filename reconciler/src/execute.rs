@@ -1,0 +1,138 @@
+//! Does what a plan says, and nothing else: no decision is left, no failure is hidden, nothing is tried twice.
+//!
+//! Steps go in the plan's order. Neighbours of one kind order have nothing to wait for in each other and go side by
+//! side; the next order begins when they are done. A failed request ends its own step and no other: whoever depends on
+//! it fails with the server's own words, and the next pass plans anew.
+
+use crate::cluster::address;
+use crate::cluster::call::{self, Answer, CallError};
+use futures::{FutureExt, StreamExt};
+use futures::stream;
+use http::Method;
+use kube::Client;
+use planner::kinds::{self, Kind};
+use planner::outcome::{Failure, FailureKind, Outcome, Row, RowResult};
+use planner::plan::{Action, Plan, Request, Step};
+use renderer::ObjectId;
+use serde_json::{Value, json};
+
+/// Under which name we apply: all our fields in `metadata.managedFields`.
+pub const FIELD_MANAGER: &str = "toolforge";
+
+/// Steps of one order in flight at once.
+const AT_ONCE: usize = 8;
+
+/// Executes a plan. `learn` is given the server's answers as they come; see `World::learn`.
+pub async fn execute(client: &Client, plan: &Plan, learn: &(dyn Fn(&ObjectId, &Answer) + Sync)) -> Outcome {
+    let mut rows = Vec::with_capacity(plan.steps.len());
+    for together in plan.steps.chunk_by(|a, b| place(a) == place(b)) {
+        // Boxed: the compiler can't yet see that a closure over a borrowed step is as good for any lifetime.
+        let steps = together.iter().map(|step| execute_step(client, step, learn).boxed());
+        rows.extend(stream::iter(steps).buffered(AT_ONCE).collect::<Vec<_>>().await);
+    }
+    Outcome { rows }
+}
+
+/// Neighbours with the same place go side by side.
+fn place(step: &Step) -> (u8, bool) {
+    (kinds::order(&step.id), step.action == Action::Prune)
+}
+
+async fn execute_step(client: &Client, step: &Step, learn: &(dyn Fn(&ObjectId, &Answer) + Sync)) -> Row {
+    let mut uid = None;
+    for request in &step.requests {
+        match send(client, &step.id, request).await {
+            Ok(answer) => {
+                uid = if step.action == Action::Prune { None } else { uid_of(&answer) };
+                learn(&step.id, &answer);
+            }
+            Err(failure) => {
+                tracing::info!(object = %step.id, action = %step.action, kind = ?failure.kind, %failure, "step failed");
+                return Row { id: step.id.clone(), action: step.action, result: RowResult::Failed(failure) };
+            }
+        }
+    }
+    Row { id: step.id.clone(), action: step.action, result: RowResult::Done { uid } }
+}
+
+async fn send(client: &Client, id: &ObjectId, request: &Request) -> Result<Answer, Failure> {
+    let Some(row) = Kind::of_id(id) else {
+        let message = format!("{} is no kind we speak", id.kind);
+        return Err(Failure { kind: FailureKind::Invalid, message, retry_after_secs: None });
+    };
+    let path = address::object(row, id);
+    let answer = match request {
+        Request::Apply { body } => call::apply(client, &path, FIELD_MANAGER, body).await,
+        Request::Patch { operations } => {
+            let path = address::query(&path, &[("fieldManager", FIELD_MANAGER), ("fieldValidation", "Strict")]);
+            call::patch(client, &path, call::JSON_PATCH, operations).await
+        }
+        Request::Delete { uid } => return delete(client, row, &path, uid).await.map_err(|e| failure(row, request, &e)),
+    };
+    answer.map(Answer::Object).map_err(|error| failure(row, request, &error))
+}
+
+async fn delete(client: &Client, row: &Kind, path: &str, uid: &str) -> Result<Answer, CallError> {
+    let options = json!({
+        "apiVersion": "v1", "kind": "DeleteOptions",
+        "preconditions": {"uid": uid}, "propagationPolicy": "Background",
+    });
+    let deleted = Answer::Deleted { uid: uid.to_owned() };
+    match call::send(client, Method::DELETE, path, &options).await {
+        // Finalizers keep the object for a while, and the server shows it; otherwise it answers with a Status.
+        Ok(bytes) => {
+            let answer: Value = call::parse(&bytes)?;
+            let stays = answer.get("kind").and_then(Value::as_str) == Some(row.kind);
+            Ok(if stays { Answer::Object(bytes) } else { deleted })
+        }
+        Err(error) if error.code() == Some(404) => Ok(deleted),
+        Err(error) => Err(error),
+    }
+}
+
+fn uid_of(answer: &Answer) -> Option<String> {
+    match answer {
+        Answer::Object(bytes) => {
+            let value: Value = serde_json::from_slice(bytes).ok()?;
+            planner::observed::uid_of(&value).map(str::to_owned)
+        }
+        Answer::Deleted { .. } => None,
+    }
+}
+
+/// What a failed request means for people and for the next pass.
+fn failure(row: &Kind, request: &Request, error: &CallError) -> Failure {
+    let kind = match error {
+        CallError::Refused(refusal) => match refusal.code {
+            409 => FailureKind::Stale,
+            // A patch begins with a test of the version we planned with.
+            422 if matches!(request, Request::Patch { .. }) => FailureKind::Stale,
+            403 if is_terminating(error) => FailureKind::Stale,
+            401 | 403 => FailureKind::Denied,
+            // Admission policies refuse with 422 and these words.
+            400 | 422 if refusal.message.contains("denied request") => FailureKind::Denied,
+            404 => FailureKind::Missing,
+            429 => FailureKind::Throttled,
+            408 | 500.. => FailureKind::Unreachable,
+            _ => FailureKind::Invalid,
+        },
+        CallError::NoAnswer(_) | CallError::Garbage(_) => FailureKind::Unreachable,
+    };
+    let retry_after_secs = error.refusal().and_then(|refusal| refusal.retry_after_secs);
+    Failure { kind, message: message(row, error), retry_after_secs }
+}
+
+/// The server's words; of kinds with secret content only the code, because servers quote what they refuse.
+fn message(row: &Kind, error: &CallError) -> String {
+    match error.refusal() {
+        Some(refusal) if !row.secret_paths.is_empty() => format!("{} {}", refusal.code, refusal.reason),
+        Some(refusal) if !refusal.message.is_empty() => refusal.message.clone(),
+        _ => error.to_string(),
+    }
+}
+
+/// The namespace is on its way out: the refusal passes by itself.
+fn is_terminating(error: &CallError) -> bool {
+    let causes = error.refusal().and_then(|refusal| refusal.details.as_ref()).map(|details| &details.causes);
+    causes.is_some_and(|causes| causes.iter().any(|cause| cause.reason == "NamespaceTerminating"))
+}

@@ -1,0 +1,5 @@
+//! The shell's side of the API server: one binary, so that the scripted server is built once.
+
+mod execute;
+mod fake;
+mod faults;
