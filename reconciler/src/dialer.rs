@@ -13,6 +13,7 @@ mod credentials;
 mod rules;
 
 pub use credentials::{Credentials, Secret};
+pub(crate) use rules::authority;
 pub use rules::{HostPort, Refusal, Rules};
 
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
@@ -195,7 +196,7 @@ pub async fn body(mut response: reqwest::Response, limit_bytes: u64) -> Result<V
             Err(error) => return Err(explain(&error, &url, READ_TIMEOUT)),
         }
         if bytes.len() as u64 > limit_bytes {
-            return Err(DialError::TooLarge { host: rules::authority(&url), limit_bytes });
+            return Err(DialError::TooLarge { host: authority(&url), limit_bytes });
         }
     }
 }
@@ -206,7 +207,7 @@ pub fn explain(error: &reqwest::Error, url: &Url, limit: Duration) -> DialError 
     if let Some(refusal) = find::<Refusal>(error) {
         return DialError::HostNotAllowed(refusal.clone());
     }
-    let host = rules::authority(error.url().unwrap_or(url));
+    let host = authority(error.url().unwrap_or(url));
     if error.is_timeout() {
         let secs =
             if error.is_connect() { CONNECT_TIMEOUT.min(limit).as_secs() } else { READ_TIMEOUT.min(limit).as_secs() };

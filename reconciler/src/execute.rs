@@ -6,7 +6,7 @@
 
 use crate::cluster::address;
 use crate::cluster::call::{self, Answer, CallError};
-use futures::{FutureExt, StreamExt};
+use futures::StreamExt;
 use futures::stream;
 use http::Method;
 use kube::Client;
@@ -26,8 +26,8 @@ const AT_ONCE: usize = 8;
 pub async fn execute(client: &Client, plan: &Plan, learn: &(dyn Fn(&ObjectId, &Answer) + Sync)) -> Outcome {
     let mut rows = Vec::with_capacity(plan.steps.len());
     for together in plan.steps.chunk_by(|a, b| place(a) == place(b)) {
-        // Boxed: the compiler can't yet see that a closure over a borrowed step is as good for any lifetime.
-        let steps = together.iter().map(|step| execute_step(client, step, learn).boxed());
+        // Collected: a closure over borrowed steps, kept across an await, makes the future unfit for `spawn`.
+        let steps: Vec<_> = together.iter().map(|step| execute_step(client, step, learn)).collect();
         rows.extend(stream::iter(steps).buffered(AT_ONCE).collect::<Vec<_>>().await);
     }
     Outcome { rows }

@@ -12,6 +12,7 @@
 //! gix; of a local path from its files. Packs come by gix over our transports. The cache on disk can be deleted at
 //! any time.
 
+pub mod config_repo;
 mod fetch;
 mod git;
 mod ls_refs;
@@ -22,6 +23,7 @@ mod revision;
 mod transport;
 mod tree;
 pub mod url;
+pub mod watch_folder;
 pub mod worktree;
 
 pub use git::{Counts, Git, Settings};

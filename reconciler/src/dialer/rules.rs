@@ -68,11 +68,17 @@ pub struct Rules {
 }
 
 impl Rules {
-    /// Operators trust this host wherever it points: `allowed_hosts`, the registry, the config repository's host.
+    /// Operators trust this host wherever it points, and a `toolforge.yaml` may name it: `allowed_hosts`, the config
+    /// repository's host.
+    pub fn trust(&mut self, host: HostPort) {
+        self.named.insert(host.host.clone());
+        self.reach(host);
+    }
+
+    /// Operators trust this host wherever it points, but it is no git host: a registry.
     ///
     /// A name is trusted on all its ports: it is resolved, and its address checked, without one.
-    pub fn trust(&mut self, mut host: HostPort) {
-        self.named.insert(host.host.clone());
+    pub fn reach(&mut self, mut host: HostPort) {
         if !host.spells_its_address() {
             host.port = None;
         }
@@ -161,7 +167,7 @@ impl Rules {
 }
 
 /// Host and port of a URL, without userinfo.
-pub(super) fn authority(url: &Url) -> String {
+pub(crate) fn authority(url: &Url) -> String {
     let host = url.host_str().unwrap_or("no host");
     match url.port() {
         Some(port) => format!("{host}:{port}"),

@@ -6,7 +6,7 @@ use super::reading::{self, Selection};
 use super::{Scope, assemble};
 use crate::cluster::address;
 use crate::cluster::call::{self, CallError};
-use futures::{FutureExt, StreamExt};
+use futures::StreamExt;
 use futures::stream;
 use kube::Client;
 use planner::kinds::{self, Kind, Watched};
@@ -68,8 +68,8 @@ async fn look_at_own(client: &Client, row: &'static Kind, tool: &ToolName) -> Re
 /// Reads each name once. Absent is what the server says does not exist, in a Status about that very object; everything
 /// else that is not the object is a reason why nothing is known.
 pub async fn confirm(client: &Client, ids: &[ObjectId]) -> BTreeMap<ObjectId, Result<Seen, String>> {
-    // Boxed: the compiler can't yet see that a closure over a borrowed id is as good for any lifetime.
-    let reads = ids.iter().map(|id| async move { (id.clone(), read_one(client, id).await) }.boxed());
+    // Collected: a closure over borrowed ids, kept across an await, makes the future unfit for `spawn`.
+    let reads: Vec<_> = ids.iter().map(|id| async move { (id.clone(), read_one(client, id).await) }).collect();
     stream::iter(reads).buffer_unordered(AT_ONCE).collect().await
 }
 

@@ -227,6 +227,23 @@ impl Git {
         Ok(tree)
     }
 
+    /// Like [`Git::read`], and no other reads this repository meanwhile.
+    pub(super) async fn read_in_turn<T, F>(
+        &self,
+        url: &RepositoryUrl,
+        commit: ObjectId,
+        filter: Filter,
+        what: F,
+    ) -> Result<T, SourceError>
+    where
+        T: Send + 'static,
+        F: Fn(&gix::odb::Handle) -> Result<T, ReadError> + Send + 'static,
+    {
+        let known = self.known(url);
+        let _turn = known.lock().await;
+        self.read(url, commit, filter, what).await
+    }
+
     /// Runs `what` on the objects of `commit`, fetched where they are not in the cache.
     pub(super) async fn read<T, F>(
         &self,

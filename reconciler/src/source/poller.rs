@@ -7,7 +7,7 @@ use super::SourceError;
 use super::git::Git;
 use super::refs::Refs;
 use super::url::{RepositoryKey, RepositoryUrl};
-use futures::StreamExt as _;
+use futures::{Stream, StreamExt as _};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Repositories asked at once, over all hosts.
@@ -43,17 +43,20 @@ impl Poller {
         Self { git }
     }
 
-    /// One cycle. Each wanted repository has a row in the answer.
-    pub async fn poll(&self, wanted: &[Wanted]) -> BTreeMap<RepositoryKey, Result<Refs, SourceError>> {
-        let mut distinct: BTreeMap<RepositoryKey, (&RepositoryUrl, BTreeSet<&str>)> = BTreeMap::new();
+    /// One cycle. Each distinct repository has one row, which comes as soon as it is there: a host that hangs keeps
+    /// nobody else waiting.
+    pub fn poll(&self, wanted: &[Wanted]) -> impl Stream<Item = (RepositoryKey, Result<Refs, SourceError>)> + Send + use<> {
+        let mut distinct: BTreeMap<RepositoryKey, Wanted> = BTreeMap::new();
         for one in wanted {
-            let (_, names) = distinct.entry(one.repository.key()).or_insert_with(|| (&one.repository, BTreeSet::new()));
-            names.extend(one.names.iter().map(String::as_str));
+            let entry = distinct.entry(one.repository.key());
+            entry.or_insert_with(|| one.clone()).names.extend(one.names.iter().cloned());
         }
+        let git = self.git.clone();
         futures::stream::iter(distinct)
-            .map(|(key, (url, names))| async move { (key, self.git.ls_refs(url, names).await) })
+            .map(move |(key, one)| {
+                let git = git.clone();
+                async move { (key, git.ls_refs(&one.repository, one.names.iter().map(String::as_str)).await) }
+            })
             .buffer_unordered(AT_ONCE)
-            .collect()
-            .await
     }
 }

@@ -1,0 +1,135 @@
+//! What can be asked for, and who answers. Each command is a module with its arguments and one `run`; nothing here knows
+//! how a command does its work, and no command decides about streams, colours or exit codes.
+
+mod check;
+mod completions;
+mod config_folder;
+mod init;
+mod local;
+mod place;
+mod render;
+
+use crate::ui::{ColourChoice, Exit, Ui};
+use clap::builder::styling::{AnsiColor, Style, Styles};
+use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
+use std::process::ExitCode;
+
+/// GitOps for small tools: what `toolforge.yaml` says is what runs
+#[derive(Debug, Parser)]
+#[command(
+    name = "toolforge",
+    bin_name = "toolforge",
+    version,
+    max_term_width = 100,
+    subcommand_required = true,
+    disable_help_subcommand = true,
+    after_help = "Begin with `toolforge init`. Each command has examples: `toolforge check --help`."
+)]
+struct Cli {
+    #[command(flatten)]
+    global: Global,
+    #[command(subcommand)]
+    command: Command,
+}
+
+/// What every command understands.
+#[derive(Debug, Clone, clap::Args)]
+struct Global {
+    /// Print JSON on stdout
+    #[arg(long, global = true, help_heading = "Every command")]
+    json: bool,
+    /// Colour the output: auto, always or never
+    #[arg(
+        long,
+        global = true,
+        value_name = "WHEN",
+        default_value = "auto",
+        hide_possible_values = true,
+        help_heading = "Every command"
+    )]
+    color: ColourChoice,
+    /// Log what happens, on stderr; twice for more
+    #[arg(short, long, global = true, action = clap::ArgAction::Count, help_heading = "Every command")]
+    verbose: u8,
+    /// How logs look: text or json
+    #[arg(
+        long,
+        global = true,
+        value_name = "FORMAT",
+        default_value = "text",
+        hide_possible_values = true,
+        help_heading = "Every command"
+    )]
+    log_format: LogFormat,
+}
+
+/// How logs look.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum LogFormat {
+    /// For people
+    Text,
+    /// One object a line
+    Json,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Init(init::Args),
+    Check(check::Args),
+    Render(render::Args),
+    Completions(completions::Args),
+}
+
+/// Reads the command line, runs the command and tells how it went.
+pub fn main() -> ExitCode {
+    let cli = match parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            // Help and version go to stdout and are success; all else goes to stderr and is wrong use. Where nobody
+            // reads either there is nobody to tell.
+            let _ = error.print();
+            return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2));
+        }
+    };
+    let ui = Ui::new(cli.global.color, cli.global.json);
+    let exit = run(cli, &ui).unwrap_or_else(|error| ui.tell(&error));
+    exit.into()
+}
+
+fn parse() -> Result<Cli, clap::Error> {
+    let arguments: Vec<_> = std::env::args_os().collect();
+    let command = Cli::command().styles(styles()).color(help_colour(&arguments));
+    Cli::from_arg_matches(&command.try_get_matches_from(&arguments)?)
+}
+
+fn run(cli: Cli, ui: &Ui) -> anyhow::Result<Exit> {
+    match cli.command {
+        Command::Init(args) => init::run(&args, ui),
+        Command::Check(args) => check::run(&args, ui),
+        Command::Render(args) => render::run(&args, ui),
+        Command::Completions(args) => completions::run(&args, ui),
+    }
+}
+
+/// `--color` also holds for help and for usage errors, which are printed before anything is parsed.
+fn help_colour(arguments: &[std::ffi::OsString]) -> clap::ColorChoice {
+    let texts = || arguments.iter().filter_map(|argument| argument.to_str());
+    let after = texts().skip_while(|text| *text != "--color").nth(1);
+    match texts().find_map(|text| text.strip_prefix("--color=")).or(after) {
+        Some("always") => clap::ColorChoice::Always,
+        Some("never") => clap::ColorChoice::Never,
+        _ => clap::ColorChoice::Auto,
+    }
+}
+
+fn styles() -> Styles {
+    let bold = Style::new().bold();
+    Styles::styled()
+        .header(bold)
+        .usage(bold)
+        .literal(AnsiColor::Green.on_default())
+        .placeholder(AnsiColor::Cyan.on_default())
+        .error(AnsiColor::Red.on_default())
+        .valid(AnsiColor::Green.on_default())
+        .invalid(AnsiColor::Yellow.on_default())
+}

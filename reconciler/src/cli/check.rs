@@ -1,0 +1,198 @@
+//! `check`: is this file good? Findings are talk, the summary is data.
+
+use super::local::{self, Local, LocalArgs};
+use super::place::{self, OperatorsFile, OperatorsKind, Place, ToolPlace};
+use crate::ui::{Exit, Style, Table, Ui};
+use renderer::config::Parsed;
+use renderer::{Diagnostic, Rendered, Report};
+use serde::Serialize;
+use std::path::Path;
+
+/// Check a `toolforge.yaml`, or a whole config repository
+///
+/// Everything that is wrong is told at once, with its line. Notes are worth knowing and don't fail. Works without a
+/// cluster, a registry and the network.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  toolforge check                               the tool in this folder
+  toolforge check ~/wordcount/toolforge.yaml    one file
+  toolforge check --platform platform.yaml      by the rules of that platform
+  toolforge check config-repository/            platform.yaml and every file of tools/
+
+Exit code: 0 it is good, 2 something is wrong.")]
+pub struct Args {
+    #[command(flatten)]
+    local: LocalArgs,
+    /// Notes fail, too
+    #[arg(long)]
+    strict: bool,
+}
+
+/// What was found in one file.
+#[derive(Debug, Serialize)]
+struct Checked {
+    file: String,
+    good: bool,
+    #[serde(flatten)]
+    found: Found,
+    diagnostics: Vec<Diagnostic>,
+}
+
+/// What a file describes.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+enum Found {
+    /// A tool's own file.
+    Components(Components),
+    /// `platform.yaml`; its name where it could be read.
+    Platform(Option<String>),
+    /// A file of `tools/`; its name where it could be read.
+    Tool(Option<String>),
+}
+
+#[derive(Debug, Serialize)]
+struct Components {
+    tool: String,
+    good: Vec<Component>,
+    withheld: Vec<renderer::Withheld>,
+}
+
+#[derive(Debug, Serialize)]
+struct Component {
+    name: String,
+    kind: renderer::rendered::ComponentKind,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    published: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    schedule: Option<String>,
+}
+
+pub fn run(args: &Args, ui: &Ui) -> anyhow::Result<Exit> {
+    let all = match place::look(&args.local.path)? {
+        Place::Tool(place) => vec![tool(args, place, ui)?],
+        Place::Operators(file) => vec![operators(&file, &file.file.display().to_string(), ui)],
+        Place::ConfigRepository(folder) => repository(&folder, ui)?,
+    };
+    let fails = |checked: &Checked| !checked.good || args.strict && !checked.diagnostics.is_empty();
+    let exit = if all.iter().any(fails) { Exit::WrongUse } else { Exit::Done };
+    match (ui.json, all.as_slice()) {
+        (true, [one]) => ui.json(one)?,
+        (true, many) => ui.json(&many)?,
+        (false, [one]) => ui.data(&summary(one, ui))?,
+        (false, many) => ui.data(&overview(many, ui))?,
+    }
+    if exit == Exit::WrongUse && all.iter().all(|checked| checked.good) {
+        ui.hint("Correct what the notes say, or leave out `--strict`.");
+    }
+    Ok(exit)
+}
+
+fn tool(args: &Args, place: ToolPlace, ui: &Ui) -> anyhow::Result<Checked> {
+    let local = Local::new(&args.local, place, ui)?;
+    let (parsed, rendered) = local.render(args.local.platform.is_some());
+    let report = local.report(&parsed, &rendered);
+    local::tell(&report, &local.sources(), ui);
+    let file = local.place.file.display().to_string();
+    let found = Found::Components(components(&local, &parsed, &rendered));
+    Ok(Checked { file, good: report.is_good(), found, diagnostics: report.diagnostics })
+}
+
+fn components(local: &Local, parsed: &Parsed, rendered: &Rendered) -> Components {
+    let live = |name: &str| rendered.components.iter().any(|component| component.name.as_str() == name);
+    let good = parsed.config.components.iter().filter(|(name, _)| live(name.as_str()));
+    let good = good.map(|(name, component)| component_row(local, name.as_str(), component)).collect();
+    let withheld = parsed.withheld.iter().chain(&rendered.withheld).cloned().collect();
+    Components { tool: local.tool.name.to_string(), good, withheld }
+}
+
+fn component_row(local: &Local, name: &str, component: &renderer::config::Component) -> Component {
+    use renderer::config::RunKind;
+    let host = format!("https://{}.{}", local.tool.name, local.platform.domain);
+    let (published, schedule) = match &component.run.kind {
+        RunKind::Continuous { publish, .. } => (publish.first().map(|path| format!("{host}{path}")), None),
+        RunKind::Scheduled { schedule, .. } => (None, Some(schedule.clone())),
+        RunKind::OneOff { .. } => (None, None),
+    };
+    Component { name: name.to_owned(), kind: component.run.kind.component_kind(), published, schedule }
+}
+
+fn operators(file: &OperatorsFile, name: &str, ui: &Ui) -> Checked {
+    let (found, report) = match file.kind {
+        OperatorsKind::Platform => {
+            let (platform, report) = renderer::platform::parse(&file.bytes, name);
+            (Found::Platform(platform.map(|platform| platform.name)), report)
+        }
+        OperatorsKind::Tool => {
+            let (tool, report) = renderer::tool::parse(&file.bytes, name);
+            (Found::Tool(tool.map(|tool| tool.name.to_string())), report)
+        }
+    };
+    local::tell(&report, &[(name.to_owned(), file.bytes.as_slice())], ui);
+    Checked { file: name.to_owned(), good: report.is_good(), found, diagnostics: report.diagnostics }
+}
+
+/// `platform.yaml` and every file of `tools/`, in name order.
+fn repository(folder: &Path, ui: &Ui) -> anyhow::Result<Vec<Checked>> {
+    let mut checked = Vec::new();
+    for file in super::config_folder::files(folder)? {
+        let bytes = place::read(&file.path)?;
+        let read = OperatorsFile { file: file.path, kind: file.kind, bytes };
+        checked.push(operators(&read, &file.name, ui));
+    }
+    Ok(checked)
+}
+
+fn summary(checked: &Checked, ui: &Ui) -> String {
+    let mut text = String::new();
+    if let Found::Components(found) = &checked.found {
+        let mut table = Table::new(&[]);
+        for component in &found.good {
+            let more = component.published.clone().or(component.schedule.clone()).unwrap_or_default();
+            let kind = word(component.kind);
+            table.row(vec![("ok".into(), Some(Style::Good)), (component.name.clone(), None), kind, (more, None)]);
+        }
+        for withheld in &found.withheld {
+            let why = (withheld.why.clone(), Some(Style::Faint));
+            let name = (withheld.component.clone(), None);
+            table.row(vec![("withheld".into(), Some(Style::Bad)), name, (String::new(), None), why]);
+        }
+        text.push_str(table.print(ui).trim_start_matches('\n'));
+    }
+    format!("{text}{}: {}\n", checked.file, counts(checked, ui))
+}
+
+fn word(kind: renderer::rendered::ComponentKind) -> (String, Option<Style>) {
+    let text = serde_json::to_value(kind).ok().and_then(|value| value.as_str().map(str::to_owned));
+    (text.unwrap_or_default(), None)
+}
+
+fn overview(all: &[Checked], ui: &Ui) -> String {
+    let mut table = Table::new(&[]);
+    for checked in all {
+        let (word, style) = if checked.good { ("ok", Style::Good) } else { ("wrong", Style::Bad) };
+        let told = if checked.good && checked.diagnostics.is_empty() { String::new() } else { counts(checked, ui) };
+        table.row(vec![(word.into(), Some(style)), (checked.file.clone(), None), (told, None)]);
+    }
+    let wrong = all.iter().filter(|checked| !checked.good).count();
+    let tail = match wrong {
+        0 => ui.data_in(Style::Good, "all good"),
+        wrong => ui.data_in(Style::Bad, &format!("{wrong} wrong")),
+    };
+    format!("{}{} files, {tail}\n", table.print(ui).trim_start_matches('\n'), all.len())
+}
+
+/// `good, 2 notes`, or `1 error, 2 notes`.
+fn counts(checked: &Checked, ui: &Ui) -> String {
+    let report = Report { diagnostics: checked.diagnostics.clone() };
+    let (errors, notes) = (report.errors().count(), report.notes().count());
+    let verdict = match errors {
+        0 => ui.data_in(Style::Good, "good"),
+        _ => ui.data_in(Style::Bad, &counted(errors, "error")),
+    };
+    if notes == 0 { verdict } else { format!("{verdict}, {}", counted(notes, "note")) }
+}
+
+fn counted(count: usize, word: &str) -> String {
+    if count == 1 { format!("1 {word}") } else { format!("{count} {word}s") }
+}

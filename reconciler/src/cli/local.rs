@@ -1,0 +1,127 @@
+//! A tool as this machine sees it: files and git of a working tree, the platform from a file or built in. Nobody is
+//! asked over the network.
+
+use super::place::{self, ToolPlace};
+use crate::ui::{Ui, wrong_use};
+use renderer::config::{ParseContext, Parsed};
+use renderer::platform::LimitsPatch;
+use renderer::{Platform, Rendered, Report, Revision, Siblings, Tool, ToolName};
+use std::path::PathBuf;
+
+/// Arguments of the commands that work on a working tree alone.
+#[derive(Debug, clap::Args)]
+pub struct LocalArgs {
+    /// A toolforge.yaml, or the folder it is in
+    #[arg(default_value = ".", value_name = "PATH")]
+    pub path: PathBuf,
+    /// Name of the tool; by default that of the folder
+    #[arg(long, value_name = "NAME", value_parser = tool_name)]
+    pub tool: Option<ToolName>,
+    /// Settings of a platform, instead of those built in
+    #[arg(long, value_name = "FILE")]
+    pub platform: Option<PathBuf>,
+}
+
+/// For clap: a tool's name, or why it is none.
+pub fn tool_name(text: &str) -> Result<ToolName, String> {
+    ToolName::new(text).map_err(|bad| bad.expected.to_owned())
+}
+
+/// Everything rendering needs.
+#[derive(Debug)]
+pub struct Local {
+    /// Where it was found.
+    pub place: ToolPlace,
+    /// The platform.
+    pub platform: Platform,
+    /// The tool.
+    pub tool: Tool,
+    /// The working tree.
+    pub revision: Revision,
+}
+
+impl Local {
+    /// The tool of a working tree.
+    pub fn new(args: &LocalArgs, place: ToolPlace, ui: &Ui) -> anyhow::Result<Self> {
+        let platform = match &args.platform {
+            Some(file) => platform(file, ui)?,
+            None => Platform::builtin(),
+        };
+        let name = place::tool_name(args.tool.as_ref(), &place)?;
+        let tree = &place.worktree;
+        let branch = tree.branch.clone().unwrap_or_else(|| "main".to_owned());
+        let tool = Tool {
+            name,
+            repository: tree.origin.as_ref().map_or_else(String::new, |url| url.without_userinfo().to_string()),
+            branch: branch.clone(),
+            path: tree.path.clone(),
+            uid: None,
+            limits: LimitsPatch::default(),
+            promotion: None,
+            suspend: false,
+        };
+        let clean = tree.dirty == Some(false);
+        let revision = Revision {
+            commit: tree.commit.clone().filter(|_| clean),
+            branch,
+            tree: tree.tree.clone(),
+            files: tree.files.clone(),
+            resolved: std::collections::BTreeMap::new(),
+        };
+        Ok(Self { place, platform, tool, revision })
+    }
+
+    /// Reads the file and renders what is good in it. The report holds what both found.
+    pub fn render(&self, with_platform: bool) -> (Parsed, Rendered) {
+        let context =
+            if with_platform { ParseContext::new(&self.platform, &self.tool) } else { ParseContext::default() };
+        let context = ParseContext { file: self.place.file.display().to_string(), ..context };
+        let parsed = renderer::config::parse(&self.revision.files, &context);
+        let siblings = Siblings::of(&self.tool, &[]);
+        let rendered = renderer::render_config(&self.platform, &self.tool, &self.revision, &parsed.config, &siblings);
+        (parsed, rendered)
+    }
+
+    /// What reading and rendering found, under the name a person gave the file.
+    pub fn report(&self, parsed: &Parsed, rendered: &Rendered) -> Report {
+        let mut diagnostics = parsed.report.diagnostics.clone();
+        diagnostics.extend(rendered.report.diagnostics.iter().cloned());
+        let shown = self.place.file.display().to_string();
+        for diagnostic in &mut diagnostics {
+            if self.place.file.file_name().is_some_and(|name| diagnostic.file.as_str() == name) {
+                diagnostic.file.clone_from(&shown);
+            }
+        }
+        Report { diagnostics }
+    }
+
+    /// The texts that findings point into, by the names findings give them.
+    pub fn sources(&self) -> Vec<(String, &[u8])> {
+        let files = &self.revision.files;
+        let named = [
+            (self.place.file.display().to_string(), &files.config),
+            ("Procfile".to_owned(), &files.procfile),
+            ("service.template".to_owned(), &files.service_template),
+        ];
+        named.into_iter().filter_map(|(name, bytes)| Some((name, bytes.as_deref()?))).collect()
+    }
+}
+
+/// Reads a platform file, telling what is wrong with it.
+pub fn platform(file: &std::path::Path, ui: &Ui) -> anyhow::Result<Platform> {
+    let bytes = place::read(file)?;
+    let name = file.display().to_string();
+    let (platform, report) = renderer::platform::parse(&bytes, &name);
+    tell(&report, &[(name.clone(), bytes.as_slice())], ui);
+    platform.ok_or_else(|| wrong_use(format!("{name} can't be used")).hint("Correct the errors above.").into())
+}
+
+/// Prints findings as people read them.
+pub fn tell(report: &Report, sources: &[(String, &[u8])], ui: &Ui) {
+    let sources: Vec<(&str, &[u8])> = sources.iter().map(|(name, bytes)| (name.as_str(), *bytes)).collect();
+    let text = renderer::diagnostic::print(report, &sources, ui.colours_talk());
+    if !text.is_empty() {
+        // The line end and one more: what follows on the terminal is data.
+        ui.say(&text);
+    }
+}

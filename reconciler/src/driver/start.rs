@@ -1,0 +1,178 @@
+//! From nothing to a running loop: config repository, platform objects, lease, watches, loop. And back: finish the passes
+//! under way, free the lease.
+
+use super::{Book, Driver, Limits, Wakes, platform};
+use crate::cluster::Cluster;
+use crate::cluster::door::Requests;
+use crate::dialer::{Credentials, Dialer};
+use crate::events::Recorder;
+use crate::lease;
+use crate::observe::{Counters, Scope, World};
+use crate::registry::Registry;
+use crate::source::config_repo::bootstrap_rules;
+use crate::source::watch_folder::WatchFolder;
+use crate::source::{Git, RepositoryUrl, Settings};
+use crate::web::{self, Metrics};
+use anyhow::Context as _;
+use renderer::Platform;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use tokio::net::TcpListener;
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+
+/// Prefix of the environment variables that hold the config repository's credentials: `…_USERNAME`, `…_PASSWORD`.
+pub const GIT_CREDENTIALS: &str = "TOOLFORGE_GIT";
+
+/// What `toolforge run` is asked to do.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// The config repository.
+    pub config: RepositoryUrl,
+    /// Which of its platforms; none for the only one.
+    pub platform: Option<String>,
+    /// How the loop behaves.
+    pub limits: Limits,
+    /// Where fetched packs are kept; may be deleted at any time.
+    pub cache: PathBuf,
+    /// Where `/metrics`, `/healthz` and `/readyz` are served.
+    pub web: Option<SocketAddr>,
+}
+
+/// An environment variable's value. The shell's own environment in `main`, a table in tests.
+pub type Environment<'a> = &'a (dyn Fn(&str) -> Option<String> + Sync);
+
+/// Reads repositories for one config repository: one dialer, and credentials for that repository alone.
+///
+/// # Errors
+/// Where TLS can't be set up on this machine.
+pub fn git(config: &RepositoryUrl, cache: PathBuf, environment: Environment) -> anyhow::Result<Git> {
+    let dialer = Dialer::new(bootstrap_rules(config))?;
+    let credentials = config.credentials().or_else(|| Credentials::from_env(GIT_CREDENTIALS, environment));
+    let credentials = credentials.map(|found| (config.key(), found)).into_iter().collect();
+    Ok(Git::new(dialer, Settings::new(cache), credentials))
+}
+
+/// Asks the platform's registry, with the credentials its settings name.
+#[must_use]
+pub fn registry(dialer: Dialer, platform: &Platform, environment: Environment) -> Registry {
+    let host = platform.registry.host.split('/').next().unwrap_or_default().to_owned();
+    let found = platform.registry.credentials.as_deref().and_then(|prefix| Credentials::from_env(prefix, environment));
+    Registry::new(dialer, found.map(|credentials| (host, credentials)).into_iter().collect(), Default::default())
+}
+
+/// Serves one platform until `stop`, or until somebody else holds its lease.
+///
+/// # Errors
+/// Where the config repository can't be used at the start, the address can't be listened on, or the lease was lost.
+pub async fn serve(
+    options: Options,
+    cluster: Cluster,
+    requests: &Requests,
+    environment: Environment<'_>,
+    stop: CancellationToken,
+) -> anyhow::Result<()> {
+    let git = git(&options.config, options.cache.clone(), environment)?;
+    let book = Book::open(&git, options.config.clone(), options.platform.clone()).await?;
+    tell_findings(&book);
+    let settings = book.platform();
+    let listener = match options.web {
+        Some(address) => Some(TcpListener::bind(address).await.with_context(|| address.to_string())?),
+        None => None,
+    };
+    platform::namespace(&cluster.client, &settings).await?;
+    let Some(held) = claim(&cluster, &settings, &stop).await else { return Ok(()) };
+    platform::publish(&cluster.client, &settings).await?;
+
+    let counters = Counters::default();
+    let (wakes, woken) = mpsc::unbounded_channel();
+    let metrics = Metrics::new(requests, &counters);
+    let world = World::start(&cluster.client, Scope::of(&cluster.name, &settings), &counters, wake(&wakes));
+    let driver = Arc::new(Driver {
+        registry: registry(git.dialer().clone(), &settings, environment),
+        cluster,
+        git,
+        world,
+        book,
+        limits: options.limits,
+        metrics: metrics.clone(),
+        recorder: Recorder::default(),
+        awaiting_images: Default::default(),
+        last_changes: Default::default(),
+        poll_now: Default::default(),
+    });
+    let running = stop.child_token();
+    let lost = held.lost();
+    let web = listener.map(|listener| tokio::spawn(web::serve(listener, metrics, readiness(&driver), running.clone())));
+    let _folders = watch_folders(&driver, &options.config);
+    let work = tokio::spawn(driver.clone().run(wakes, woken, running.clone()));
+    tokio::select! {
+        () = lost.cancelled() => {}
+        () = stop.cancelled() => {}
+    }
+    running.cancel();
+    work.await.context("the loop ended by itself")?;
+    if let Some(web) = web {
+        web.await.context("the web server ended by itself")??;
+    }
+    if lost.is_cancelled() {
+        anyhow::bail!("the lease of platform {} was lost: another process writes now", settings.name);
+    }
+    held.release().await.context("the lease was not freed; it runs out by itself")?;
+    Ok(())
+}
+
+/// Waits for the platform's lease; none where we were asked to stop meanwhile.
+async fn claim(cluster: &Cluster, platform: &Platform, stop: &CancellationToken) -> Option<lease::Held> {
+    let claim = lease::Claim {
+        namespace: platform.namespace.clone(),
+        name: lease::name(&platform.name),
+        identity: lease::identity(),
+        term: lease::TERM,
+    };
+    let waiting = |whom: &str| tracing::info!(platform = platform.name, "waiting for the lease: {whom}");
+    tokio::select! {
+        held = lease::acquire(&cluster.client, claim, &waiting) => Some(held),
+        () = stop.cancelled() => None,
+    }
+}
+
+/// A watch event says whom it concerns, and nothing else.
+fn wake(wakes: &Wakes) -> crate::observe::Wake {
+    let wakes = wakes.clone();
+    Box::new(move |tool| super::send(&wakes, tool.clone(), false))
+}
+
+fn readiness(driver: &Arc<Driver>) -> web::Ready {
+    let driver = driver.clone();
+    Arc::new(move || if driver.world.is_synced() { Ok(()) } else { Err("the cluster is still being listed".to_owned()) })
+}
+
+/// A commit in a local repository is seen at once; polling goes on, so that a machine that can't watch only loses time.
+fn watch_folders(driver: &Arc<Driver>, config: &RepositoryUrl) -> Option<WatchFolder> {
+    let waker = driver.clone();
+    let mut folders = match WatchFolder::new(move |_| waker.poll_now()) {
+        Ok(folders) => folders,
+        Err(error) => {
+            tracing::info!(%error, "folders are only polled");
+            return None;
+        }
+    };
+    let tools = driver.book.repositories();
+    for repository in tools.iter().chain([config]) {
+        if let Err(error) = folders.add(repository) {
+            tracing::info!(%error, "a folder is only polled");
+        }
+    }
+    Some(folders)
+}
+
+/// What is wrong in the config repository is said once, by file and line; it disturbs no other file.
+fn tell_findings(book: &Book) {
+    let folder = book.folder();
+    for found in &folder.report.diagnostics {
+        let line = found.place.map_or(0, |place| place.line);
+        tracing::warn!(file = found.file, line, severity = ?found.severity, "{}", found.message);
+    }
+}

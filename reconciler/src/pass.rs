@@ -1,0 +1,131 @@
+//! One pass for one tool: the only path from a wake-up to the cluster. `run`, `apply` and `diff` share it; they differ in
+//! where the world comes from (a watch, a few lists) and in whether the plan is executed.
+
+use crate::execute::FIELD_MANAGER;
+use crate::observe;
+use crate::registry::Registry;
+use kube::Client;
+use planner::check::Violation;
+use planner::observed::{Gap, ImageSeen, Observed};
+use planner::plan::Plan;
+use planner::{Input, Judge, Newest};
+use renderer::build::Siblings;
+use renderer::config::Config;
+use renderer::render::render_revision;
+use renderer::{Digest, Object, ObjectId, Platform, Rendered, Report, Revision, Tool, render_config};
+
+/// Rounds of confirming absences: each can show objects that make others necessary, but not for ever.
+const ROUNDS: usize = 4;
+
+/// Whom a pass is for, and what their repository says.
+#[derive(Debug, Clone)]
+pub struct Subject {
+    /// The platform.
+    pub platform: Platform,
+    /// The tool.
+    pub tool: Tool,
+    /// Tools it is joined with by promotion.
+    pub siblings: Siblings,
+    /// Its newest revision, or why it could not be read.
+    pub newest: Result<Revision, String>,
+    /// Its file is gone from the config repository.
+    pub forgotten: bool,
+}
+
+/// A plan with everything it was made from.
+#[derive(Debug, Clone)]
+pub struct Decided {
+    /// The plan.
+    pub plan: Plan,
+    /// What its judge says against it; a plan with a violation is not executed.
+    pub violations: Vec<Violation>,
+    /// The world it was made from, absences confirmed.
+    pub observed: Observed,
+    /// Errors and notes about the newest revision's files.
+    pub report: Report,
+}
+
+impl Subject {
+    /// Renders one revision: the newest, or the one that was Ready last.
+    #[must_use]
+    pub fn render(&self, revision: &Revision) -> Rendered {
+        render_revision(&self.platform, &self.tool, revision, &self.siblings)
+    }
+
+    /// The tool-wide objects: they follow from the tool and the platform, whatever its repository says.
+    #[must_use]
+    pub fn frame(&self) -> Vec<Object> {
+        let nothing = Revision::nothing(&self.tool.branch);
+        render_config(&self.platform, &self.tool, &nothing, &Config::default(), &self.siblings).objects
+    }
+}
+
+/// Makes the plan: renders, asks the registry about images nobody knows, confirms absences, and has it judged.
+pub async fn decide(subject: &Subject, mut observed: Observed, client: &Client, registry: &Registry) -> Decided {
+    let newest = subject.newest.as_ref().map(|revision| {
+        let files = planner::files_that_count(&revision.files, &observed.stored);
+        let revision = Revision { files, ..revision.clone() };
+        let rendered = subject.render(&revision);
+        (revision, rendered)
+    });
+    let last_good = observed.stored.first().map(|stored| subject.render(&stored.revision));
+    if let Ok((_, rendered)) = &newest {
+        look_up_images(rendered, &mut observed, registry).await;
+    }
+    let frame = subject.frame();
+    let mut rounds = 0;
+    let plan = loop {
+        let plan = planner::plan(&Input {
+            tool: &subject.tool,
+            platform: &subject.platform,
+            namespace: subject.tool.name.namespace(),
+            frame: &frame,
+            newest: match &newest {
+                Ok((revision, rendered)) => Newest::Revision(revision, rendered),
+                Err(why) => Newest::Unavailable(why),
+            },
+            last_good: last_good.as_ref(),
+            observed: &observed,
+            field_manager: FIELD_MANAGER,
+            forgotten: subject.forgotten,
+        });
+        rounds += 1;
+        if plan.unconfirmed.is_empty() || rounds == ROUNDS {
+            break plan;
+        }
+        confirm(&plan.unconfirmed, &mut observed, client).await;
+    };
+    let judge = Judge { platform: &subject.platform, observed: &observed, field_manager: FIELD_MANAGER };
+    let violations = judge.check(&plan);
+    let report = newest.map(|(_, rendered)| rendered.report).unwrap_or_default();
+    Decided { plan, violations, observed, report }
+}
+
+/// One read for each name: it is there, it is confirmed absent, or nothing can be said about its kind.
+async fn confirm(ids: &[ObjectId], observed: &mut Observed, client: &Client) {
+    for (id, seen) in observe::confirm(client, ids).await {
+        match seen {
+            Ok(seen) => drop(observed.objects.insert(id, seen)),
+            Err(why) => observed.gaps.push(Gap { group: id.group, kind: id.kind, why: why.to_string() }),
+        }
+    }
+}
+
+async fn look_up_images(rendered: &Rendered, observed: &mut Observed, registry: &Registry) {
+    let needed = planner::images_needed(rendered, observed);
+    let asked = needed.into_iter().map(|reference| async move {
+        let answer = registry.digest_of(&reference).await;
+        (reference, answer)
+    });
+    for (reference, answer) in futures::future::join_all(asked).await {
+        observed.images.insert(reference, seen(answer));
+    }
+}
+
+fn seen<E: std::fmt::Display>(answer: Result<Option<Digest>, E>) -> ImageSeen {
+    match answer {
+        Ok(Some(digest)) => ImageSeen::Found(digest),
+        Ok(None) => ImageSeen::Missing,
+        Err(why) => ImageSeen::Unknown(why.to_string()),
+    }
+}

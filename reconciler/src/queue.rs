@@ -1,0 +1,171 @@
+//! Who is next. A wake-up carries a tool's name and nothing else: a hundred wake-ups are one pass, and one that comes
+//! during a pass is one more pass afterwards. The tool that has waited longest goes first, so a loud one starves nobody.
+//! Failures wait longer each time, up to a limit, with jitter so that many do not come back at once.
+//!
+//! A value: time and randomness are arguments.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+/// First pause after a failed pass.
+const FIRST_PAUSE: Duration = Duration::from_millis(500);
+/// Longest pause after many.
+const LONGEST_PAUSE: Duration = Duration::from_secs(300);
+
+/// Time since the driver began.
+pub type Moment = Duration;
+
+#[derive(Debug, Clone, Default)]
+struct Entry {
+    /// When it was woken first since its last pass began.
+    woken: Option<Moment>,
+    running: bool,
+    failures: u32,
+    /// It does not run before.
+    not_before: Moment,
+}
+
+/// How a pass ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ended {
+    /// There was nothing to do; what is left waits for an event.
+    Well,
+    /// Something was done: it looks again at what came of it.
+    Again,
+    /// Something failed that may go better later.
+    Failed {
+        /// The server asked for at least this long.
+        retry_after: Option<Duration>,
+    },
+}
+
+/// The queue of all tools.
+#[derive(Debug, Default)]
+pub struct Queue {
+    entries: BTreeMap<String, Entry>,
+}
+
+impl Queue {
+    /// Wakes a tool: it will have a pass that begins after this moment.
+    pub fn wake(&mut self, tool: &str, now: Moment) {
+        let entry = self.entries.entry(tool.to_owned()).or_default();
+        entry.woken.get_or_insert(now);
+    }
+
+    /// Wakes a tool about which something new is known: earlier failures say nothing any more.
+    pub fn wake_anew(&mut self, tool: &str, now: Moment) {
+        self.wake(tool, now);
+        if let Some(entry) = self.entries.get_mut(tool) {
+            entry.failures = 0;
+            entry.not_before = now;
+        }
+    }
+
+    /// The tool that has waited longest and may run now; it counts as running until [`Queue::ended`].
+    pub fn next(&mut self, now: Moment) -> Option<String> {
+        let due = self.entries.iter().filter(|(_, e)| !e.running && e.woken.is_some() && e.not_before <= now);
+        let name = due.min_by_key(|(name, e)| (e.woken, (*name).clone())).map(|(name, _)| name.clone())?;
+        let entry = self.entries.get_mut(&name)?;
+        entry.running = true;
+        entry.woken = None;
+        Some(name)
+    }
+
+    /// When the next tool may run, if one is waiting for its time.
+    #[must_use]
+    pub fn next_due(&self) -> Option<Moment> {
+        self.entries.values().filter(|e| !e.running && e.woken.is_some()).map(|e| e.not_before).min()
+    }
+
+    /// A pass is over. `jitter` lies in 0..1.
+    pub fn ended(&mut self, tool: &str, how: Ended, now: Moment, jitter: f64) {
+        let Some(entry) = self.entries.get_mut(tool) else { return };
+        entry.running = false;
+        match how {
+            Ended::Well => entry.failures = 0,
+            Ended::Again => {
+                entry.failures = 0;
+                entry.woken.get_or_insert(now);
+            }
+            Ended::Failed { retry_after } => {
+                entry.failures = entry.failures.saturating_add(1);
+                let pause = pause(entry.failures).mul_f64(1.0 + jitter.clamp(0.0, 1.0) / 2.0);
+                entry.not_before = now + pause.max(retry_after.unwrap_or_default());
+                entry.woken.get_or_insert(now);
+            }
+        }
+    }
+
+    /// Tools that wait or run.
+    #[must_use]
+    pub fn busy(&self) -> usize {
+        self.entries.values().filter(|e| e.running || e.woken.is_some()).count()
+    }
+
+    /// A pass of this tool is under way.
+    #[must_use]
+    pub fn is_running(&self, tool: &str) -> bool {
+        self.entries.get(tool).is_some_and(|e| e.running)
+    }
+}
+
+fn pause(failures: u32) -> Duration {
+    let doublings = failures.saturating_sub(1).min(16);
+    FIRST_PAUSE.saturating_mul(1 << doublings).min(LONGEST_PAUSE)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const fn at(ms: u64) -> Moment {
+        Duration::from_millis(ms)
+    }
+
+    #[test]
+    fn a_hundred_wake_ups_are_one_pass_and_one_during_a_pass_is_one_more() {
+        let mut queue = Queue::default();
+        for _ in 0..100 {
+            queue.wake("a", at(0));
+        }
+        assert_eq!(queue.next(at(1)).as_deref(), Some("a"));
+        assert_eq!(queue.next(at(1)), None, "never twice at once");
+        queue.wake("a", at(2));
+        queue.ended("a", Ended::Well, at(3), 0.0);
+        assert_eq!(queue.next(at(3)).as_deref(), Some("a"));
+        queue.ended("a", Ended::Well, at(4), 0.0);
+        assert_eq!((queue.next(at(9)), queue.busy()), (None, 0));
+    }
+
+    #[test]
+    fn the_one_that_waited_longest_goes_first_and_a_loud_one_starves_nobody() {
+        let mut queue = Queue::default();
+        queue.wake("quiet", at(5));
+        queue.wake("loud", at(1));
+        assert_eq!(queue.next(at(6)).as_deref(), Some("loud"));
+        queue.wake("loud", at(7));
+        queue.ended("loud", Ended::Well, at(8), 0.0);
+        assert_eq!(queue.next(at(8)).as_deref(), Some("quiet"));
+    }
+
+    #[test]
+    fn failures_wait_longer_each_time_and_news_end_the_wait() {
+        let mut queue = Queue::default();
+        let failed = Ended::Failed { retry_after: None };
+        queue.wake("a", at(0));
+        let mut now = at(0);
+        for expected_ms in [500, 1000, 2000, 4000] {
+            assert_eq!(queue.next(now).as_deref(), Some("a"));
+            queue.ended("a", failed, now, 0.0);
+            queue.wake("a", now);
+            assert_eq!(queue.next_due(), Some(now + at(expected_ms)), "an event does not end the wait");
+            now += at(expected_ms);
+        }
+        assert_eq!(queue.next(now).as_deref(), Some("a"));
+        queue.ended("a", Ended::Failed { retry_after: Some(at(60_000)) }, now, 0.0);
+        assert_eq!(queue.next_due(), Some(now + at(60_000)), "the server's own wish counts");
+        queue.wake_anew("a", now);
+        assert_eq!(queue.next(now).as_deref(), Some("a"));
+        assert_eq!(pause(99), LONGEST_PAUSE);
+    }
+}

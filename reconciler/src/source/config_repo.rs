@@ -1,0 +1,412 @@
+//! The config repository: whom we serve, and how.
+//!
+//! One *platform folder* is a `platform.yaml` and, beside it, `tools/<name>.yaml`. The root of the repository is one,
+//! or every `platforms/<name>/` is; with several, `--platform NAME` picks by the name that `platform.yaml` states. A
+//! tool belongs to the platform of its folder.
+//!
+//! A file that is broken is named with its findings and disturbs no other: its tool is *unreadable*, which is not the
+//! same as gone. Of a local repository the commit at HEAD counts, never the working tree; [`read_folder`] reads a
+//! working tree, for `check` and `render`.
+
+use super::fetch::Filter;
+use super::git::{Git, object_id};
+use super::tree::{self, ReadError};
+use super::url::RepositoryUrl;
+use super::{SourceError, worktree};
+use crate::dialer::{HostPort, Rules};
+use gix::ObjectId;
+use gix::objs::FindObjectOrHeader as Objects;
+use gix::objs::tree::EntryKind;
+use renderer::diagnostic::Code;
+use renderer::{CommitId, Diagnostic, Platform, Report, Severity, Tool, ToolName};
+use std::collections::BTreeMap;
+use std::path::Path;
+
+/// Files of one config repository that are read at most; 3,000 tools are expected.
+const MAX_FILES: usize = 50_000;
+
+/// A config repository at one commit.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ConfigRepo {
+    /// The commit; none for a working tree.
+    pub commit: Option<CommitId>,
+    /// Its platform folders, by path.
+    pub platforms: Vec<PlatformFolder>,
+}
+
+/// One platform and the tools it serves.
+#[derive(Debug, Clone, PartialEq)]
+pub struct PlatformFolder {
+    /// Path of the folder; empty for the root.
+    pub path: String,
+    /// The platform; none where `platform.yaml` is broken, which holds everything of it.
+    pub platform: Option<Platform>,
+    /// Its good tools, by name. A relative repository is absolute here.
+    pub tools: Vec<Tool>,
+    /// Tools whose files are broken: held, not gone.
+    pub unreadable: Vec<Unreadable>,
+    /// Findings in all files of the folder.
+    pub report: Report,
+    /// Texts of the files with findings, by path, for excerpts.
+    pub texts: BTreeMap<String, Vec<u8>>,
+}
+
+/// A file in `tools/` that gives no tool.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Unreadable {
+    /// Path in the repository.
+    pub file: String,
+    /// The tool it would be, by its file name; none where that is no tool's name.
+    pub name: Option<ToolName>,
+}
+
+/// Why no platform can be chosen.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ChoiceError {
+    /// There is no platform folder at all.
+    #[error("the config repository has no platform.yaml")]
+    None,
+    /// There are several, and none was named.
+    #[error("the config repository has several platforms: {}", names.join(", "))]
+    Several {
+        /// Their names.
+        names: Vec<String>,
+    },
+    /// There is none of that name.
+    #[error("the config repository has no platform {wanted:?}")]
+    Unknown {
+        /// The name asked for.
+        wanted: String,
+        /// Those there are.
+        names: Vec<String>,
+    },
+}
+
+impl ChoiceError {
+    /// A sentence with a next step.
+    #[must_use]
+    pub fn hint(&self) -> String {
+        match self {
+            Self::None => "Write platform.yaml, or run `toolforge init` for an example.".to_owned(),
+            Self::Several { names } | Self::Unknown { names, .. } => {
+                format!("Name one with `--platform`: {}.", names.join(", "))
+            }
+        }
+    }
+}
+
+impl ConfigRepo {
+    /// The platform folder named `wanted`; the only one, where no name is given.
+    ///
+    /// # Errors
+    /// Where there is no such one, or no single one.
+    pub fn choose(&self, wanted: Option<&str>) -> Result<&PlatformFolder, ChoiceError> {
+        let names = || self.platforms.iter().map(PlatformFolder::name).map(str::to_owned).collect();
+        match (wanted, self.platforms.as_slice()) {
+            (_, []) => Err(ChoiceError::None),
+            (None, [only]) => Ok(only),
+            (None, _) => Err(ChoiceError::Several { names: names() }),
+            (Some(wanted), all) => {
+                all.iter().find(|folder| folder.name() == wanted).ok_or_else(|| ChoiceError::Unknown {
+                    wanted: wanted.to_owned(),
+                    names: names(),
+                })
+            }
+        }
+    }
+}
+
+impl PlatformFolder {
+    /// The platform's name; its folder's where `platform.yaml` is broken.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        let folder = self.path.rsplit('/').next().unwrap_or_default();
+        self.platform.as_ref().map_or(folder, |platform| &platform.name)
+    }
+
+    /// What may be dialled for this platform: see [`Rules`]. `config` is the config repository's own address.
+    #[must_use]
+    pub fn rules(&self, config: &RepositoryUrl) -> Rules {
+        let mut rules = bootstrap_rules(config);
+        for tool in &self.tools {
+            let url = RepositoryUrl::parse(&tool.repository).ok();
+            if let Some(host) = url.and_then(|url| url.host_port()) {
+                rules.name(host);
+            }
+        }
+        if let Some(platform) = &self.platform {
+            for host in &platform.allowed_hosts {
+                rules.trust(HostPort::parse(host));
+            }
+            let images = platform.allowed_images.iter().map(String::as_str);
+            for registry in images.chain([platform.registry.host.as_str()]) {
+                let host = registry.split('/').next().unwrap_or(registry);
+                rules.reach(HostPort::parse(host));
+            }
+        }
+        rules
+    }
+}
+
+/// What may be dialled before the config repository was read: its own host.
+#[must_use]
+pub fn bootstrap_rules(config: &RepositoryUrl) -> Rules {
+    let mut rules = Rules::default();
+    if let Some(host) = config.host_port() {
+        rules.trust(host);
+    }
+    rules
+}
+
+/// Reads the config repository at `reference` (a branch, a tag, a commit, or `HEAD`).
+///
+/// # Errors
+/// Where it cannot be read. Broken files in it are no error.
+pub async fn load(git: &Git, url: &RepositoryUrl, reference: &str) -> Result<ConfigRepo, SourceError> {
+    let refs = git.ls_refs(url, [reference]).await?;
+    let commit = git.resolve(url, &refs, reference).await?;
+    load_at(git, url, &commit).await
+}
+
+/// Reads the config repository at one commit.
+///
+/// # Errors
+/// Where it cannot be read. Broken files in it are no error.
+pub async fn load_at(git: &Git, url: &RepositoryUrl, commit: &CommitId) -> Result<ConfigRepo, SourceError> {
+    let id = object_id(commit)?;
+    let files = git.read_in_turn(url, id, Filter::Nothing, move |objects| collect(objects, id)).await?;
+    let folder = url.local_path();
+    Ok(assemble(Some(commit.clone()), files, folder.as_deref()))
+}
+
+/// Reads a folder as it is now, for `check` and `render`.
+///
+/// # Errors
+/// Where the folder cannot be read. Broken files in it are no error.
+pub fn read_folder(folder: &Path) -> Result<ConfigRepo, SourceError> {
+    let mut files = Files::new();
+    for base in bases(list_folder(folder, "platforms")?.into_iter()) {
+        let listed = list_folder(folder, &join(&base, "tools"))?;
+        let tools = listed.into_iter().map(|name| join(&base, &format!("tools/{name}")));
+        for path in tools.chain([join(&base, "platform.yaml")]) {
+            match worktree::file(&folder.join(&path)) {
+                Ok(Some(bytes)) => drop(files.insert(path, Ok(bytes))),
+                Ok(None) => {}
+                Err(error) => drop(files.insert(path, Err(error))),
+            }
+        }
+    }
+    Ok(assemble(None, files, Some(folder)))
+}
+
+/// Path in the repository → bytes, or why it has none.
+type Files = BTreeMap<String, Result<Vec<u8>, SourceError>>;
+
+fn collect(objects: &dyn Objects, commit: ObjectId) -> Result<Files, ReadError> {
+    let names = |path: &str| -> Result<Vec<(String, EntryKind, ObjectId)>, ReadError> {
+        Ok(tree::list(objects, commit, path)?.unwrap_or_default())
+    };
+    let mut files = Files::new();
+    let platforms = names("platforms")?.into_iter();
+    for base in bases(platforms.filter(|(_, kind, _)| *kind == EntryKind::Tree).map(|(name, ..)| name)) {
+        let own = names(&base)?.into_iter().filter(|(name, ..)| name == "platform.yaml");
+        let own = own.map(|(name, kind, id)| (join(&base, &name), kind, id));
+        let tools = names(&join(&base, "tools"))?.into_iter();
+        let tools = tools.map(|(name, kind, id)| (join(&base, &format!("tools/{name}")), kind, id));
+        for (path, kind, id) in own.chain(tools) {
+            let read = match kind {
+                EntryKind::Blob | EntryKind::BlobExecutable => bytes(objects, &path, id)?,
+                EntryKind::Tree => continue,
+                EntryKind::Link => Err(not_a_file(&path, tree::NotAFile::SymbolicLink)),
+                EntryKind::Commit => Err(not_a_file(&path, tree::NotAFile::Submodule)),
+            };
+            files.insert(path, read);
+            if files.len() > MAX_FILES {
+                return Err(ReadError::Source(SourceError::TooLarge {
+                    what: "the number of files in the config repository".to_owned(),
+                    limit_bytes: MAX_FILES as u64,
+                }));
+            }
+        }
+    }
+    Ok(files)
+}
+
+/// What is wrong with one file is that file's matter; what is wrong with the repository is not.
+fn bytes(objects: &dyn Objects, path: &str, id: ObjectId) -> Result<Result<Vec<u8>, SourceError>, ReadError> {
+    match tree::file(objects, path, id) {
+        Err(ReadError::Source(error @ (SourceError::TooLarge { .. } | SourceError::NotAFile { .. }))) => Ok(Err(error)),
+        read => read.map(Ok),
+    }
+}
+
+fn not_a_file(path: &str, is: tree::NotAFile) -> SourceError {
+    SourceError::NotAFile { path: path.to_owned(), is }
+}
+
+/// The folders that may be platform folders: the root, and each below `platforms`.
+fn bases(platforms: impl Iterator<Item = String>) -> Vec<String> {
+    let below = platforms.map(|name| format!("platforms/{name}"));
+    [String::new()].into_iter().chain(below).collect()
+}
+
+fn join(base: &str, name: &str) -> String {
+    if base.is_empty() { name.to_owned() } else { format!("{base}/{name}") }
+}
+
+fn list_folder(folder: &Path, path: &str) -> Result<Vec<String>, SourceError> {
+    let place = folder.join(path);
+    let unreadable =
+        |error: std::io::Error| SourceError::Unreachable { why: format!("{}: {error}", place.display()) };
+    let listed = match std::fs::read_dir(&place) {
+        Ok(listed) => listed,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) => return Err(unreadable(error)),
+    };
+    let mut names = Vec::new();
+    for entry in listed {
+        names.push(entry.map_err(unreadable)?.file_name().to_string_lossy().into_owned());
+    }
+    names.sort();
+    Ok(names)
+}
+
+/// `folder` is where relative repositories are taken from; a remote config repository has no such place.
+fn assemble(commit: Option<CommitId>, files: Files, folder: Option<&Path>) -> ConfigRepo {
+    let mut platforms: BTreeMap<String, Assembly<'_>> = BTreeMap::new();
+    for (path, read) in files {
+        let base = match path.rsplit_once("tools/") {
+            Some((base, _)) => base.trim_end_matches('/'),
+            None => path.strip_suffix("platform.yaml").unwrap_or_default().trim_end_matches('/'),
+        };
+        platforms.entry(base.to_owned()).or_insert_with(|| Assembly::new(base, folder)).take(&path, read);
+    }
+    // A folder of tools without a platform is none: at the root beside `platforms/`, it is somebody's draft.
+    let platforms = platforms.into_values().filter(|a| a.has_platform_file).map(Assembly::finish).collect();
+    ConfigRepo { commit, platforms }
+}
+
+struct Assembly<'a> {
+    found: PlatformFolder,
+    has_platform_file: bool,
+    folder: Option<&'a Path>,
+}
+
+impl<'a> Assembly<'a> {
+    fn new(base: &str, folder: Option<&'a Path>) -> Self {
+        let found = PlatformFolder {
+            path: base.to_owned(),
+            platform: None,
+            tools: Vec::new(),
+            unreadable: Vec::new(),
+            report: Report::default(),
+            texts: BTreeMap::new(),
+        };
+        Self { found, has_platform_file: false, folder }
+    }
+
+    fn take(&mut self, path: &str, read: Result<Vec<u8>, SourceError>) {
+        let is_tool = path.contains("tools/");
+        let name = path.rsplit('/').next().unwrap_or(path);
+        // README, .gitkeep and editors' leftovers.
+        if is_tool && !(name.ends_with(".yaml") || name.ends_with(".yml")) {
+            return;
+        }
+        self.has_platform_file |= !is_tool;
+        let bytes = match read {
+            Ok(bytes) => bytes,
+            Err(error) => return self.refuse(path, &error),
+        };
+        let findings = if is_tool {
+            self.tool(path, name, &bytes)
+        } else {
+            let (platform, report) = renderer::platform::parse(&bytes, path);
+            self.found.platform = platform;
+            report.diagnostics
+        };
+        if !findings.is_empty() {
+            self.found.report.diagnostics.extend(findings);
+            self.found.texts.insert(path.to_owned(), bytes);
+        }
+    }
+
+    fn tool(&mut self, path: &str, name: &str, bytes: &[u8]) -> Vec<Diagnostic> {
+        if name.ends_with(".yml") {
+            self.unreadable(path);
+            let mut wrong = finding(path, Code::NameMismatch, "a tool's file ends in .yaml".to_owned());
+            wrong.with_hint(format!("Rename it to `{}.yaml`.", stem(name)));
+            return vec![wrong];
+        }
+        let (tool, mut report) = renderer::tool::parse(bytes, path);
+        match tool.map(|tool| self.placed(path, tool)) {
+            Some(Ok(tool)) => self.found.tools.push(tool),
+            Some(Err(wrong)) => {
+                self.unreadable(path);
+                report.diagnostics.push(wrong);
+            }
+            None => self.unreadable(path),
+        }
+        report.diagnostics
+    }
+
+    /// Checks the repository's address, and takes a relative one from the config repository's folder.
+    fn placed(&self, path: &str, mut tool: Tool) -> Result<Tool, Diagnostic> {
+        let parsed = match self.folder {
+            Some(folder) => RepositoryUrl::parse_in(&tool.repository, folder),
+            None => RepositoryUrl::parse(&tool.repository),
+        };
+        match parsed {
+            Ok(url) => {
+                if let Some(local) = url.local_path() {
+                    tool.repository = local.to_string_lossy().into_owned();
+                }
+                Ok(tool)
+            }
+            Err(error) => {
+                let mut wrong = finding(path, Code::BadRepository, error.to_string());
+                wrong.with_hint("A relative path works only where the config repository is a folder of this machine.");
+                Err(wrong)
+            }
+        }
+    }
+
+    fn refuse(&mut self, path: &str, error: &SourceError) {
+        let code = match error {
+            SourceError::TooLarge { .. } => Code::FileTooLarge,
+            _ => Code::WrongFile,
+        };
+        let mut wrong = finding(path, code, error.to_string());
+        wrong.hint = error.hint();
+        self.found.report.diagnostics.push(wrong);
+        if path.contains("tools/") {
+            self.unreadable(path);
+        }
+    }
+
+    fn unreadable(&mut self, path: &str) {
+        let name = ToolName::new(stem(path.rsplit('/').next().unwrap_or(path))).ok();
+        self.found.unreadable.push(Unreadable { file: path.to_owned(), name });
+    }
+
+    fn finish(mut self) -> PlatformFolder {
+        self.found.tools.sort_by(|a, b| a.name.cmp(&b.name));
+        self.found.report.diagnostics.sort();
+        self.found
+    }
+}
+
+fn stem(name: &str) -> &str {
+    name.rsplit_once('.').map_or(name, |(stem, _)| stem)
+}
+
+fn finding(file: &str, code: Code, message: String) -> Diagnostic {
+    Diagnostic {
+        file: file.to_owned(),
+        place: None,
+        severity: Severity::Error,
+        code: code.id().to_owned(),
+        message,
+        hint: None,
+        component: None,
+    }
+}
