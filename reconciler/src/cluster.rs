@@ -210,6 +210,7 @@ impl Cluster {
         config.connect_timeout = Some(CONNECT_LIMIT);
         config.read_timeout = Some(READ_LIMIT);
         config.reset_reader_on_write = true;
+        config.headers.retain(|(name, _)| name != http::header::USER_AGENT);
         config.headers.push((http::header::USER_AGENT, http::HeaderValue::from_static(USER_AGENT)));
         let builder = ClientBuilder::try_from(config)
             .map_err(|source| ConnectError::Client { name: name.to_owned(), source: Box::new(source) })?;

@@ -113,6 +113,8 @@ fn failure(row: &Kind, request: &Request, error: &CallError) -> Failure {
             400 | 422 if refusal.message.contains("denied request") => FailureKind::Denied,
             404 => FailureKind::Missing,
             429 => FailureKind::Throttled,
+            // An apply with a field the server does not know, or of the wrong type, is answered like a crash.
+            500 if refusal.message.contains("failed to create typed patch object") => FailureKind::Invalid,
             408 | 500.. => FailureKind::Unreachable,
             _ => FailureKind::Invalid,
         },

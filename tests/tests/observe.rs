@@ -1,0 +1,491 @@
+//! The shell's side of the API server, where a double could lie: what a real server streams, refuses and counts.
+
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use anyhow::{Context as _, ensure};
+use planner::kinds::{KINDS, Kind, Needs};
+use planner::observed::{Seen, uid_of};
+use planner::outcome::{FailureKind, Outcome, RowResult};
+use planner::plan::{Action, Cause, Plan, Request, Step, Target};
+use reconciler::cluster::call::Answer;
+use reconciler::cluster::door::{Requests, Verb};
+use reconciler::cluster::{Cluster, address, call};
+use reconciler::events::Recorder;
+use reconciler::execute::execute;
+use reconciler::lease::{self, Claim};
+use reconciler::observe::{self, Counters, Scope, World};
+use reconciler::status;
+use renderer::{ObjectId, ToolName};
+use serde_json::{Value, json};
+use tests::control_plane::{ADMIN, ControlPlane, INTRUDER, Mark, TOOLFORGE};
+
+const SOON: Duration = Duration::from_secs(20);
+
+struct Here {
+    plane: &'static ControlPlane,
+    cluster: Cluster,
+    requests: Requests,
+    tool: ToolName,
+}
+
+/// A tool of its own for each test, with its namespace; and the kind Tool, which all share.
+async fn here(name: &str) -> anyhow::Result<Here> {
+    here_as(ADMIN, name).await
+}
+
+async fn here_as(user: &str, name: &str) -> anyhow::Result<Here> {
+    let plane = ControlPlane::shared().await?;
+    plane.require_controllers()?;
+    let requests = Requests::default();
+    let cluster = Cluster::of_config("real", plane.config(user).await?, &requests)?;
+    let here = Here { plane, cluster, requests, tool: ToolName::new(name)? };
+    here.apply("apiextensions.k8s.io", "CustomResourceDefinition", None, tool_kind()).await?;
+    here.apply(
+        "",
+        "Namespace",
+        None,
+        json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": here.tool.namespace(), "labels": {"toolforge.org/tool": name}}}),
+    )
+    .await?;
+    let tool = json!({"apiVersion": "toolforge.org/v1alpha1", "kind": "Tool", "metadata": {"name": name}, "spec": {"pin": {"by": "x"}}});
+    let begun = tokio::time::Instant::now();
+    while let Err(error) = here.apply("toolforge.org", "Tool", None, tool.clone()).await {
+        ensure!(begun.elapsed() < SOON, "the kind Tool is not served: {error:#}");
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    Ok(here)
+}
+
+/// As open as the API allows: what a Tool may say is tested where it is rendered.
+fn tool_kind() -> Value {
+    let any = json!({"type": "object", "x-kubernetes-preserve-unknown-fields": true});
+    json!({
+        "apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition",
+        "metadata": {"name": "tools.toolforge.org"},
+        "spec": {
+            "group": "toolforge.org", "scope": "Cluster",
+            "names": {"kind": "Tool", "plural": "tools", "singular": "tool", "listKind": "ToolList"},
+            "versions": [{
+                "name": "v1alpha1", "served": true, "storage": true, "subresources": {"status": {}},
+                "schema": {"openAPIV3Schema": {"type": "object", "properties": {"spec": any, "status": any}}},
+            }],
+        },
+    })
+}
+
+impl Here {
+    async fn apply(&self, group: &str, kind: &str, namespace: Option<&str>, body: Value) -> anyhow::Result<()> {
+        let row = Kind::of(group, kind).context("a row")?;
+        let name = body.pointer("/metadata/name").and_then(Value::as_str).context("a name")?.to_owned();
+        let id = ObjectId { group: group.into(), kind: kind.into(), namespace: namespace.map(Into::into), name };
+        call::apply(&self.cluster.client, &address::object(row, &id), "tests", &body).await?;
+        Ok(())
+    }
+
+    fn id(&self, group: &str, kind: &str, name: &str) -> ObjectId {
+        ObjectId { group: group.into(), kind: kind.into(), namespace: Some(self.tool.namespace()), name: name.into() }
+    }
+
+    fn deployment(&self) -> Value {
+        json!({
+            "apiVersion": "apps/v1", "kind": "Deployment",
+            "metadata": {
+                "name": "web", "namespace": self.tool.namespace(),
+                "labels": {"toolforge.org/tool": self.tool.as_str()},
+            },
+            "spec": {
+                "replicas": 2, "selector": {"matchLabels": {"name": "web"}},
+                "template": {
+                    "metadata": {"labels": {"name": "web"}},
+                    "spec": {"containers": [{"name": "web", "image": "registry.example/web:1"}]},
+                },
+            },
+        })
+    }
+
+    async fn execute(&self, steps: Vec<Step>, learn: &(dyn Fn(&ObjectId, &Answer) + Sync)) -> Outcome {
+        execute(&self.cluster.client, &self.plan(steps), learn).await
+    }
+
+    fn plan(&self, steps: Vec<Step>) -> Plan {
+        Plan {
+            tool: self.tool.clone(),
+            cluster: "real".to_owned(),
+            target: Target { branch: "main".to_owned(), commit: None },
+            steps,
+            held: Vec::new(),
+            unchanged: 0,
+            not_ready: Vec::new(),
+            unconfirmed: Vec::new(),
+            remarks: Vec::new(),
+        }
+    }
+
+    fn scope(&self) -> Scope {
+        Scope {
+            cluster: "real".to_owned(),
+            platform_namespace: "toolforge".to_owned(),
+            route: Needs::Gateway,
+            pace: observe::Pace::default(),
+        }
+    }
+
+    /// Requests sent by this test so far.
+    fn sent(&self) -> u64 {
+        use Verb::{Apply, Create, Delete, Get, List, Other, Patch, Update, Watch};
+        let verbs = [Get, List, Watch, Create, Update, Apply, Patch, Delete, Other];
+        verbs.into_iter().map(|verb| self.requests.of(verb)).sum()
+    }
+
+    /// What the server says the user has asked since the mark. Asks once more itself, to know that the log is whole.
+    async fn asked_since(&self, mark: Mark, user: &str) -> anyhow::Result<Vec<String>> {
+        let last = format!("/api/v1/namespaces/{}", self.tool.namespace());
+        let begun = tokio::time::Instant::now();
+        self.plane.client().await?.request_text(http::Request::get(&last).body(Vec::new())?).await?;
+        loop {
+            let all = self.plane.requests_since(mark)?;
+            if all.iter().any(|request| request.uri == last && request.user == ADMIN) {
+                let theirs = all.into_iter().filter(|request| request.user == user);
+                return Ok(theirs.map(|request| format!("{} {}", request.verb, request.uri)).collect());
+            }
+            ensure!(begun.elapsed() < SOON, "the audit log does not end");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+}
+
+fn step(action: Action, id: ObjectId, request: Request) -> Step {
+    Step { id, action, cause: Cause::NewRevision, changes: Vec::new(), requests: vec![request] }
+}
+
+struct Watched {
+    world: World,
+    woken: Arc<Mutex<Vec<String>>>,
+}
+
+async fn watch(here: &Here) -> Watched {
+    let woken = Arc::new(Mutex::new(Vec::new()));
+    let wakes = woken.clone();
+    let wake = Box::new(move |tool: &ToolName| wakes.lock().expect("the list").push(tool.to_string()));
+    let world = World::start(&here.cluster.client, here.scope(), &Counters::default(), wake);
+    world.synced().await;
+    Watched { world, woken }
+}
+
+impl Watched {
+    async fn until(&self, what: &str, holds: impl Fn(&World) -> bool) -> anyhow::Result<()> {
+        let begun = tokio::time::Instant::now();
+        while !holds(&self.world) {
+            ensure!(begun.elapsed() < SOON, "{what}");
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        Ok(())
+    }
+
+    fn woken(&self) -> BTreeSet<String> {
+        std::mem::take(&mut *self.woken.lock().expect("the list")).into_iter().collect()
+    }
+}
+
+fn replicas(world: &World, here: &Here) -> Option<u64> {
+    world.observed(&here.tool).live(&here.id("apps", "Deployment", "web"))?.pointer("/spec/replicas")?.as_u64()
+}
+
+#[tokio::test]
+async fn every_kind_is_watched_and_an_idle_world_sends_nothing() -> anyhow::Result<()> {
+    // Of its own, so that the audit log tells its requests from other tests'.
+    here("idle")
+        .await?
+        .plane
+        .kubectl(&["create", "clusterrolebinding", "t", "--clusterrole=cluster-admin", "--user=toolforge"])
+        .await?;
+    let here = here_as(TOOLFORGE, "idle").await?;
+    let outcome = here
+        .execute(
+            vec![step(
+                Action::Create,
+                here.id("apps", "Deployment", "web"),
+                Request::Apply { body: here.deployment() },
+            )],
+            &|_, _| {},
+        )
+        .await;
+    ensure!(outcome.failures().count() == 0, "{outcome:?}");
+    let watched = watch(&here).await;
+    let observed = watched.world.observed(&here.tool);
+    assert_eq!(observed.gaps, []);
+    assert!(watched.world.tools().contains(&here.tool));
+    assert_eq!(watched.world.pin(&here.tool), Some(json!({"by": "x"})));
+    let ready = |world: &World| {
+        let observed = world.observed(&here.tool);
+        let live = observed.live(&here.id("apps", "Deployment", "web"));
+        live.is_some_and(|live| live.pointer("/status/availableReplicas") == Some(&json!(2)))
+    };
+    watched.until("the Deployment becomes available", ready).await?;
+    let lists = here.requests.of(Verb::List);
+    assert_eq!(lists, 0, "lists are streamed");
+    let kinds = KINDS.iter().filter(|row| row.needs != Needs::Ingress).count();
+    assert_eq!(here.requests.of(Verb::Watch), kinds as u64);
+
+    let mark = here.plane.mark()?;
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    for _ in 0..100 {
+        assert_eq!(watched.world.observed(&here.tool).gaps, []);
+    }
+    assert_eq!(here.asked_since(mark, TOOLFORGE).await?, [""; 0]);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_manual_change_wakes_its_tool_and_no_other() -> anyhow::Result<()> {
+    let (here, other) = (here("scaled").await?, here("unscaled").await?);
+    for here in [&here, &other] {
+        here.apply("apps", "Deployment", Some(&here.tool.namespace()), here.deployment()).await?;
+    }
+    let watched = watch(&here).await;
+    let settled = |world: &World| {
+        [&here, &other].iter().all(|here| {
+            let observed = world.observed(&here.tool);
+            let live = observed.live(&here.id("apps", "Deployment", "web")).cloned().unwrap_or_default();
+            live.pointer("/status/availableReplicas") == Some(&json!(2))
+        })
+    };
+    watched.until("both become available", settled).await?;
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    watched.woken();
+    let namespace = here.tool.namespace();
+    let scaled = here.plane.kubectl(&["scale", "-n", &namespace, "deployment/web", "--replicas=5"]).await?;
+    ensure!(scaled.code == 0, "{scaled:?}");
+    watched.until("the scale is seen", |world| replicas(world, &here) == Some(5)).await?;
+    assert!(watched.woken().contains("scaled"));
+
+    // Out of our selection, but not gone: the watch says nothing of it any more, and one read tells the truth.
+    let labelled = here.plane.kubectl(&["label", "-n", &namespace, "deployment/web", "toolforge.org/tool-"]).await?;
+    ensure!(labelled.code == 0, "{labelled:?}");
+    watched.until("the label is stripped", |world| replicas(world, &here).is_none()).await?;
+    let woken = watched.woken();
+    assert!(woken.contains("scaled") && !woken.contains("unscaled"), "{woken:?}");
+    let (web, none) = (here.id("apps", "Deployment", "web"), here.id("apps", "Deployment", "none"));
+    let seen = observe::confirm(&here.cluster.client, &[web.clone(), none.clone()]).await;
+    assert!(matches!(seen.get(&web), Some(Ok(Seen::Live(_)))), "{seen:?}");
+    assert_eq!(seen.get(&none), Some(&Ok(Seen::Absent)));
+    Ok(())
+}
+
+#[tokio::test]
+async fn one_look_sees_what_the_watches_see() -> anyhow::Result<()> {
+    let here = here("looked-at").await?;
+    let namespace = here.tool.namespace();
+    here.apply("apps", "Deployment", Some(&namespace), here.deployment()).await?;
+    let secret =
+        here.plane.kubectl(&["create", "secret", "generic", "-n", &namespace, "s", "--from-literal=k=hunter2"]).await?;
+    ensure!(secret.code == 0, "{secret:?}");
+    let watched = watch(&here).await;
+    let ready = |world: &World| {
+        let observed = world.observed(&here.tool);
+        let live = observed.live(&here.id("apps", "Deployment", "web")).cloned().unwrap_or_default();
+        live.pointer("/status/availableReplicas") == Some(&json!(2)) && observed.secrets.is_some()
+    };
+    watched.until("the Deployment becomes available", ready).await?;
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    let (watched, looked) =
+        (watched.world.observed(&here.tool), observe::once(&here.cluster.client, &here.scope(), &here.tool).await);
+    assert_eq!(looked, watched);
+    assert_eq!(looked.secrets, Some(["s".to_owned()].into()));
+    assert!(!format!("{looked:?}").contains("hunter2"));
+    Ok(())
+}
+
+#[tokio::test]
+async fn whoever_has_no_rights_gets_gaps_and_not_an_empty_world() -> anyhow::Result<()> {
+    let here = here("refused").await?;
+    let intruder = Cluster::of_config("real", here.plane.config(INTRUDER).await?, &Requests::default())?;
+    let world = World::start(&intruder.client, here.scope(), &Counters::default(), Box::new(|_| {}));
+    tokio::time::timeout(SOON, world.synced()).await?;
+    let looked = observe::once(&intruder.client, &here.scope(), &here.tool).await;
+    for observed in [world.observed(&here.tool), looked] {
+        let refused = observed.gaps.iter().filter(|gap| gap.why.starts_with("403 ")).count();
+        assert_eq!(refused, observed.gaps.len(), "{:?}", observed.gaps);
+        assert!(refused + 1 >= KINDS.len() - 1, "{refused} of {}", KINDS.len());
+        assert_eq!(observed.secrets, None);
+    }
+    let seen = observe::confirm(&intruder.client, &[here.id("apps", "Deployment", "web")]).await;
+    assert!(seen.values().all(Result::is_err), "{seen:?}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn an_answer_to_our_own_write_is_known_before_the_watch_tells_it() -> anyhow::Result<()> {
+    let here = here("learned").await?;
+    let watched = watch(&here).await;
+    let learn = |id: &ObjectId, answer: &Answer| watched.world.learn(id, answer);
+    let web = here.id("apps", "Deployment", "web");
+    let create = step(Action::Create, web.clone(), Request::Apply { body: here.deployment() });
+    let outcome = here.execute(vec![create], &learn).await;
+    let observed = watched.world.observed(&here.tool);
+    let live = observed.live(&web).context("known at once")?;
+    let uid = uid_of(live).context("a uid")?.to_owned();
+    assert_eq!(outcome.rows[0].result, RowResult::Done { uid: Some(uid.clone()) });
+
+    let wrong =
+        step(Action::Prune, web.clone(), Request::Delete { uid: "0b9f9e5e-0000-4000-8000-000000000000".to_owned() });
+    let outcome = here.execute(vec![wrong], &learn).await;
+    assert_eq!(outcome.failures().next().map(|(_, failure)| failure.kind), Some(FailureKind::Stale));
+    let prune = step(Action::Prune, web.clone(), Request::Delete { uid });
+    let outcome = here.execute(vec![prune], &learn).await;
+    assert_eq!(outcome.rows[0].result, RowResult::Done { uid: None });
+    assert!(watched.world.observed(&here.tool).live(&web).is_none());
+    Ok(())
+}
+
+#[tokio::test]
+async fn what_a_real_server_refuses_is_told_apart_by_what_helps() -> anyhow::Result<()> {
+    let here = here("failures").await?;
+    let web = here.id("apps", "Deployment", "web");
+    here.apply("apps", "Deployment", Some(&here.tool.namespace()), here.deployment()).await?;
+    let policy = json!({
+        "apiVersion": "admissionregistration.k8s.io/v1", "kind": "ValidatingAdmissionPolicy",
+        "metadata": {"name": "failures"},
+        "spec": {
+            "matchConstraints": {"resourceRules": [{"apiGroups": [""], "apiVersions": ["v1"], "operations": ["CREATE"], "resources": ["configmaps"]}],
+                "namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": here.tool.namespace()}}},
+            "validations": [{"expression": "object.metadata.name != 'forbidden'", "message": "not this name"}],
+        },
+    });
+    let binding = json!({
+        "apiVersion": "admissionregistration.k8s.io/v1", "kind": "ValidatingAdmissionPolicyBinding",
+        "metadata": {"name": "failures"}, "spec": {"policyName": "failures", "validationActions": ["Deny"]},
+    });
+    for (plural, body) in [("validatingadmissionpolicies", policy), ("validatingadmissionpolicybindings", binding)] {
+        let path = format!("/apis/admissionregistration.k8s.io/v1/{plural}/failures");
+        call::apply(&here.cluster.client, &path, "tests", &body).await?;
+    }
+    let mut typo = here.deployment();
+    typo["spec"]["replicsa"] = json!(3);
+    let mut wrong = here.deployment();
+    wrong["spec"]["template"]["spec"]["containers"][0]["image"] = json!("");
+    let map = |name: &str, namespace: &str| {
+        let id = ObjectId {
+            group: String::new(),
+            kind: "ConfigMap".into(),
+            namespace: Some(namespace.into()),
+            name: name.into(),
+        };
+        (id, json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name, "namespace": namespace}}))
+    };
+    let (nowhere, nowhere_body) = map("x", "tool-nowhere");
+    let (forbidden, forbidden_body) = map("forbidden", &here.tool.namespace());
+    let stale = json!([{"op": "test", "path": "/metadata/resourceVersion", "value": "1"}, {"op": "remove", "path": "/spec/replicas"}]);
+    let apply = |id: &ObjectId, body: Value| step(Action::Configure, id.clone(), Request::Apply { body });
+    let cases = [
+        (apply(&web, typo), FailureKind::Invalid),
+        (apply(&web, wrong), FailureKind::Invalid),
+        (apply(&nowhere, nowhere_body), FailureKind::Missing),
+        (step(Action::Configure, web.clone(), Request::Patch { operations: stale }), FailureKind::Stale),
+        (apply(&forbidden, forbidden_body), FailureKind::Denied),
+    ];
+    for (step, expected) in cases {
+        let begun = tokio::time::Instant::now();
+        loop {
+            let outcome = here.execute(vec![step.clone()], &|_, _| {}).await;
+            // A new policy takes a moment to be in force.
+            if expected == FailureKind::Denied && outcome.failures().count() == 0 && begun.elapsed() < SOON {
+                let path = format!("/api/v1/namespaces/{}/configmaps/forbidden", here.tool.namespace());
+                call::send(&here.cluster.client, http::Method::DELETE, &path, &json!({})).await?;
+                continue;
+            }
+            let (_, failure) = outcome.failures().next().with_context(|| format!("{} succeeded", step.id))?;
+            assert_eq!(failure.kind, expected, "{failure}");
+            break;
+        }
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn two_processes_never_hold_one_lease_and_a_freed_one_is_taken_at_once() -> anyhow::Result<()> {
+    let here = here("leased").await?;
+    let claim = |identity: &str| Claim {
+        namespace: "default".to_owned(),
+        name: lease::name("leased"),
+        identity: identity.to_owned(),
+        term: Duration::from_secs(3),
+    };
+    let client = &here.cluster.client;
+    let first = lease::acquire(client, claim("first"), &|_| {}).await;
+    let holder = lease::holder(client, "default", "toolforge-leased").await?.context("a holder")?;
+    assert_eq!(holder.identity, "first");
+    let said = Mutex::new(Vec::new());
+    let say = |whom: &str| said.lock().expect("the list").push(whom.to_owned());
+    let second = tokio::time::timeout(Duration::from_secs(5), lease::acquire(client, claim("second"), &say)).await;
+    assert!(second.is_err(), "the first is alive and renews");
+    assert_eq!(*said.lock().expect("the list"), ["first"]);
+    assert!(!first.lost().is_cancelled());
+    first.release().await?;
+    assert_eq!(lease::holder(client, "default", "toolforge-leased").await?, None);
+    let second = tokio::time::timeout(Duration::from_secs(2), lease::acquire(client, claim("second"), &say)).await?;
+
+    // One that dies without a word is waited for as long as a term, and no longer.
+    drop(second);
+    let begun = tokio::time::Instant::now();
+    let third = tokio::time::timeout(SOON, lease::acquire(client, claim("third"), &say)).await?;
+    assert!(begun.elapsed() > Duration::from_millis(2500), "{:?}", begun.elapsed());
+
+    // Taken away by hand: the holder must stop.
+    let path = "/apis/coordination.k8s.io/v1/namespaces/default/leases/toolforge-leased";
+    call::patch(client, path, "application/merge-patch+json", &json!({"spec": {"holderIdentity": "thief"}})).await?;
+    tokio::time::timeout(Duration::from_secs(3), third.lost().cancelled()).await?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_status_is_sent_only_when_it_says_something_new_and_foreign_words_do_not_stay() -> anyhow::Result<()> {
+    let here = here("told").await?;
+    let client = &here.cluster.client;
+    let condition = json!({"type": "Ready", "status": "True", "reason": "Ready", "message": "", "lastTransitionTime": "2026-01-01T00:00:00Z"});
+    let status = json!({"conditions": [condition], "observedGeneration": 1});
+    assert!(status::publish(client, &here.tool, &status, None).await?.is_some());
+    let waited = here.plane.kubectl(&["wait", "--for=condition=Ready", "tool/told", "--timeout=5s"]).await?;
+    assert_eq!(waited.code, 0, "{waited:?}");
+    let live = status::read(client, &here.tool).await?.context("the Tool")?;
+    assert_eq!(live.get("status"), Some(&status));
+    let sent = here.sent();
+    assert!(status::publish(client, &here.tool, &status, live.get("status")).await?.is_none());
+    assert_eq!(here.sent(), sent);
+
+    let foreign = json!({"status": {"foreign": true}});
+    let path = "/apis/toolforge.org/v1alpha1/tools/told/status?fieldManager=intruder";
+    call::patch(client, path, "application/merge-patch+json", &foreign).await?;
+    let live = status::read(client, &here.tool).await?.context("the Tool")?;
+    assert!(status::publish(client, &here.tool, &status, live.get("status")).await?.is_some());
+    let live = status::read(client, &here.tool).await?.context("the Tool")?;
+    assert_eq!(live.get("status"), Some(&status));
+    assert_eq!(status::read(client, &ToolName::new("nobody")?).await?, None);
+    Ok(())
+}
+
+#[tokio::test]
+async fn kubectl_describe_shows_what_a_pass_did_and_the_same_words_are_sent_once() -> anyhow::Result<()> {
+    let here = here("described").await?;
+    let tool = status::read(&here.cluster.client, &here.tool).await?.context("the Tool")?;
+    let step = step(Action::Create, here.id("apps", "Deployment", "web"), Request::Apply { body: here.deployment() });
+    let plan = here.plan(vec![step.clone()]);
+    let outcome = here.execute(vec![step], &|_, _| {}).await;
+    let recorder = Recorder::default();
+    recorder.publish(&here.cluster.client, &tool, &plan, &outcome).await;
+    let described = here.plane.kubectl(&["describe", "tool", "described"]).await?;
+    let shown = described.stdout.lines().find(|line| line.contains("Create")).unwrap_or_default();
+    assert!(shown.contains("Normal") && shown.contains("deployment/tool-described/web"), "{}", described.stdout);
+    let sent = here.sent();
+    for _ in 0..5 {
+        recorder.publish(&here.cluster.client, &tool, &plan, &outcome).await;
+    }
+    assert_eq!(here.sent(), sent);
+    // Another process says it once more, under the same name.
+    Recorder::default().publish(&here.cluster.client, &tool, &plan, &outcome).await;
+    let events = here.plane.kubectl(&["get", "events", "-n", "default", "-o", "name"]).await?;
+    assert_eq!(events.stdout.lines().filter(|line| line.contains("/described.")).count(), 1, "{}", events.stdout);
+    Ok(())
+}
