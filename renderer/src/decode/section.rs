@@ -1,6 +1,6 @@
 //! One mapping whose keys are known.
 
-use crate::diagnostic::{Code, Findings, Place, nearest, shown};
+use crate::diagnostic::{Code, Findings, MAX_LISTED, Place, nearest, shown};
 use crate::yaml::{Entry, Mapping, Node};
 
 /// What may stand in one mapping.
@@ -44,8 +44,9 @@ impl<'t> Section<'t> {
         };
         duplicates(mapping, findings);
         let strange = |entry: &&Entry| !level.keys.contains(&entry.key.as_str()) && !entry.key.starts_with("x-");
-        let meant =
-            mapping.entries.iter().filter(strange).filter_map(|entry| unknown(entry, level, findings)).collect();
+        // As many as a report lists; a file with more of them is no better known by the rest.
+        let first = mapping.entries.iter().filter(strange).take(MAX_LISTED + 1);
+        let meant = first.filter_map(|entry| unknown(entry, level, findings)).collect();
         Some(Self { mapping, at, title: level.title, meant })
     }
 
@@ -95,7 +96,8 @@ pub(super) fn duplicates(mapping: &Mapping, findings: &mut Findings) {
 /// Tells an unknown key, and answers with the key it means.
 fn unknown(entry: &Entry, level: &Level, findings: &mut Findings) -> Option<&'static str> {
     let message = format!("{} has no key {}", level.title, shown(&entry.key));
-    let key = entry.key.as_str();
+    // No key is longer; the rest of a longer one tells nothing.
+    let key = entry.key.char_indices().nth(64).map_or(entry.key.as_str(), |(end, _)| &entry.key[..end]);
     let advice = same_but_spelling(key, level).or_else(|| (level.advise)(key)).unwrap_or_else(|| typo(key, level));
     let code = if level.lenient { Code::IgnoredKey } else { advice.code };
     findings.add(code, entry.key_place, message).with_hint(advice.hint);

@@ -56,18 +56,17 @@ impl Findings {
         self.list.iter().filter(|d| d.severity == Severity::Error).map(|d| d.component.as_deref()).collect()
     }
 
-    /// In file order, at most [`MAX_LISTED`] of them, and before them a line that counts all.
+    /// In file order, at most [`MAX_LISTED`] of them, and before them a line that says so.
     #[must_use]
     pub fn finish(mut self) -> Report {
         self.list.sort_by(|a, b| {
             (a.place, &a.code, &a.message, &a.component).cmp(&(b.place, &b.code, &b.message, &b.component))
         });
         self.list.dedup();
-        let found = self.list.len();
-        if found > MAX_LISTED {
+        if self.list.len() > MAX_LISTED {
             self.list.truncate(MAX_LISTED);
             self.component = None;
-            let message = format!("the file has {found} findings; the first {MAX_LISTED} are listed");
+            let message = format!("the file has more than {MAX_LISTED} findings; the first are listed");
             self.add(Code::MoreFindings, None, message);
             self.list.rotate_right(1);
         }
