@@ -87,17 +87,8 @@ impl Registry {
     /// A reader of registries. `credentials` by host (`registry.example:5000`); registries in `insecure` are asked
     /// over http, as are those on loopback.
     #[must_use]
-    pub fn new(
-        dialer: Dialer,
-        credentials: BTreeMap<String, Credentials>,
-        insecure: BTreeSet<String>,
-    ) -> Self {
-        Self {
-            dialer,
-            credentials,
-            insecure,
-            tokens: Mutex::default(),
-        }
+    pub fn new(dialer: Dialer, credentials: BTreeMap<String, Credentials>, insecure: BTreeSet<String>) -> Self {
+        Self { dialer, credentials, insecure, tokens: Mutex::default() }
     }
 
     /// The digest that `tag` has in `repository` (`registry.example/toolforge/tool-x/web`); none where the registry
@@ -105,11 +96,7 @@ impl Registry {
     ///
     /// # Errors
     /// Where the registry did not say.
-    pub async fn resolve(
-        &self,
-        repository: &str,
-        tag: &str,
-    ) -> Result<Option<Digest>, RegistryError> {
+    pub async fn resolve(&self, repository: &str, tag: &str) -> Result<Option<Digest>, RegistryError> {
         self.digest_of(&format!("{repository}:{tag}")).await
     }
 
@@ -125,10 +112,7 @@ impl Registry {
         }
         let asked = tokio::time::timeout(TIMEOUT, self.look_up(&reference));
         asked.await.unwrap_or_else(|_| {
-            Err(RegistryError::Dial(DialError::TimedOut {
-                host: reference.host.clone(),
-                secs: TIMEOUT.as_secs(),
-            }))
+            Err(RegistryError::Dial(DialError::TimedOut { host: reference.host.clone(), secs: TIMEOUT.as_secs() }))
         })
     }
 
@@ -159,11 +143,7 @@ impl Registry {
     }
 
     /// Asks, and where the registry wants authentication, does what it wants and asks again: once.
-    async fn manifest(
-        &self,
-        method: Method,
-        reference: &Reference,
-    ) -> Result<reqwest::Response, RegistryError> {
+    async fn manifest(&self, method: Method, reference: &Reference) -> Result<reqwest::Response, RegistryError> {
         let url = self.url(reference)?;
         let token = self.token(reference);
         let first = self.ask(&method, &url, token.as_ref(), None).await?;
@@ -172,9 +152,7 @@ impl Registry {
         }
         let credentials = self.credentials.get(&reference.host);
         match Challenge::of(&first) {
-            Some(Challenge::Basic) if credentials.is_some() => {
-                self.ask(&method, &url, None, credentials).await
-            }
+            Some(Challenge::Basic) if credentials.is_some() => self.ask(&method, &url, None, credentials).await,
             Some(Challenge::Bearer { realm, service }) => {
                 let token = self.authenticate(reference, &realm, service.as_deref()).await?;
                 self.ask(&method, &url, Some(&token), None).await
@@ -206,10 +184,7 @@ impl Registry {
         realm: &str,
         service: Option<&str>,
     ) -> Result<Secret, RegistryError> {
-        let garbage = |why| RegistryError::Garbage {
-            registry: reference.host.clone(),
-            why,
-        };
+        let garbage = |why| RegistryError::Garbage { registry: reference.host.clone(), why };
         let mut url = Url::parse(realm).map_err(|_| garbage("a token realm that is no URL"))?;
         if url.scheme() != "https" && !self.speaks_http(&dialer::authority(&url)) {
             return Err(garbage("a token realm without TLS"));
@@ -217,16 +192,14 @@ impl Registry {
         if let Some(service) = service {
             url.query_pairs_mut().append_pair("service", service);
         }
-        url.query_pairs_mut()
-            .append_pair("scope", &format!("repository:{}:pull", reference.path));
+        url.query_pairs_mut().append_pair("scope", &format!("repository:{}:pull", reference.path));
         let credentials = self.credentials.get(&reference.host);
         let response = self.ask(&Method::GET, &url, None, credentials).await?;
         if response.status() != StatusCode::OK {
             return Err(refusal(reference, response.status()));
         }
         let body = dialer::body(response, MAX_MANIFEST_BYTES).await?;
-        let granted: Granted =
-            serde_json::from_slice(&body).map_err(|_| garbage("with something that is no token"))?;
+        let granted: Granted = serde_json::from_slice(&body).map_err(|_| garbage("with something that is no token"))?;
         let token = granted.token.or(granted.access_token);
         let token = Secret::new(token.ok_or_else(|| garbage("with an answer without a token"))?);
         // Half of its life: a token must not run out on the way.
@@ -245,9 +218,7 @@ impl Registry {
     }
 
     fn url(&self, reference: &Reference) -> Result<Url, RegistryError> {
-        let Reference {
-            host, path, tag, ..
-        } = reference;
+        let Reference { host, path, tag, .. } = reference;
         let scheme = if self.speaks_http(host) { "http" } else { "https" };
         Url::parse(&format!("{scheme}://{host}/v2/{path}/manifests/{tag}")).map_err(|_| {
             RegistryError::BadReference(BadReference {
@@ -272,23 +243,16 @@ fn is_loopback(host: &str) -> bool {
 }
 
 fn scope(reference: &Reference) -> Scope {
-    Scope {
-        registry: reference.host.clone(),
-        path: reference.path.clone(),
-    }
+    Scope { registry: reference.host.clone(), path: reference.path.clone() }
 }
 
 fn refusal(reference: &Reference, status: StatusCode) -> RegistryError {
     let registry = reference.host.clone();
     match status {
-        StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => RegistryError::Denied {
-            registry,
-            repository: reference.path.clone(),
-        },
-        status => RegistryError::Status {
-            registry,
-            status: status.as_u16(),
-        },
+        StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => {
+            RegistryError::Denied { registry, repository: reference.path.clone() }
+        }
+        status => RegistryError::Status { registry, status: status.as_u16() },
     }
 }
 
@@ -306,12 +270,7 @@ fn digest(manifest: &[u8]) -> Option<Digest> {
 fn says_unknown(body: &[u8]) -> bool {
     let said: Result<Said, _> = serde_json::from_slice(body);
     said.is_ok_and(|said| {
-        said.errors.iter().any(|error| {
-            matches!(
-                error.code.as_str(),
-                "MANIFEST_UNKNOWN" | "NAME_UNKNOWN" | "NOT_FOUND"
-            )
-        })
+        said.errors.iter().any(|error| matches!(error.code.as_str(), "MANIFEST_UNKNOWN" | "NAME_UNKNOWN" | "NOT_FOUND"))
     })
 }
 

@@ -6,10 +6,7 @@ pub(super) enum Challenge {
     /// User name and password with the request.
     Basic,
     /// A token from `realm`.
-    Bearer {
-        realm: String,
-        service: Option<String>,
-    },
+    Bearer { realm: String, service: Option<String> },
 }
 
 impl Challenge {
@@ -32,15 +29,9 @@ impl Challenge {
             return None;
         }
         let parameter = |wanted: &str| {
-            parameters(rest)
-                .into_iter()
-                .find(|(name, _)| name.eq_ignore_ascii_case(wanted))
-                .map(|(_, value)| value)
+            parameters(rest).into_iter().find(|(name, _)| name.eq_ignore_ascii_case(wanted)).map(|(_, value)| value)
         };
-        Some(Self::Bearer {
-            realm: parameter("realm")?,
-            service: parameter("service"),
-        })
+        Some(Self::Bearer { realm: parameter("realm")?, service: parameter("service") })
     }
 }
 

@@ -32,14 +32,11 @@ impl Reference {
     /// # Errors
     /// What is wrong.
     pub fn parse(text: &str) -> Result<Self, BadReference> {
-        let bad = |why| BadReference {
-            text: text.to_owned(),
-            why,
-        };
+        let bad = |why| BadReference { text: text.to_owned(), why };
         let (name, digest) = match text.split_once('@') {
             Some((name, digest)) => {
-                let digest = Digest::new(digest)
-                    .map_err(|_| bad("expected sha256: and 64 hexadecimal digits after @"))?;
+                let digest =
+                    Digest::new(digest).map_err(|_| bad("expected sha256: and 64 hexadecimal digits after @"))?;
                 (name, Some(digest))
             }
             None => (text, None),
@@ -53,9 +50,7 @@ impl Reference {
             None => (rest, "latest"),
         };
         if !path.split('/').all(is_path_part) {
-            return Err(bad(
-                "expected lower-case letters, digits and . _ - between slashes",
-            ));
+            return Err(bad("expected lower-case letters, digits and . _ - between slashes"));
         }
         if !is_tag(tag) {
             return Err(bad("expected a tag of letters, digits and . _ -"));
@@ -94,16 +89,11 @@ fn is_path_part(part: &str) -> bool {
 
 fn is_tag(tag: &str) -> bool {
     let word = |c: char| c.is_ascii_alphanumeric() || c == '_';
-    tag.len() <= 128
-        && tag.starts_with(word)
-        && tag.chars().all(|c| word(c) || c == '.' || c == '-')
+    tag.len() <= 128 && tag.starts_with(word) && tag.chars().all(|c| word(c) || c == '.' || c == '-')
 }
 
 fn is_host(host: &str) -> bool {
-    !host.is_empty()
-        && host
-            .chars()
-            .all(|c| c.is_ascii_alphanumeric() || ".-:[]".contains(c))
+    !host.is_empty() && host.chars().all(|c| c.is_ascii_alphanumeric() || ".-:[]".contains(c))
 }
 
 #[cfg(test)]

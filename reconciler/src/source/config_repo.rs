@@ -22,9 +22,6 @@ use renderer::{CommitId, Diagnostic, Platform, Report, Severity, Tool, ToolName}
 use std::collections::BTreeMap;
 use std::path::Path;
 
-/// Files of one config repository that are read at most; 3,000 tools are expected.
-const MAX_FILES: usize = 50_000;
-
 /// A config repository at one commit.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ConfigRepo {
@@ -106,12 +103,10 @@ impl ConfigRepo {
             (_, []) => Err(ChoiceError::None),
             (None, [only]) => Ok(only),
             (None, _) => Err(ChoiceError::Several { names: names() }),
-            (Some(wanted), all) => {
-                all.iter().find(|folder| folder.name() == wanted).ok_or_else(|| ChoiceError::Unknown {
-                    wanted: wanted.to_owned(),
-                    names: names(),
-                })
-            }
+            (Some(wanted), all) => all
+                .iter()
+                .find(|folder| folder.name() == wanted)
+                .ok_or_else(|| ChoiceError::Unknown { wanted: wanted.to_owned(), names: names() }),
         }
     }
 }
@@ -186,47 +181,57 @@ pub async fn load_at(git: &Git, url: &RepositoryUrl, commit: &CommitId) -> Resul
 pub fn read_folder(folder: &Path) -> Result<ConfigRepo, SourceError> {
     let mut files = Files::new();
     for base in bases(list_folder(folder, "platforms")?.into_iter()) {
-        let listed = list_folder(folder, &join(&base, "tools"))?;
-        let tools = listed.into_iter().map(|name| join(&base, &format!("tools/{name}")));
-        for path in tools.chain([join(&base, "platform.yaml")]) {
-            match worktree::file(&folder.join(&path)) {
-                Ok(Some(bytes)) => drop(files.insert(path, Ok(bytes))),
+        let tools = list_folder(folder, &join(&base, "tools"))?.into_iter().map(Some);
+        for tool in tools.chain([None]) {
+            let place = Place { base: base.clone(), tool };
+            match worktree::file(&folder.join(place.path())) {
+                Ok(Some(bytes)) => drop(files.insert(place, Ok(bytes))),
                 Ok(None) => {}
-                Err(error) => drop(files.insert(path, Err(error))),
+                Err(error) => drop(files.insert(place, Err(error))),
             }
         }
     }
     Ok(assemble(None, files, Some(folder)))
 }
 
-/// Path in the repository → bytes, or why it has none.
-type Files = BTreeMap<String, Result<Vec<u8>, SourceError>>;
+/// Where a file stands: a `platform.yaml`, or a file in `tools/`, of the platform folder `base`.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+struct Place {
+    base: String,
+    tool: Option<String>,
+}
+
+impl Place {
+    fn path(&self) -> String {
+        match &self.tool {
+            Some(name) => join(&self.base, &format!("tools/{name}")),
+            None => join(&self.base, "platform.yaml"),
+        }
+    }
+}
+
+/// Bytes, or why there are none.
+type Files = BTreeMap<Place, Result<Vec<u8>, SourceError>>;
 
 fn collect(objects: &dyn Objects, commit: ObjectId) -> Result<Files, ReadError> {
-    let names = |path: &str| -> Result<Vec<(String, EntryKind, ObjectId)>, ReadError> {
+    let listed = |path: &str| -> Result<Vec<(String, EntryKind, ObjectId)>, ReadError> {
         Ok(tree::list(objects, commit, path)?.unwrap_or_default())
     };
     let mut files = Files::new();
-    let platforms = names("platforms")?.into_iter();
-    for base in bases(platforms.filter(|(_, kind, _)| *kind == EntryKind::Tree).map(|(name, ..)| name)) {
-        let own = names(&base)?.into_iter().filter(|(name, ..)| name == "platform.yaml");
-        let own = own.map(|(name, kind, id)| (join(&base, &name), kind, id));
-        let tools = names(&join(&base, "tools"))?.into_iter();
-        let tools = tools.map(|(name, kind, id)| (join(&base, &format!("tools/{name}")), kind, id));
-        for (path, kind, id) in own.chain(tools) {
+    let platforms = listed("platforms")?.into_iter().filter(|(_, kind, _)| *kind == EntryKind::Tree);
+    for base in bases(platforms.map(|(name, ..)| name)) {
+        let own = listed(&base)?.into_iter().filter(|(name, ..)| name == "platform.yaml");
+        let own = own.map(|(_, kind, id)| (None, kind, id));
+        let tools = listed(&join(&base, "tools"))?.into_iter().map(|(name, kind, id)| (Some(name), kind, id));
+        for (tool, kind, id) in own.chain(tools) {
+            let place = Place { base: base.clone(), tool };
             let read = match kind {
-                EntryKind::Blob | EntryKind::BlobExecutable => bytes(objects, &path, id)?,
+                EntryKind::Blob | EntryKind::BlobExecutable => bytes(objects, &place.path(), id)?,
                 EntryKind::Tree => continue,
-                EntryKind::Link => Err(not_a_file(&path, tree::NotAFile::SymbolicLink)),
-                EntryKind::Commit => Err(not_a_file(&path, tree::NotAFile::Submodule)),
+                EntryKind::Link => Err(not_a_file(&place, tree::NotAFile::SymbolicLink)),
+                EntryKind::Commit => Err(not_a_file(&place, tree::NotAFile::Submodule)),
             };
-            files.insert(path, read);
-            if files.len() > MAX_FILES {
-                return Err(ReadError::Source(SourceError::TooLarge {
-                    what: "the number of files in the config repository".to_owned(),
-                    limit_bytes: MAX_FILES as u64,
-                }));
-            }
+            files.insert(place, read);
         }
     }
     Ok(files)
@@ -240,8 +245,8 @@ fn bytes(objects: &dyn Objects, path: &str, id: ObjectId) -> Result<Result<Vec<u
     }
 }
 
-fn not_a_file(path: &str, is: tree::NotAFile) -> SourceError {
-    SourceError::NotAFile { path: path.to_owned(), is }
+fn not_a_file(place: &Place, is: tree::NotAFile) -> SourceError {
+    SourceError::NotAFile { path: place.path(), is }
 }
 
 /// The folders that may be platform folders: the root, and each below `platforms`.
@@ -256,8 +261,7 @@ fn join(base: &str, name: &str) -> String {
 
 fn list_folder(folder: &Path, path: &str) -> Result<Vec<String>, SourceError> {
     let place = folder.join(path);
-    let unreadable =
-        |error: std::io::Error| SourceError::Unreachable { why: format!("{}: {error}", place.display()) };
+    let unreadable = |error: std::io::Error| SourceError::Unreachable { why: format!("{}: {error}", place.display()) };
     let listed = match std::fs::read_dir(&place) {
         Ok(listed) => listed,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
@@ -274,12 +278,9 @@ fn list_folder(folder: &Path, path: &str) -> Result<Vec<String>, SourceError> {
 /// `folder` is where relative repositories are taken from; a remote config repository has no such place.
 fn assemble(commit: Option<CommitId>, files: Files, folder: Option<&Path>) -> ConfigRepo {
     let mut platforms: BTreeMap<String, Assembly<'_>> = BTreeMap::new();
-    for (path, read) in files {
-        let base = match path.rsplit_once("tools/") {
-            Some((base, _)) => base.trim_end_matches('/'),
-            None => path.strip_suffix("platform.yaml").unwrap_or_default().trim_end_matches('/'),
-        };
-        platforms.entry(base.to_owned()).or_insert_with(|| Assembly::new(base, folder)).take(&path, read);
+    for (place, read) in files {
+        let base = place.base.as_str();
+        platforms.entry(base.to_owned()).or_insert_with(|| Assembly::new(base, folder)).take(&place, read);
     }
     // A folder of tools without a platform is none: at the root beside `platforms/`, it is somebody's draft.
     let platforms = platforms.into_values().filter(|a| a.has_platform_file).map(Assembly::finish).collect();
@@ -305,24 +306,24 @@ impl<'a> Assembly<'a> {
         Self { found, has_platform_file: false, folder }
     }
 
-    fn take(&mut self, path: &str, read: Result<Vec<u8>, SourceError>) {
-        let is_tool = path.contains("tools/");
-        let name = path.rsplit('/').next().unwrap_or(path);
+    fn take(&mut self, place: &Place, read: Result<Vec<u8>, SourceError>) {
+        let path = &place.path();
         // README, .gitkeep and editors' leftovers.
-        if is_tool && !(name.ends_with(".yaml") || name.ends_with(".yml")) {
+        if place.tool.as_ref().is_some_and(|name| !(name.ends_with(".yaml") || name.ends_with(".yml"))) {
             return;
         }
-        self.has_platform_file |= !is_tool;
+        self.has_platform_file |= place.tool.is_none();
         let bytes = match read {
             Ok(bytes) => bytes,
-            Err(error) => return self.refuse(path, &error),
+            Err(error) => return self.refuse(place, &error),
         };
-        let findings = if is_tool {
-            self.tool(path, name, &bytes)
-        } else {
-            let (platform, report) = renderer::platform::parse(&bytes, path);
-            self.found.platform = platform;
-            report.diagnostics
+        let findings = match &place.tool {
+            Some(name) => self.tool(path, name, &bytes),
+            None => {
+                let (platform, report) = renderer::platform::parse(&bytes, path);
+                self.found.platform = platform;
+                report.diagnostics
+            }
         };
         if !findings.is_empty() {
             self.found.report.diagnostics.extend(findings);
@@ -332,7 +333,7 @@ impl<'a> Assembly<'a> {
 
     fn tool(&mut self, path: &str, name: &str, bytes: &[u8]) -> Vec<Diagnostic> {
         if name.ends_with(".yml") {
-            self.unreadable(path);
+            self.unreadable(path, name);
             let mut wrong = finding(path, Code::NameMismatch, "a tool's file ends in .yaml".to_owned());
             wrong.with_hint(format!("Rename it to `{}.yaml`.", stem(name)));
             return vec![wrong];
@@ -341,10 +342,10 @@ impl<'a> Assembly<'a> {
         match tool.map(|tool| self.placed(path, tool)) {
             Some(Ok(tool)) => self.found.tools.push(tool),
             Some(Err(wrong)) => {
-                self.unreadable(path);
+                self.unreadable(path, name);
                 report.diagnostics.push(wrong);
             }
-            None => self.unreadable(path),
+            None => self.unreadable(path, name),
         }
         report.diagnostics
     }
@@ -370,22 +371,23 @@ impl<'a> Assembly<'a> {
         }
     }
 
-    fn refuse(&mut self, path: &str, error: &SourceError) {
+    fn refuse(&mut self, place: &Place, error: &SourceError) {
         let code = match error {
             SourceError::TooLarge { .. } => Code::FileTooLarge,
             _ => Code::WrongFile,
         };
-        let mut wrong = finding(path, code, error.to_string());
+        let path = place.path();
+        let mut wrong = finding(&path, code, error.to_string());
         wrong.hint = error.hint();
         self.found.report.diagnostics.push(wrong);
-        if path.contains("tools/") {
-            self.unreadable(path);
+        if let Some(name) = &place.tool {
+            self.unreadable(&path, name);
         }
     }
 
-    fn unreadable(&mut self, path: &str) {
-        let name = ToolName::new(stem(path.rsplit('/').next().unwrap_or(path))).ok();
-        self.found.unreadable.push(Unreadable { file: path.to_owned(), name });
+    fn unreadable(&mut self, path: &str, name: &str) {
+        let unreadable = Unreadable { file: path.to_owned(), name: ToolName::new(stem(name)).ok() };
+        self.found.unreadable.push(unreadable);
     }
 
     fn finish(mut self) -> PlatformFolder {

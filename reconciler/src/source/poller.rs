@@ -45,7 +45,10 @@ impl Poller {
 
     /// One cycle. Each distinct repository has one row, which comes as soon as it is there: a host that hangs keeps
     /// nobody else waiting.
-    pub fn poll(&self, wanted: &[Wanted]) -> impl Stream<Item = (RepositoryKey, Result<Refs, SourceError>)> + Send + use<> {
+    pub fn poll(
+        &self,
+        wanted: &[Wanted],
+    ) -> impl Stream<Item = (RepositoryKey, Result<Refs, SourceError>)> + Send + use<> {
         let mut distinct: BTreeMap<RepositoryKey, Wanted> = BTreeMap::new();
         for one in wanted {
             let entry = distinct.entry(one.repository.key());

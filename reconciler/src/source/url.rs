@@ -159,8 +159,13 @@ impl RepositoryUrl {
         }
         let user = Some(percent_decoded(parsed.username())).filter(|user| !user.is_empty());
         let host = parsed.host_str().unwrap_or_default();
-        let mut url = Self::remote(scheme, user, host, parsed.port(), parsed.path())
-            .ok_or_else(|| bad("expected scheme://host/path"))?;
+        // ssh and git servers get the path itself; over http it stays as a URL spells it.
+        let path = match scheme {
+            Scheme::Ssh | Scheme::Git => percent_decoded(parsed.path()),
+            _ => parsed.path().to_owned(),
+        };
+        let mut url =
+            Self::remote(scheme, user, host, parsed.port(), &path).ok_or_else(|| bad("expected scheme://host/path"))?;
         url.password = parsed.password().map(|password| Secret::new(percent_decoded(password)));
         Ok(url)
     }
@@ -179,7 +184,8 @@ impl RepositoryUrl {
             && plain(host)
             && (scheme != Scheme::Ssh || user.as_deref().is_none_or(plain))
             && !path.trim_matches('/').is_empty()
-            && !path.starts_with('-');
+            && !path.starts_with('-')
+            && !path.chars().any(char::is_control);
         good.then(|| Self {
             scheme,
             user,
@@ -256,9 +262,12 @@ impl RepositoryUrl {
     /// The normal form for comparing.
     #[must_use]
     pub fn key(&self) -> RepositoryKey {
-        let path = self.path.trim_matches('/');
-        let path = path.strip_suffix(".git").unwrap_or(path);
-        let path = path.trim_end_matches('/');
+        let path = match self.scheme {
+            Scheme::Http | Scheme::Https => percent_decoded(&self.path),
+            _ => self.path.clone(),
+        };
+        let path = path.trim_matches('/');
+        let path = path.strip_suffix(".git").unwrap_or(path).trim_end_matches('/');
         if self.scheme == Scheme::File {
             return RepositoryKey(format!("/{path}"));
         }
@@ -407,6 +416,8 @@ mod tests {
             "ftp://host/x",
             "relative/path",
             "https://host/x\ny",
+            "ssh://host/x%0ay",
+            "git://host/x%00host=other",
         ] {
             assert!(RepositoryUrl::parse(bad).is_err(), "{bad:?}");
         }

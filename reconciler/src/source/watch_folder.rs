@@ -56,8 +56,7 @@ impl WatchFolder {
         let Some(path) = repository.local_path() else {
             return Ok(());
         };
-        let opened = gix::open_opts(&path, gix::open::Options::isolated())
-            .map_err(|error| failed(&path, &error))?;
+        let opened = gix::open_opts(&path, gix::open::Options::isolated()).map_err(|error| failed(&path, &error))?;
         for folder in [opened.git_dir(), opened.common_dir()] {
             let folder = folder.canonicalize().map_err(|error| failed(folder, &error))?;
             let known = lock(&self.folders).insert(folder.clone(), repository.key());
@@ -65,14 +64,10 @@ impl WatchFolder {
                 continue;
             }
             // HEAD and packed-refs are replaced by renaming, so the folder is watched and not the files.
-            self.watcher
-                .watch(&folder, RecursiveMode::NonRecursive)
-                .map_err(|error| failed(&folder, &error))?;
+            self.watcher.watch(&folder, RecursiveMode::NonRecursive).map_err(|error| failed(&folder, &error))?;
             for below in ["refs", "reftable"].map(|name| folder.join(name)) {
                 if below.is_dir() {
-                    self.watcher
-                        .watch(&below, RecursiveMode::Recursive)
-                        .map_err(|error| failed(&below, &error))?;
+                    self.watcher.watch(&below, RecursiveMode::Recursive).map_err(|error| failed(&below, &error))?;
                 }
             }
         }
@@ -80,10 +75,7 @@ impl WatchFolder {
     }
 }
 
-fn observer(
-    folders: Folders,
-    changed: Sender<RepositoryKey>,
-) -> impl Fn(notify::Result<notify::Event>) {
+fn observer(folders: Folders, changed: Sender<RepositoryKey>) -> impl Fn(notify::Result<notify::Event>) {
     move |event| {
         // An error means missed events: polling sees what they would have said.
         let Ok(event) = event else { return };
@@ -103,12 +95,8 @@ fn observer(
 
 fn is_ref(path: &Path) -> bool {
     let lock = path.extension().is_some_and(|extension| extension == "lock");
-    let named = path
-        .file_name()
-        .is_some_and(|name| name == "HEAD" || name == "packed-refs");
-    let below = path
-        .components()
-        .any(|part| part.as_os_str() == "refs" || part.as_os_str() == "reftable");
+    let named = path.file_name().is_some_and(|name| name == "HEAD" || name == "packed-refs");
+    let below = path.components().any(|part| part.as_os_str() == "refs" || part.as_os_str() == "reftable");
     !lock && (named || below)
 }
 
@@ -129,10 +117,7 @@ fn debounce(changes: &Receiver<RepositoryKey>, wake: &impl Fn(&RepositoryKey)) {
 }
 
 fn failed(path: &Path, error: &dyn std::fmt::Display) -> WatchError {
-    WatchError {
-        path: path.display().to_string(),
-        why: error.to_string(),
-    }
+    WatchError { path: path.display().to_string(), why: error.to_string() }
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
