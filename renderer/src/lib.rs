@@ -14,6 +14,7 @@ pub mod config;
 mod decode;
 pub mod diagnostic;
 pub mod infer;
+pub mod json_schema;
 pub mod length_prefixed;
 pub mod names;
 pub mod object;
