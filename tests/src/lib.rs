@@ -2,4 +2,5 @@
 
 pub mod control_plane;
 pub mod git_server;
+pub mod platform;
 pub mod registry;
