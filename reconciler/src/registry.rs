@@ -132,7 +132,10 @@ impl Registry {
         let (status, header) = (get.status(), digest_header(&get));
         let body = dialer::body(get, MAX_MANIFEST_BYTES).await?;
         match status {
-            StatusCode::OK => Ok(header.or_else(|| digest(&body))),
+            StatusCode::OK => header.or_else(|| digest(&body)).map(Some).ok_or_else(|| RegistryError::Garbage {
+                registry: reference.host.clone(),
+                why: "with something that is no manifest",
+            }),
             StatusCode::NOT_FOUND if says_unknown(&body) => Ok(None),
             StatusCode::NOT_FOUND => Err(RegistryError::Garbage {
                 registry: reference.host.clone(),
@@ -261,7 +264,10 @@ fn digest_header(response: &reqwest::Response) -> Option<Digest> {
     Digest::new(value.to_str().ok()?).ok()
 }
 
+/// None where the bytes are no manifest: the digest of a login page is a digest, too.
 fn digest(manifest: &[u8]) -> Option<Digest> {
+    let said: Result<Manifest, _> = serde_json::from_slice(manifest);
+    said.ok().filter(|said| said.schema_version == 2)?;
     let hash = sha2::Sha256::digest(manifest);
     let hex: String = hash.iter().map(|byte| format!("{byte:02x}")).collect();
     Digest::new(format!("sha256:{hex}")).ok()
@@ -272,6 +278,12 @@ fn says_unknown(body: &[u8]) -> bool {
     said.is_ok_and(|said| {
         said.errors.iter().any(|error| matches!(error.code.as_str(), "MANIFEST_UNKNOWN" | "NAME_UNKNOWN" | "NOT_FOUND"))
     })
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Manifest {
+    schema_version: u32,
 }
 
 #[derive(Deserialize)]

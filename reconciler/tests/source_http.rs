@@ -2,6 +2,7 @@
 
 mod git_host;
 
+use futures::StreamExt as _;
 use git_host::{Fault, Host, Repository, reader, reader_with};
 use reconciler::dialer::{Credentials, Dialer, HostPort, Rules, Secret};
 use reconciler::source::{Git, NotAFile, Poller, RepositoryUrl, Settings, SourceError, Wanted};
@@ -41,7 +42,7 @@ async fn a_cycle_costs_one_request_and_an_unchanged_repository_is_not_fetched() 
     let spelt = [w.host.url("tool/.git"), w.host.url("tool/.git/"), w.host.url("TOOL/.git")];
     let wanted: Vec<Wanted> = spelt.iter().map(|u| Wanted::new(u.clone(), "main")).collect();
     for _ in 0..3 {
-        let refs = poller.poll(&wanted).await;
+        let refs: BTreeMap<_, _> = poller.poll(&wanted).collect().await;
         assert_eq!(refs.len(), 1);
         let refs = refs[&url.key()].as_ref().expect("refs");
         let tip = refs.branches["main"].clone();
@@ -442,7 +443,7 @@ async fn a_hanging_repository_delays_no_other() {
     let git = reader_with(settings, &[w.host.port]);
     let wanted = [Wanted::new(w.host.url("slow/.git"), "main"), Wanted::new(w.host.url("tool/.git"), "main")];
     let started = Instant::now();
-    let refs = Poller::new(git).poll(&wanted).await;
+    let refs: BTreeMap<_, _> = Poller::new(git).poll(&wanted).collect().await;
     assert!(started.elapsed() < Duration::from_secs(3));
     assert!(refs[&wanted[1].repository.key()].is_ok());
     assert!(matches!(refs[&wanted[0].repository.key()], Err(SourceError::TimedOut { secs: 1, .. })));
