@@ -1,69 +1,164 @@
-//! INTERIM, to be replaced whole by the drift engineer: so that plan, execute and the loop can be built against it.
-//! Callers: compare.rs, autoscale.rs, explain.rs, plan.rs, and the reconciler's driver/platform.rs.
-#![allow(missing_docs, reason = "replaced within the hour")]
+//! What differs between a desired object and the live one, who did it, and what it takes to set it right.
+//!
+//! Three things are laid over each other, field by field and by type: what we want, what is there, and who owns what
+//! (`metadata.managedFields`). No request is made. A field can be
+//!
+//! - **wanted**: then its value must mean the same ([`same_meaning`]); else it is reverted, or added where it is missing;
+//! - **ours, and no longer wanted**: removed by the same apply;
+//! - **somebody else's**: left alone where a controller is entitled to it ([`left_alone`](self) is data, with reasons) or
+//!   where it equals what the server fills in; else an *intruder*, removed whoever wrote it, and named with its hand;
+//! - **nobody's**: a default, left alone; unless its table says that it is no default beside what we want (the
+//!   `rollingUpdate` of a strategy that became Recreate), for then the server would refuse our apply.
+//!
+//! An atomic value is one field: while our entry owns it, more leaves in it than we want are the server's defaults; else
+//! it must be what we want and its defaults, or it is reverted whole.
+//!
+//! What remains is two requests at most. [`Drift::apply`]: a server-side apply of the desired object. [`Drift::patch`]: a
+//! JSON patch, where apply alone cannot do it, because apply never removes what others own. The patch leads to the final
+//! object in one step, not only to the removals, for the server validates each step: a Service whose port was changed
+//! has neither a valid form without the intruding port nor one with both.
+
+mod left_alone;
+mod meaning;
+mod order;
+mod owners;
+mod patch;
+mod shown;
+mod walk;
+
+pub use meaning::same_meaning;
+pub use shown::Shown;
+
+use crate::fields::{FieldSet, Path, PathElement, UnreadableEntry};
+use crate::merge::{self, Remains, Writer};
+use crate::schema::Schema;
+use crate::schema::immutable::{self, Immutable};
+use owners::Owners;
+use renderer::Object;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct FieldChange {
-    pub path: String,
-    pub from: Option<String>,
-    pub to: Option<String>,
-    pub by: Option<By>,
+
+/// What drift must know beside the two objects.
+#[derive(Debug, Clone, Copy)]
+pub struct Ownership<'a> {
+    /// Our field manager.
+    pub field_manager: &'a str,
+    /// An autoscaler is declared for this object: `spec.replicas` is its business.
+    pub autoscaled: bool,
 }
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct By {
-    pub manager: String,
-    pub time: Option<String>,
-}
+
+/// How one live object differs from what is desired.
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct Drift {
+    /// Every difference, by path.
     pub changes: Vec<FieldChange>,
+    /// RFC 6902 operations that set everything right at once; the first tests `resourceVersion`. Only where an apply alone
+    /// would not do.
     pub patch: Option<Value>,
+    /// A server-side apply of the desired object is needed, after the patch.
     pub apply: bool,
+    /// Fields that nobody but the object's first writer owns and that may be defaults: intruders only if a dry-run create
+    /// of the desired object does not produce them.
+    pub needs_dry_run: Vec<String>,
+    /// Entries of `managedFields` that cannot be read: what they own is unknown.
+    pub unreadable: Vec<UnreadableEntry>,
+    /// Changed fields that the server will refuse to change.
+    pub immutable: Vec<Immutable>,
 }
+
 impl Drift {
+    /// Nothing has to be done.
+    #[must_use]
     pub fn is_none(&self) -> bool {
         self.changes.is_empty()
     }
 }
-pub struct Ownership<'a> {
-    pub field_manager: &'a str,
-    pub autoscaled: bool,
+
+/// One field that differs.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct FieldChange {
+    /// Where, as paths print: `spec.template.spec.containers[web].image`.
+    pub path: String,
+    /// How it differs.
+    pub kind: ChangeKind,
+    /// What is there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub from: Option<Shown>,
+    /// What will be there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub to: Option<Shown>,
+    /// Who else owns the field, where the server knows.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub by: Option<By>,
 }
-pub fn drift(d: &renderer::Object, l: &Value, o: &Ownership) -> Drift {
-    let mut changes = vec![];
-    walk(&d.value, l, String::new(), &mut changes);
-    let (entries, _) = crate::fields::entries(l);
-    let by = entries
-        .iter()
-        .rev()
-        .find(|e| e.manager != o.field_manager)
-        .map(|e| By { manager: e.manager.clone(), time: None });
-    for c in &mut changes {
-        c.by = by.clone();
+
+/// How a field differs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum ChangeKind {
+    /// We want another value.
+    Reverted,
+    /// We want it, and it is not there.
+    Added,
+    /// It was ours, and we no longer want it; or it is a default no longer.
+    Removed,
+    /// Somebody else put it there.
+    Intruder,
+}
+
+/// A hand: who wrote, and when.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct By {
+    /// Field manager.
+    pub manager: String,
+    /// RFC 3339, where the server knows it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub time: Option<String>,
+}
+
+/// Compares a desired object with the live one.
+#[must_use]
+pub fn drift(desired: &Object, live: &Value, ownership: &Ownership<'_>) -> Drift {
+    let at = Schema::of_object(&desired.value);
+    let owners = Owners::of(&desired.value, live, at, ownership.field_manager);
+    let found = walk::walk(desired, live, at, &owners, ownership.autoscaled);
+    let patch = (!found.intruders.is_empty()).then(|| patch(&desired.value, live, &found.intruders, ownership));
+    let refused = |change: &FieldChange| immutable::of(&desired.id, &change.path).copied();
+    Drift {
+        immutable: found.changes.iter().filter_map(refused).collect(),
+        changes: found.changes,
+        patch,
+        apply: found.apply,
+        needs_dry_run: found.needs_dry_run.iter().map(ToString::to_string).collect(),
+        unreadable: owners.unreadable,
     }
-    Drift { apply: !changes.is_empty(), changes, patch: None }
 }
-fn walk(d: &Value, l: &Value, p: String, out: &mut Vec<FieldChange>) {
-    match (d, l) {
-        (Value::Object(a), Value::Object(b)) => {
-            for (k, v) in a {
-                walk(v, b.get(k).unwrap_or(&Value::Null), format!("{p}.{k}"), out)
-            }
-        }
-        (Value::Array(a), Value::Array(b)) if a.len() == b.len() => {
-            for (i, (x, y)) in a.iter().zip(b).enumerate() {
-                walk(x, y, format!("{p}[{i}]"), out)
-            }
-        }
-        (a, b) if a == b => {}
-        (a, b) => out.push(FieldChange { path: p, from: Some(b.to_string()), to: Some(a.to_string()), by: None }),
-    }
+
+/// The way from the live object to the corrected one: what our apply makes of it, without the intruders.
+fn patch(desired: &Value, live: &Value, intruders: &FieldSet, ownership: &Ownership<'_>) -> Value {
+    static NOTHING: FieldSet = FieldSet::new();
+    let by = Writer {
+        manager: ownership.field_manager,
+        api_version: desired.get("apiVersion").and_then(Value::as_str).unwrap_or_default(),
+        subresource: "",
+        time: "",
+        resets: &NOTHING,
+    };
+    // What cannot be applied here, the server will refuse too, and say why: the removals stand for themselves.
+    let applied = merge::apply(live, desired, &by, true).map_or_else(|_| live.clone(), |applied| applied.object);
+    let corrected = merge::without(&applied, intruders, Schema::of_object(desired), Remains::Empty);
+    patch::between(live, &corrected)
 }
-pub fn owners_of(l: &Value, _p: &str) -> Vec<String> {
-    crate::fields::entries(l)
-        .0
-        .into_iter()
-        .filter(|e| e.fields.to_fields_v1().to_string().contains("f:replicas"))
-        .map(|e| e.manager)
-        .collect()
+
+/// The managers that own a field given by plain names, `spec.replicas`; the unreadable are not among them.
+#[must_use]
+pub fn owners_of(live: &Value, path: &str) -> Vec<String> {
+    let path: Path = Path(path.split('.').map(PathElement::field).collect());
+    let (entries, _) = crate::fields::entries(live);
+    let owning = entries.into_iter().filter(|entry| entry.fields.contains(&path));
+    owning.map(|entry| entry.manager).collect()
 }
+
+#[cfg(test)]
+mod tests;

@@ -17,6 +17,7 @@ use crate::fields::{FieldSet, ManagedFieldsEntry, Operation, Path, UnreadableEnt
 use crate::schema::check::{Mismatch, check};
 use crate::schema::{Schema, TypeRef};
 use compare::Comparison;
+pub(crate) use remove::{Remains, without};
 use serde_json::{Map, Value};
 
 /// Who owns what was there before anybody applied.
@@ -90,11 +91,12 @@ pub fn apply(live: &Value, applied: &Value, by: &Writer<'_>, force: bool) -> Res
         managers = track(&Value::Null, &live, &first, managers, at);
     }
 
-    let entry = by.entry(Operation::Apply, by.owned(&FieldSet::of(&applied, at)));
+    let wanted = FieldSet::of(&applied, at);
+    let entry = by.entry(Operation::Apply, by.owned(&wanted));
     let last = take_same(&mut managers, &entry);
     let merged = value::merged(&live, &applied, at);
     let object = match &last {
-        Some(last) => prune(&merged, &last.fields, &owned_by_all(&managers).union(&entry.fields), at),
+        Some(last) => prune(&merged, &last.fields, &owned_by_all(&managers).union(&wanted), at),
         None => merged,
     };
     let comparison = Comparison::of(&live, &object, at, by.resets);
@@ -151,12 +153,12 @@ fn prune(merged: &Value, last: &FieldSet, owned: &FieldSet, at: TypeRef) -> Valu
     let fields_of = |value: &Value| whole(&FieldSet::of(value, at));
     let (last, all) = (whole(last), fields_of(merged));
     // Taking an item takes all that is in it; what somebody owns there comes back, ...
-    let bare = remove::without(merged, &last, at);
+    let bare = without(merged, &last, at, Remains::Null);
     let unowned = all.difference(&fields_of(&bare).union(&whole(owned)));
-    let pruned = remove::without(merged, &unowned, at);
+    let pruned = without(merged, &unowned, at, Remains::Null);
     // ... and so does what nobody owns, unless the manager itself once put it there.
     let dropped = all.difference(&fields_of(&pruned));
-    remove::without(merged, &dropped.intersection(&last), at)
+    without(merged, &dropped.intersection(&last), at, Remains::Nothing)
 }
 
 fn conflicts(managers: &[ManagedFieldsEntry], comparison: &Comparison) -> Vec<Conflict> {

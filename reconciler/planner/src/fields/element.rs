@@ -91,6 +91,15 @@ impl PathElement {
         Self::Key(keys)
     }
 
+    /// The name of a field; empty for an item of a list.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        match self {
+            Self::Field(name) => name,
+            _ => "",
+        }
+    }
+
     /// Reads `f:name`, `k:{"name":"web"}`, `v:"x"` or `i:0`.
     pub(super) fn from_fields_v1(text: &str) -> Option<Self> {
         let (kind, rest) = text.split_once(':')?;

@@ -31,9 +31,9 @@ pub fn object() -> impl Strategy<Value = Value> {
     kind().prop_flat_map(object_of)
 }
 
-/// Two objects of one kind and one identity.
-pub fn two_objects() -> impl Strategy<Value = (Value, Value)> {
-    kind().prop_flat_map(|kind| (object_of(kind), object_of(kind)))
+/// Several objects of one kind and one identity.
+pub fn objects<const N: usize>() -> impl Strategy<Value = [Value; N]> {
+    kind().prop_flat_map(|kind| std::array::from_fn(|_| object_of(kind)))
 }
 
 fn kind() -> impl Strategy<Value = (&'static str, &'static str)> {

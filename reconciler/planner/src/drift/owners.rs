@@ -1,0 +1,112 @@
+//! Who owns a live field, and what that says.
+
+use super::By;
+use crate::fields::{FieldSet, ManagedFieldsEntry, Operation, PathElement, UnreadableEntry, entries};
+use crate::merge::BEFORE_FIRST_APPLY;
+use crate::schema::TypeRef;
+use serde_json::Value;
+
+/// The entries of one object, sorted by what they say.
+#[derive(Debug)]
+pub(super) struct Owners {
+    ours_applied: FieldSet,
+    ours_updated: FieldSet,
+    foreign: Vec<ManagedFieldsEntry>,
+    /// Entries that own what was there before anybody applied: their fields may well be defaults.
+    first_writers: Vec<ManagedFieldsEntry>,
+    pub(super) unreadable: Vec<UnreadableEntry>,
+    /// We have applied to this object, and the server remembers it.
+    pub(super) applied_by_us: bool,
+    /// The server remembers nobody: ownership proves nothing here.
+    pub(super) untracked: bool,
+}
+
+/// Whose a field is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Whose {
+    /// Nobody's: the server put it there.
+    Nobodys,
+    /// Ours alone, by apply: the next apply that leaves it out removes it.
+    Applied,
+    /// Ours, by apply or update, but not ours alone or not by apply: only a patch removes it.
+    Patched,
+    /// Another manager's.
+    Foreign(By),
+    /// Only of those who wrote the object before anybody applied.
+    FirstWriters,
+}
+
+impl Owners {
+    pub(super) fn of(desired: &Value, live: &Value, at: TypeRef, field_manager: &str) -> Self {
+        let (entries, unreadable) = entries(live);
+        let untracked = entries.is_empty() && unreadable.is_empty();
+        let mut owners = Self {
+            ours_applied: FieldSet::new(),
+            ours_updated: FieldSet::new(),
+            foreign: Vec::new(),
+            first_writers: Vec::new(),
+            unreadable,
+            applied_by_us: false,
+            untracked,
+        };
+        let wanted = FieldSet::of(desired, at);
+        for entry in entries {
+            match entry.operation {
+                Operation::Apply if entry.manager == field_manager => {
+                    owners.applied_by_us |= entry.subresource.is_empty();
+                    owners.ours_applied.extend(&entry.fields);
+                }
+                Operation::Update if entry.manager == field_manager => owners.ours_updated.extend(&entry.fields),
+                _ if is_first_writer(&entry, desired, live, &wanted) => owners.first_writers.push(entry),
+                _ => owners.foreign.push(entry),
+            }
+        }
+        owners
+    }
+
+    /// Whose the field at this path is, itself or what hangs below it.
+    pub(super) fn whose(&self, path: &[PathElement]) -> Whose {
+        let (applied, updated) = (self.ours_applied.touches(path), self.ours_updated.touches(path));
+        let first = self.first_writers.iter().any(|entry| entry.fields.touches(path));
+        match self.foreign(path) {
+            Some(by) => Whose::Foreign(by),
+            None if applied && !updated && !first => Whose::Applied,
+            None if applied || updated => Whose::Patched,
+            None if first => Whose::FirstWriters,
+            None => Whose::Nobodys,
+        }
+    }
+
+    /// We own this very field.
+    pub(super) fn is_ours(&self, path: &[PathElement]) -> bool {
+        self.ours_applied.contains(path) || self.ours_updated.contains(path)
+    }
+
+    /// The last hand but ours on this field.
+    pub(super) fn hand(&self, path: &[PathElement]) -> Option<By> {
+        self.foreign(path).or_else(|| latest(self.first_writers.iter(), path))
+    }
+
+    fn foreign(&self, path: &[PathElement]) -> Option<By> {
+        latest(self.foreign.iter(), path)
+    }
+}
+
+fn latest<'a>(entries: impl Iterator<Item = &'a ManagedFieldsEntry>, path: &[PathElement]) -> Option<By> {
+    let touching = entries.filter(|entry| entry.fields.touches(path));
+    let last = touching.max_by(|a, b| (&a.time, &a.manager).cmp(&(&b.time, &b.manager)))?;
+    Some(By { manager: last.manager.clone(), time: last.time.clone() })
+}
+
+/// An entry that owns fields only because they were there first: the server's own stand-in, the Update that created the
+/// object, or an entry in another version, whose paths may not be ours. A creating Update is told by its time and by
+/// owning what we want: an edit within the object's first second owns the edited fields alone.
+fn is_first_writer(entry: &ManagedFieldsEntry, desired: &Value, live: &Value, wanted: &FieldSet) -> bool {
+    let created = live.pointer("/metadata/creationTimestamp").and_then(Value::as_str);
+    let creating = entry.operation == Operation::Update
+        && entry.subresource.is_empty()
+        && entry.time.as_deref() == created
+        && !entry.fields.intersection(wanted).is_empty();
+    let other_version = desired.get("apiVersion").and_then(Value::as_str) != Some(entry.api_version.as_str());
+    entry.manager == BEFORE_FIRST_APPLY || creating || other_version
+}
