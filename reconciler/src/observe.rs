@@ -246,6 +246,8 @@ impl Inner {
             if news {
                 tracing::warn!(kind = row.kind, why, "kind is not observed");
                 self.turn();
+            } else {
+                tracing::debug!(kind = row.kind, why, "kind is still not observed");
             }
         }
     }

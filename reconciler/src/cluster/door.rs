@@ -10,7 +10,7 @@ use http::{Method, Request, Response, Uri, header};
 use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{BodyExt, Full};
 use kube::client::Body;
-use prometheus_client::encoding::{EncodeLabelSet, EncodeLabelValue};
+use prometheus_client::encoding::{EncodeLabelSet, EncodeLabelValue, LabelValueEncoder};
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use std::task::{Context, Poll};
@@ -21,7 +21,7 @@ use tower::{BoxError, Layer, Service};
 pub const PLAIN_LIMIT: Duration = Duration::from_secs(30);
 
 /// What is asked of the API server, in Kubernetes' words; an `apply` is told apart from other patches.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, EncodeLabelValue)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[expect(missing_docs, reason = "the words are Kubernetes'")]
 pub enum Verb {
     Get,
@@ -33,6 +33,23 @@ pub enum Verb {
     Patch,
     Delete,
     Other,
+}
+
+impl EncodeLabelValue for Verb {
+    fn encode(&self, encoder: &mut LabelValueEncoder) -> Result<(), std::fmt::Error> {
+        let word = match self {
+            Self::Get => "get",
+            Self::List => "list",
+            Self::Watch => "watch",
+            Self::Create => "create",
+            Self::Update => "update",
+            Self::Apply => "apply",
+            Self::Patch => "patch",
+            Self::Delete => "delete",
+            Self::Other => "other",
+        };
+        word.encode(encoder)
+    }
 }
 
 /// The label of a request counter.

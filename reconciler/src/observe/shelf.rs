@@ -1,7 +1,7 @@
 //! Everything known of one kind, filed by tool. Pure: the watch puts in what it reads, and gets back whom to wake.
 
 use super::raw::{self, Key, Raw};
-use planner::kinds::Kind;
+use planner::kinds::{Kind, Watched};
 use renderer::ObjectId;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -54,7 +54,7 @@ impl Shelf {
 
     /// Notes why nothing can be said; true if that is news. What was known is kept, and the gap is said with it.
     pub(super) fn lose(&mut self, why: String) -> bool {
-        let news = self.gap.as_deref() != Some(why.as_str());
+        let news = self.gap.is_none();
         self.gap = Some(why);
         news
     }
@@ -78,6 +78,10 @@ impl Shelf {
     /// An object is gone, or has left our selection.
     pub(super) fn remove(&mut self, raw: &Raw) -> Wakes {
         self.advance(&raw.version);
+        // The end of a predecessor of the same name, which we have replaced since.
+        if self.version_of(&raw.key) > number(&raw.version) {
+            return Wakes::new();
+        }
         self.take(&raw.key).into_iter().collect()
     }
 
@@ -105,10 +109,11 @@ impl Shelf {
         (wakes, differences)
     }
 
-    /// What the server answered to our own write, unless the watch has told us as much or more already.
+    /// What the server answered to our own write, unless the watch has told us as much or more already, or never will.
     pub(super) fn learn(&mut self, raw: Raw) {
         let version = number(&raw.version);
-        if self.listed && version > self.position && version > self.version_of(&raw.key) {
+        let selected = self.row.watched != Watched::Marked || raw.mark.is_some();
+        if selected && self.listed && version > self.position && version > self.version_of(&raw.key) {
             self.file(raw);
         }
     }
@@ -286,13 +291,19 @@ mod tests {
     #[test]
     fn an_answer_to_our_own_write_is_learned_only_while_the_watch_lags_behind_it() {
         let mut shelf = Shelf::new(row("Deployment"), "toolforge");
-        shelf.learn(deployment("4", 1));
+        let marked = |version, replicas| Raw { mark: Some("a".into()), ..deployment(version, replicas) };
+        shelf.learn(marked("4", 1));
         assert_eq!(shelf.size().0, 0, "before the first list nothing is known to be complete");
-        shelf.replace(vec![deployment("5", 1)], "5");
-        shelf.learn(deployment("7", 3));
-        assert_eq!(shelf.version_of(&deployment("7", 3).key), 7);
-        shelf.remove(&deployment("9", 3));
+        shelf.replace(vec![marked("5", 1)], "5");
+        shelf.learn(marked("7", 3));
+        let key = marked("7", 3).key;
+        assert_eq!(shelf.version_of(&key), 7);
         shelf.learn(deployment("8", 3));
+        assert_eq!(shelf.version_of(&key), 7, "the watch would never tell of the end of what it does not select");
+        shelf.remove(&marked("6", 3));
+        assert_eq!(shelf.version_of(&key), 7, "that was the end of a predecessor");
+        shelf.remove(&marked("9", 3));
+        shelf.learn(marked("8", 3));
         assert_eq!(shelf.size().0, 0, "the watch has already told of its end");
     }
 

@@ -3,3 +3,6 @@
 mod execute;
 mod fake;
 mod faults;
+mod lease;
+mod web;
+mod words;

@@ -1,0 +1,90 @@
+//! Events and statuses: said when there is something to say.
+
+use crate::fake::{Fake, Reply, tool};
+use planner::outcome::Outcome;
+use planner::plan::{Held, Plan, Target, Why};
+use reconciler::events::{BUDGET, Recorder};
+use reconciler::status;
+use renderer::ObjectId;
+use serde_json::{Value, json};
+
+fn plan(held: Vec<Why>) -> Plan {
+    let id = ObjectId {
+        group: "apps".into(),
+        kind: "Deployment".into(),
+        namespace: Some("tool-a".into()),
+        name: "w".into(),
+    };
+    Plan {
+        tool: tool("a"),
+        cluster: "fake".to_owned(),
+        target: Target { branch: "main".to_owned(), commit: None },
+        steps: Vec::new(),
+        held: held.into_iter().map(|why| Held { id: id.clone(), action: None, why }).collect(),
+        unchanged: 0,
+        not_ready: Vec::new(),
+        unconfirmed: Vec::new(),
+        remarks: Vec::new(),
+    }
+}
+
+fn live() -> Value {
+    json!({"apiVersion": "toolforge.org/v1alpha1", "kind": "Tool", "metadata": {"name": "a", "uid": "u1"}})
+}
+
+fn echo() -> Fake {
+    Fake::new(|ask| Reply::Json(200, ask.body.clone()))
+}
+
+#[tokio::test]
+async fn what_waits_for_somebody_is_said_once_and_what_passes_by_itself_is_not_said() {
+    let (fake, recorder) = (echo(), Recorder::default());
+    let plan = plan(vec![Why::NotOurs, Why::Terminating, Why::MissingSecret(vec!["db".to_owned()])]);
+    for _ in 0..3 {
+        recorder.publish(&fake.client(), &live(), &plan, &Outcome::default()).await;
+    }
+    let said: Vec<_> = fake.asked().into_iter().map(|ask| ask.body).collect();
+    let reasons: Vec<_> = said.iter().map(|event| event["reason"].as_str().expect("a reason")).collect();
+    assert_eq!(reasons, ["MissingSecret", "NotOurs"]);
+    assert_eq!(said[0]["type"], "Warning");
+    assert_eq!(said[0]["message"], "deployment/tool-a/w: missing secret db");
+    assert_eq!(said[0]["involvedObject"]["uid"], "u1");
+    assert_eq!(said[0]["metadata"]["namespace"], "default");
+}
+
+#[tokio::test]
+async fn a_tool_cannot_flood_the_namespace_that_all_share() {
+    let (fake, recorder) = (echo(), Recorder::default());
+    for number in 0..2 * BUDGET {
+        let plan = plan(vec![Why::Invalid(format!("line {number}"))]);
+        recorder.publish(&fake.client(), &live(), &plan, &Outcome::default()).await;
+    }
+    assert_eq!(fake.asked().len(), BUDGET as usize);
+    let mut other = live();
+    other["metadata"]["name"] = json!("b");
+    recorder.publish(&fake.client(), &other, &plan(vec![Why::NotOurs]), &Outcome::default()).await;
+    assert_eq!(fake.asked().len(), BUDGET as usize + 1, "another tool still speaks");
+}
+
+#[tokio::test]
+async fn a_long_message_is_cut_between_letters() {
+    let (fake, recorder) = (echo(), Recorder::default());
+    let plan = plan(vec![Why::Invalid("ä".repeat(2_000))]);
+    recorder.publish(&fake.client(), &live(), &plan, &Outcome::default()).await;
+    let message = fake.asked()[0].body["message"].as_str().expect("a message").to_owned();
+    assert!(message.len() <= 1024 && message.ends_with('…'), "{}", message.len());
+}
+
+#[tokio::test]
+async fn a_status_that_says_the_same_is_not_sent_and_another_replaces_it_whole() {
+    let fake = echo();
+    let status = json!({"observedGeneration": 1});
+    let sent = status::publish(&fake.client(), &tool("a"), &status, Some(&status)).await;
+    assert_eq!(sent, Ok(None));
+    assert!(fake.asked().is_empty());
+    let sent = status::publish(&fake.client(), &tool("a"), &status, None).await;
+    assert!(matches!(sent, Ok(Some(_))));
+    let ask = &fake.asked()[0];
+    assert_eq!(ask.path, "/apis/toolforge.org/v1alpha1/tools/a/status");
+    assert_eq!(ask.body, json!([{"op": "add", "path": "/status", "value": status}]));
+}
