@@ -10,8 +10,8 @@ const MAX_VARIABLES: usize = 200;
 const MAX_SECRETS: usize = 50;
 /// Longest value, in bytes.
 const MAX_VALUE: usize = 16 * 1024;
-/// Set by the platform or by the image's launcher.
-const RESERVED: &[&str] = &["PORT", "HOME", "NO_HOME", "HOSTNAME", "TOOL_NAME"];
+/// Set by the platform, the cluster or the image's launcher.
+const RESERVED: &[&str] = &["PORT", "HOME", "NO_HOME", "HOSTNAME"];
 const RESERVED_PREFIXES: &[&str] = &["KUBERNETES_", "CNB_"];
 /// How known tokens begin.
 const TOKENS: &[&str] =
@@ -53,11 +53,9 @@ fn good_name(item: &Entry, context: &ParseContext, findings: &mut Findings) -> b
     if is_reserved(name, context) {
         let hint = match name {
             "PORT" => "Write `port:` under `run:`; the platform sets `PORT` from it.",
-            _ => "Choose another name; the platform sets this one.",
+            _ => "Choose another name: the platform, the cluster or the image sets this one.",
         };
-        findings
-            .add(Code::ReservedEnvName, item.key_place, format!("{} is set by the platform", shown(name)))
-            .with_hint(hint);
+        findings.add(Code::ReservedEnvName, item.key_place, format!("{} is reserved", shown(name))).with_hint(hint);
         return false;
     }
     true
@@ -128,7 +126,7 @@ pub(super) fn secrets(entry: &Entry, context: &ParseContext, findings: &mut Find
                 finding.with_hint(format!("Write `{}`.", name.to_ascii_uppercase().replace(['-', '.'], "_")));
             }
         } else if is_reserved(name, context) {
-            findings.add(Code::ReservedEnvName, node.place, format!("{} is set by the platform", shown(name)));
+            findings.add(Code::ReservedEnvName, node.place, format!("{} is reserved", shown(name)));
         } else if !names.iter().any(|n| n == name) {
             names.push(name.to_owned());
         }

@@ -92,7 +92,7 @@ codes! {
     ReuseFromCycle Error "reuse-from-cycle" "`reuse_from` leads back to itself" "Let one of the components have a build of its own."
     ReuseFromWithheld Error "reuse-from-withheld" "`reuse_from` names a component that has errors" "Correct that component."
     BadEnvName Error "bad-env-name" "an environment variable name programs cannot read" "Use letters, digits and `_`, not starting with a digit."
-    ReservedEnvName Error "reserved-env-name" "an environment variable the platform sets" "Choose another name."
+    ReservedEnvName Error "reserved-env-name" "an environment variable the platform, the cluster or the image sets" "Choose another name."
     BadSecretName Error "bad-secret-name" "a secret whose name is no environment variable" "Write the variable's name, such as `API_KEY`."
     BadToolName Error "bad-tool-name" "a tool name that no tool can have" "Use lower-case letters, digits and `-`."
     BadPackage Error "bad-package" "a package name that Debian cannot have" "Write the name as `apt` shows it."
