@@ -19,8 +19,9 @@ pub fn render_platform(platform: &Platform) -> Vec<Object> {
     let mut namespace = object(platform, NAMESPACE, None, &platform.namespace, json!({}));
     namespace.value["metadata"]["labels"]["pod-security.kubernetes.io/enforce"] = "restricted".into();
     let mut definition = object(platform, CRD, None, "tools.toolforge.org", json!({"spec": definition()}));
-    // Marks the kind as a parent of ApplySets (KEP-3659).
-    definition.value["metadata"]["labels"]["applyset.kubernetes.io/is-parent-type"] = "true".into();
+    // All platforms of a cluster share it, so it names none; it says that the kind is a parent of ApplySets (KEP-3659).
+    definition.value["metadata"]["labels"] =
+        json!({"app.kubernetes.io/managed-by": "toolforge", "applyset.kubernetes.io/is-parent-type": "true"});
     vec![definition, namespace, object(platform, CONFIG_MAP, Some(&platform.namespace), PLATFORM_CONFIG_MAP, settings)]
 }
 

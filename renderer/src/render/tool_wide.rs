@@ -6,8 +6,8 @@
 
 use super::Frame;
 use super::meta::{
-    APPLYSET_ID, LIMIT_RANGE, NAMESPACE, NETWORK_POLICY, PART_OF, RESOURCE_QUOTA, SERVICE_ACCOUNT, TOOL, applyset_id,
-    member_kinds, tool_labels,
+    APPLYSET_ID, LIMIT_RANGE, NAMESPACE, NETWORK_POLICY, PART_OF, PLATFORM_MARK, RESOURCE_QUOTA, SERVICE_ACCOUNT, TOOL,
+    applyset_id, member_kinds, tool_labels,
 };
 use crate::object::{Gvk, Head, Object};
 use crate::tool::Tool;
@@ -22,7 +22,7 @@ pub(crate) fn objects(frame: &Frame<'_>) -> Vec<Object> {
     let account = json!({"automountServiceAccountToken": false});
     // No ingress rule but this one: whoever it does not name is refused.
     let policy = json!({"spec": {"podSelector": {}, "ingress": [{"from": [{"podSelector": {}}]}]}});
-    let mut objects = vec![tool(frame.tool), namespace(frame)];
+    let mut objects = vec![tool(frame.tool, &frame.platform.name), namespace(frame)];
     objects.push(inside(frame, SERVICE_ACCOUNT, frame.tool.name.as_str(), account));
     objects.extend(quota(frame));
     objects.extend(limit_range(frame));
@@ -31,8 +31,10 @@ pub(crate) fn objects(frame: &Frame<'_>) -> Vec<Object> {
 }
 
 /// The Tool as operators declared it. `spec.pin` belongs to people and is never rendered; status is the reconciler's.
-fn tool(tool: &Tool) -> Object {
+/// It says whose it is: several platforms may share a cluster, and none looks after another's tools.
+fn tool(tool: &Tool, platform: &str) -> Object {
     let mut labels = tool_labels(&tool.name);
+    labels.insert(PLATFORM_MARK.to_owned(), platform.to_owned());
     // The parent names its set; it is no member of it.
     labels.remove(PART_OF);
     labels.insert(APPLYSET_ID.to_owned(), applyset_id(&tool.name));
@@ -95,7 +97,7 @@ fn without_credentials(url: &str) -> String {
 /// In the largest unit that divides it: `1h`, `90s`.
 fn duration(secs: u64) -> String {
     let units = [(86_400, 'd'), (3_600, 'h'), (60, 'm')];
-    match units.iter().find(|(unit, _)| secs > 0 && secs % unit == 0) {
+    match units.iter().find(|(unit, _)| secs > 0 && secs.is_multiple_of(*unit)) {
         Some((unit, letter)) => format!("{}{letter}", secs / unit),
         None => format!("{secs}s"),
     }

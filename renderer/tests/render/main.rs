@@ -1,6 +1,7 @@
 //! Rendering, from the outside: golden cases, and what holds for every config.
 
 mod arbitrary;
+mod claims;
 mod goldens;
 mod printing;
 mod properties;
