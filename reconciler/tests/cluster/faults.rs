@@ -256,10 +256,8 @@ async fn only_a_status_about_that_very_object_confirms_an_absence() {
         match (id.name.as_str(), seen) {
             ("absent", seen) => assert_eq!(seen, Ok(Seen::Absent)),
             ("live", Ok(Seen::Live(_))) => {}
-            (name, seen) => {
-                let why = seen.expect_err(name);
-                assert!(!why.contains("hunter2"), "{name}: {why}");
-            }
+            (name, Err(why)) => assert!(!why.contains("hunter2"), "{name}: {why}"),
+            (name, seen) => panic!("{name}: {seen:?}"),
         }
     }
 }

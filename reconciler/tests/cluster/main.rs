@@ -4,6 +4,5 @@ mod execute;
 mod fake;
 mod faults;
 mod lease;
-mod sandbox;
 mod web;
 mod words;

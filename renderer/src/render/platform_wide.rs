@@ -142,6 +142,7 @@ fn status_schema() -> Value {
         &[],
         [
             ("observedGeneration", json!({"type": "integer", "format": "int64"})),
+            ("branch", text("The branch of that commit.")),
             ("commit", text("The commit that is deployed.")),
             ("conditions", conditions_schema()),
             (
