@@ -9,19 +9,26 @@ mod advice;
 mod command;
 mod component;
 mod context;
+mod continuous;
+mod ending;
 mod env;
 mod foreign;
 pub mod keys;
 mod parse;
+mod repository;
+mod resources;
 mod run;
 mod schedule;
 mod source;
 
 /// Single values, for files that say the same under other names.
 pub(crate) mod fields {
+    pub(crate) use super::continuous::health_path;
     pub(crate) use super::env::{is_name as is_variable, platform_env as env};
-    pub(crate) use super::run::{cpu, health_path, memory, mount};
-    pub(crate) use super::source::{image, image_reference, is_reference, reference};
+    pub(crate) use super::repository::reference;
+    pub(crate) use super::resources::{cpu, memory};
+    pub(crate) use super::run::mount;
+    pub(crate) use super::source::{image, image_reference, is_reference};
 }
 
 pub use context::ParseContext;

@@ -1,9 +1,53 @@
 //! A command line, looked at as a shell would: the image has no shell between the platform and the program, so what a
 //! shell would do is told.
 
+use super::source::empty;
+use crate::decode::text;
+use crate::diagnostic::{Code, Findings};
+use crate::yaml::Entry;
+
+/// Longest command, in bytes.
+const MAX_COMMAND: usize = 4096;
+
+/// `command`, and the command of a health check.
+pub(super) fn command(entry: &Entry, findings: &mut Findings) -> Option<String> {
+    let command = text(entry, findings)?;
+    if command.trim().is_empty() {
+        empty(entry, findings);
+        return None;
+    }
+    if command.len() > MAX_COMMAND {
+        findings
+            .add(
+                Code::TooLong,
+                entry.value.place,
+                format!("`{}` has {} bytes; at most {MAX_COMMAND} are allowed", entry.key, command.len()),
+            )
+            .with_hint("Put it into a script in the repository.");
+        return None;
+    }
+    match look(command) {
+        Look::Words => {}
+        Look::Unclosed => {
+            findings.add(Code::BadCommand, entry.value.place, format!("a quote in `{}` is not closed", entry.key));
+            return None;
+        }
+        Look::Shell(operator) => {
+            findings
+                .add(
+                    Code::ShellInCommand,
+                    entry.value.place,
+                    format!("`{operator}` in `{}` has no effect: no shell reads the line", entry.key),
+                )
+                .with_hint("Write `bash -c '...'`, or put the line into the Procfile and name the process here.");
+        }
+    }
+    Some(command.to_owned())
+}
+
 /// What stands out in a command.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Look {
+enum Look {
     /// Words, and nothing else.
     Words,
     /// A quote without its twin.
@@ -15,7 +59,7 @@ pub(super) enum Look {
 const OPERATORS: &[&str] = &["&&", "||", "$(", "${", ">>", "|", ";", ">", "<", "`", "&"];
 
 /// Looks at a command.
-pub(super) fn look(command: &str) -> Look {
+fn look(command: &str) -> Look {
     let Some(bare) = outside_quotes(command) else {
         return Look::Unclosed;
     };

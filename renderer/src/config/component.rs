@@ -2,7 +2,7 @@
 
 use super::keys::At;
 use super::run::{self, Typed};
-use super::{Component, ParseContext, Source, advice, env, source};
+use super::{Component, ParseContext, Source, advice, continuous, env, source};
 use crate::decode::{Section, one_of};
 use crate::diagnostic::{Code, Findings, Place, shown};
 use crate::names::ComponentName;
@@ -110,5 +110,5 @@ fn typed(section: &Section<'_>, findings: &mut Findings) -> Option<Typed> {
 /// Read apart from the rest of `run`, without findings: they were or will be made there.
 fn published(run: &Entry) -> Vec<(String, Place)> {
     let publish = run.value.mapping().and_then(|run| run.get("publish"));
-    publish.map(|entry| run::publish(entry, &mut Findings::new(""))).unwrap_or_default()
+    publish.map(|entry| continuous::publish(entry, &mut Findings::new(""))).unwrap_or_default()
 }

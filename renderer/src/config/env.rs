@@ -2,7 +2,7 @@
 
 use super::ParseContext;
 use crate::decode::{Section, text_map, texts};
-use crate::diagnostic::{Code, Findings, mask, nearest, shown};
+use crate::diagnostic::{Code, Findings, mask, shown};
 use crate::yaml::Entry;
 use std::collections::BTreeMap;
 
@@ -149,57 +149,4 @@ pub(super) fn both(section: &Section<'_>, env: &BTreeMap<String, String>, secret
         let message = format!("{} stands in `env` and in `secrets`", shown(variable));
         findings.add(Code::DuplicateKey, entry.key_place, message);
     }
-}
-
-/// `build.packages`.
-pub(super) fn packages(entry: &Entry, findings: &mut Findings) -> Vec<String> {
-    let is_package = |name: &str| {
-        let mut bytes = name.bytes();
-        let edge = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit();
-        (2..=128).contains(&name.len())
-            && bytes.next().is_some_and(edge)
-            && bytes.all(|b| edge(b) || b"+-.".contains(&b))
-    };
-    let mut names: Vec<String> = Vec::new();
-    for (name, node) in texts(entry, 100, findings) {
-        if is_package(name) {
-            if !names.iter().any(|n| n == name) {
-                names.push(name.to_owned());
-            }
-        } else {
-            let hint = if name.contains('=') {
-                "Versions cannot be chosen: write the name alone."
-            } else {
-                Code::BadPackage.fix()
-            };
-            findings
-                .add(Code::BadPackage, node.place, format!("{} is no name of a Debian package", shown(name)))
-                .with_hint(hint);
-        }
-    }
-    names
-}
-
-/// `build.buildpacks`, of those on offer.
-pub(super) fn buildpacks(entry: &Entry, offered: &[String], findings: &mut Findings) -> Vec<String> {
-    let mut names = Vec::new();
-    for (name, node) in texts(entry, 20, findings) {
-        if offered.iter().any(|o| o == name) {
-            names.push(name.to_owned());
-            continue;
-        }
-        let known = || offered.iter().map(String::as_str);
-        let tail = |o: &&str| o.rsplit('/').next() == Some(name);
-        let hint = match nearest(name, known()).or_else(|| known().find(tail)) {
-            Some(meant) => format!("Did you mean `{meant}`?"),
-            None if offered.is_empty() => {
-                "This platform offers none by name: remove the key, and they are detected.".to_owned()
-            }
-            None => format!("On offer are {}.", offered.join(", ")),
-        };
-        findings
-            .add(Code::UnknownBuildpack, node.place, format!("{} is no buildpack of this platform", shown(name)))
-            .with_hint(hint);
-    }
-    names
 }

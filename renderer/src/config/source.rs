@@ -2,9 +2,10 @@
 
 use super::advice;
 use super::keys::At;
+use super::repository::{reference, repository};
 use super::{Build, ParseContext, Source, env};
-use crate::decode::{Section, boolean, text, text_or_number};
-use crate::diagnostic::{Code, Findings, Place, shown};
+use crate::decode::{Section, boolean, text, text_or_number, texts};
+use crate::diagnostic::{Code, Findings, Place, nearest, shown};
 use crate::names::ComponentName;
 use crate::yaml::Entry;
 
@@ -33,11 +34,8 @@ fn build(entry: &Entry, context: &ParseContext, findings: &mut Findings) -> Opti
     let mut build = Build {
         repository: None,
         reference: None,
-        packages: section.get("packages").map(|e| env::packages(e, findings)).unwrap_or_default(),
-        buildpacks: section
-            .get("buildpacks")
-            .map(|e| env::buildpacks(e, &context.buildpacks, findings))
-            .unwrap_or_default(),
+        packages: section.get("packages").map(|e| packages(e, findings)).unwrap_or_default(),
+        buildpacks: section.get("buildpacks").map(|e| buildpacks(e, &context.buildpacks, findings)).unwrap_or_default(),
         envvars: section.get("envvars").map(|e| env::env(e, context, findings)).unwrap_or_default(),
         use_latest_versions: section.get("use_latest_versions").and_then(|e| boolean(e, findings)).unwrap_or(false),
         nonce: section.get("nonce").and_then(|e| short(e, findings)),
@@ -100,159 +98,6 @@ pub(super) fn short(entry: &Entry, findings: &mut Findings) -> Option<String> {
 
 pub(super) fn empty(entry: &Entry, findings: &mut Findings) {
     findings.add(Code::EmptyValue, entry.value.place, format!("{} is empty", shown(&entry.key)));
-}
-
-/// A branch, tag or commit.
-pub(crate) fn reference(entry: &Entry, findings: &mut Findings) -> Option<String> {
-    let name = text(entry, findings)?;
-    if name.is_empty() {
-        empty(entry, findings);
-        return None;
-    }
-    let bad = |c: char| c.is_control() || c.is_whitespace() || "~^:?*[\\".contains(c);
-    let wrong = name.contains(bad)
-        || name.contains("..")
-        || name.contains("@{")
-        || name.contains("//")
-        || name.starts_with(['-', '/', '.'])
-        || name.ends_with(['/', '.'])
-        || name.ends_with(".lock")
-        || name.len() > 250;
-    if wrong {
-        findings.add(
-            Code::BadReference,
-            entry.value.place,
-            format!("{} is no name git allows for a branch or tag", shown(name)),
-        );
-        return None;
-    }
-    Some(name.to_owned())
-}
-
-fn repository(entry: &Entry, context: &ParseContext, findings: &mut Findings) -> Option<String> {
-    let url = text(entry, findings)?;
-    if url.is_empty() {
-        empty(entry, findings);
-        return None;
-    }
-    let host = match host(url) {
-        Ok(host) => host,
-        Err(why) => {
-            let own = context.own_repository.as_deref().and_then(plain_form);
-            let hint = if own.is_some() && own == plain_form(url) {
-                "Leave `repository` out: it means this repository."
-            } else {
-                why.hint()
-            };
-            findings.add(Code::BadRepository, entry.value.place, why.message(url)).with_hint(hint);
-            return None;
-        }
-    };
-    let own =
-        context.own_repository.as_deref().and_then(plain_form).is_some_and(|own| own.split('/').next() == Some(&host));
-    if !own && !context.allowed_hosts.iter().any(|allowed| covers(allowed, &host)) {
-        let hint = match context.allowed_hosts.as_slice() {
-            [] => "Leave `repository` out, or ask the operators to allow the host.".to_owned(),
-            hosts => format!("Allowed are {}.", hosts.join(", ")),
-        };
-        findings
-            .add(
-                Code::HostNotAllowed,
-                entry.value.place,
-                format!("the host {} is not one this platform builds from", shown(&host)),
-            )
-            .with_hint(hint);
-        return None;
-    }
-    Some(url.to_owned())
-}
-
-/// `*` covers every host, `*.example.org` every host below, a name itself.
-fn covers(allowed: &str, host: &str) -> bool {
-    let allowed = allowed.to_lowercase();
-    let below = allowed
-        .strip_prefix('*')
-        .is_some_and(|tail| tail.is_empty() || (tail.starts_with('.') && host.ends_with(tail)));
-    below || allowed == host
-}
-
-/// Why a text is no URL we clone from. Nothing here holds the URL, which may hold a password.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum BadUrl {
-    Ssh,
-    UserInfo,
-    Scheme,
-    NoUrl,
-}
-
-impl BadUrl {
-    fn message(self, url: &str) -> String {
-        match self {
-            BadUrl::Ssh => "`repository` is an ssh address; builds use public repositories only".to_owned(),
-            BadUrl::UserInfo => "`repository` holds a user name or a password".to_owned(),
-            BadUrl::Scheme => format!(
-                "`repository` must be an http, https or git URL, but the scheme is {}",
-                shown(url.split(':').next().unwrap_or_default())
-            ),
-            BadUrl::NoUrl => "`repository` must be an http, https or git URL".to_owned(),
-        }
-    }
-
-    fn hint(self) -> &'static str {
-        match self {
-            BadUrl::Ssh => "Write the https URL, such as `https://gitlab.example/group/name`.",
-            BadUrl::UserInfo => {
-                "Remove everything up to the `@`; if it was a password or token, change it: it is in the git history."
-            }
-            BadUrl::Scheme | BadUrl::NoUrl => "Write a URL such as `https://gitlab.example/group/name`.",
-        }
-    }
-}
-
-/// The lower-case host of a URL we may clone from.
-fn host(url: &str) -> Result<String, BadUrl> {
-    let Some((scheme, rest)) = url.split_once("://") else {
-        // `git@host:path` is ssh's short form.
-        let scp =
-            url.split_once(':').is_some_and(|(head, tail)| !head.contains('/') && !head.is_empty() && !tail.is_empty());
-        return Err(if scp && url.contains('@') { BadUrl::Ssh } else { BadUrl::NoUrl });
-    };
-    match scheme.to_lowercase().as_str() {
-        "http" | "https" | "git" => {}
-        "ssh" | "git+ssh" | "ssh+git" => return Err(BadUrl::Ssh),
-        _ if rest.contains('@') => return Err(BadUrl::UserInfo),
-        _ => return Err(BadUrl::Scheme),
-    }
-    let (authority, path) = rest.split_once('/').unwrap_or((rest, ""));
-    if authority.contains('@') {
-        return Err(BadUrl::UserInfo);
-    }
-    let strange = |c: char| c.is_whitespace() || c.is_control() || "\\\"'<>`{}|^#".contains(c);
-    let (host, port) = match authority.rsplit_once(':') {
-        Some((host, port)) if !authority.ends_with(']') => (host, Some(port)),
-        _ => (authority, None),
-    };
-    let good_port = port.is_none_or(|port| port.parse::<u16>().is_ok_and(|port| port > 0));
-    let good_host = !host.is_empty()
-        && host.len() <= 253
-        && host.bytes().all(|b| b.is_ascii_alphanumeric() || b"-._[]:".contains(&b));
-    let empty_path = path.trim_matches('/').is_empty();
-    if empty_path || !good_host || !good_port || url.contains(strange) || url.len() > 500 {
-        return Err(BadUrl::NoUrl);
-    }
-    Ok(host.to_lowercase())
-}
-
-/// Lower-case host and path without `.git`, of any form of address.
-fn plain_form(url: &str) -> Option<String> {
-    let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
-    let rest = rest.rsplit_once('@').map_or(rest, |(_, rest)| rest);
-    let rest = if url.contains("://") { rest.to_owned() } else { rest.replacen(':', "/", 1) };
-    let (authority, path) = rest.split_once('/')?;
-    let host = authority.split(':').next()?;
-    let path = path.trim_matches('/');
-    let path = path.strip_suffix(".git").unwrap_or(path);
-    (!host.is_empty()).then(|| format!("{host}/{path}").to_lowercase())
 }
 
 /// `image:`, of a registry the platform runs from.
@@ -340,32 +185,62 @@ pub(super) fn reuse_place(component: &Section<'_>) -> Place {
     build.and_then(|build| build.get("reuse_from")).map_or(component.place(), |entry| entry.value.place)
 }
 
+/// `build.packages`.
+fn packages(entry: &Entry, findings: &mut Findings) -> Vec<String> {
+    let is_package = |name: &str| {
+        let mut bytes = name.bytes();
+        let edge = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit();
+        (2..=128).contains(&name.len())
+            && bytes.next().is_some_and(edge)
+            && bytes.all(|b| edge(b) || b"+-.".contains(&b))
+    };
+    let mut names: Vec<String> = Vec::new();
+    for (name, node) in texts(entry, 100, findings) {
+        if is_package(name) {
+            if !names.iter().any(|n| n == name) {
+                names.push(name.to_owned());
+            }
+        } else {
+            let hint = if name.contains('=') {
+                "Versions cannot be chosen: write the name alone."
+            } else {
+                Code::BadPackage.fix()
+            };
+            findings
+                .add(Code::BadPackage, node.place, format!("{} is no name of a Debian package", shown(name)))
+                .with_hint(hint);
+        }
+    }
+    names
+}
+
+/// `build.buildpacks`, of those on offer.
+fn buildpacks(entry: &Entry, offered: &[String], findings: &mut Findings) -> Vec<String> {
+    let mut names = Vec::new();
+    for (name, node) in texts(entry, 20, findings) {
+        if offered.iter().any(|o| o == name) {
+            names.push(name.to_owned());
+            continue;
+        }
+        let known = || offered.iter().map(String::as_str);
+        let tail = |o: &&str| o.rsplit('/').next() == Some(name);
+        let hint = match nearest(name, known()).or_else(|| known().find(tail)) {
+            Some(meant) => format!("Did you mean `{meant}`?"),
+            None if offered.is_empty() => {
+                "This platform offers none by name: remove the key, and they are detected.".to_owned()
+            }
+            None => format!("On offer are {}.", offered.join(", ")),
+        };
+        findings
+            .add(Code::UnknownBuildpack, node.place, format!("{} is no buildpack of this platform", shown(name)))
+            .with_hint(hint);
+    }
+    names
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn only_public_urls_are_cloned() {
-        for (url, expected) in [
-            ("https://gitlab.example/a/b", Ok("gitlab.example".to_owned())),
-            ("HTTPS://GitLab.example:8443/a", Ok("gitlab.example".to_owned())),
-            ("git://host/a", Ok("host".to_owned())),
-            ("http://127.0.0.1:3000/a.git", Ok("127.0.0.1".to_owned())),
-            ("git@gitlab.example:a/b.git", Err(BadUrl::Ssh)),
-            ("ssh://git@gitlab.example/a", Err(BadUrl::Ssh)),
-            ("https://me:secret@gitlab.example/a", Err(BadUrl::UserInfo)),
-            ("https://token@gitlab.example/a", Err(BadUrl::UserInfo)),
-            ("file:///etc/passwd", Err(BadUrl::Scheme)),
-            ("/srv/a.git", Err(BadUrl::NoUrl)),
-            ("https://", Err(BadUrl::NoUrl)),
-            ("https://host", Err(BadUrl::NoUrl)),
-            ("https://host/a b", Err(BadUrl::NoUrl)),
-            ("https://host:0/a", Err(BadUrl::NoUrl)),
-            ("https://host/a#main", Err(BadUrl::NoUrl)),
-        ] {
-            assert_eq!(host(url), expected, "{url}");
-        }
-    }
 
     #[test]
     fn image_references_are_those_a_registry_takes() {
@@ -383,13 +258,6 @@ mod tests {
         }
         for bad in ["", "A", "a b", "a:", "a@sha256:1", "/a", "a//b", "https://a/b", "a:b:c", "-a"] {
             assert!(!is_reference(bad), "{bad}");
-        }
-    }
-
-    #[test]
-    fn every_address_of_a_repository_has_one_plain_form() {
-        for url in ["https://Host/a/b.git", "ssh://git@host/a/b", "git@host:a/b.git", "http://host:8080/a/b/"] {
-            assert_eq!(plain_form(url).as_deref(), Some("host/a/b"), "{url}");
         }
     }
 }
