@@ -12,6 +12,7 @@
 //! gix; of a local path from its files. Packs come by gix over our transports. The cache on disk can be deleted at
 //! any time.
 
+mod budget;
 pub mod config_repo;
 mod fetch;
 mod git;
@@ -20,6 +21,7 @@ mod pkt;
 mod poller;
 mod refs;
 mod revision;
+mod store;
 mod transport;
 mod tree;
 pub mod url;

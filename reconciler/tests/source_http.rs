@@ -424,6 +424,13 @@ async fn credentials_go_to_their_repository_and_never_into_an_error() {
     let refs = git.ls_refs(&plain, ["main"]).await.expect("refs");
     git.snapshot(&plain, &refs.branches["main"], "").await.expect("a snapshot");
 
+    // Our credentials answer no stranger's question.
+    let text = "apiVersion: toolforge.org/v1alpha1\nkind: Tool\nmetadata: {name: other}\nspec: {repository: 'https://gitlab.example/x'}\n";
+    let stranger = renderer::tool::parse(text.as_bytes(), "tools/other.yaml").0.expect("a tool");
+    let source = renderer::revision::SourceRef { repository: w.host.text("tool/.git"), reference: "main".to_owned() };
+    let refused = git.admit(&stranger, &source).expect_err("refused");
+    assert!(refused.to_string().contains("the platform's own"), "{refused}");
+
     let wrong = format!("http://user:wr0ng@127.0.0.1:{}/tool/.git", w.host.port);
     let wrong = RepositoryUrl::parse(&wrong).expect("a URL");
     let error = w.git.ls_refs(&wrong, ["main"]).await.expect_err("denied");
@@ -447,4 +454,29 @@ async fn a_hanging_repository_delays_no_other() {
     assert!(started.elapsed() < Duration::from_secs(3));
     assert!(refs[&wanted[1].repository.key()].is_ok());
     assert!(matches!(refs[&wanted[0].repository.key()], Err(SourceError::TimedOut { secs: 1, .. })));
+}
+
+#[tokio::test]
+async fn a_silent_host_is_not_asked_for_all_its_repositories_and_ends_the_cycle_late_for_nobody() {
+    let w = world().await;
+    let other = Host::start(w.tool.path.parent().expect("a parent")).await;
+    other.fault("", Fault::Hang);
+    let mut settings = Settings::new(&w.cache);
+    settings.ls_refs_timeout_secs = 1;
+    let git = reader_with(settings, &[w.host.port, other.port]);
+    // One host by two names: the silent one is `localhost`.
+    let mut rules = git.dialer().rules();
+    rules.name(HostPort::new("localhost", Some(other.port)));
+    git.dialer().set_rules(rules);
+    let silent = |n: usize| RepositoryUrl::parse(&format!("http://localhost:{}/r{n}", other.port)).expect("a URL");
+    let mut wanted: Vec<Wanted> = (0..100).map(|n| Wanted::new(silent(n), "main")).collect();
+    wanted.push(Wanted::new(w.host.url("tool/.git"), "main"));
+    let started = Instant::now();
+    let refs: BTreeMap<_, _> = Poller::new(git).poll(&wanted).collect().await;
+    assert!(started.elapsed() < Duration::from_secs(5), "{:?}", started.elapsed());
+    assert_eq!(refs.len(), 101);
+    assert!(refs[&w.host.url("tool/.git").key()].is_ok());
+    assert_eq!(refs.values().filter(|row| matches!(row, Err(SourceError::TimedOut { .. }))).count(), 100);
+    let asked = other.requests().len();
+    assert!((8..=16).contains(&asked), "{asked} of 100 were asked");
 }

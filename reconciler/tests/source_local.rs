@@ -308,6 +308,10 @@ async fn a_revision_and_its_sources_are_resolved_and_hostile_addresses_are_not_a
     assert_eq!(tree.as_str(), own.git(&["rev-parse", "v1^{tree}"]));
     assert!(matches!(found(1), ResolvedSource::Found { .. }));
     assert_eq!(found(2), &ResolvedSource::NoSuchRef { nearest: Some("main".to_owned()) });
+    // The next pass of this cycle, of this tool or another, asks nobody again.
+    host.requests();
+    reader.resolve_sources(&tool, &needed[..3], |_| None).await;
+    assert_eq!(host.requests(), [""; 0]);
     for n in 3..7 {
         assert!(
             matches!(found(n), ResolvedSource::Unavailable { why } if why.contains("not allowed")),

@@ -1,30 +1,29 @@
 //! [`Git`]: the two questions the rest of the program asks of a repository, under budgets.
 //!
-//! *What are your refs?* ([`Git::ls_refs`]) and *what is in this commit?* ([`Git::snapshot`]). Blocking work runs on
-//! a bounded number of threads and under a deadline; a thread that overstays is cut off from its connection and keeps
-//! its place in the budget until it is really gone. Packs land in `<cache>/<repository>/<commit>/`, a folder at a
-//! time, renamed into place when complete: what is there is whole, or is found corrupt, removed, and fetched again.
+//! *What are your refs?* ([`Git::ls_refs`]) and *what is in this commit?* ([`Git::snapshot`]). What was read of a
+//! commit is kept in memory, because a commit does not change; refs are not kept here, because they do.
 
+use super::budget::{Budget, Cost, timed_out};
 use super::fetch::{Filter, Session};
 use super::ls_refs::{HttpRemote, Servers};
 use super::refs::{Refs, prefixes};
-use super::transport::{Endpoint, Watch};
+use super::store::{Store, unreadable};
+use super::transport::Endpoint;
 use super::tree::{self, ReadError, Snapshot};
 use super::url::{RepositoryKey, RepositoryUrl, Scheme};
 use super::{SourceError, worktree};
 use crate::dialer::{Credentials, Dialer};
 use gix::ObjectId;
 use renderer::{CommitId, TreeId};
-use sha2::{Digest as _, Sha256};
 use std::collections::{BTreeMap, HashMap, VecDeque};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
-use tokio::sync::Semaphore;
+use tokio::time::Instant;
 
-/// Commits of one repository kept on disk: beta and main and a few more, each with the one before.
-const KEPT_ON_DISK: usize = 8;
+/// One listing of refs; 500,000 of them fit.
+const MAX_LISTING_BYTES: u64 = 64 << 20;
 /// Paths and commits of one repository kept in memory: a repository shared by many tools has a path for each.
 const KEPT_IN_MEMORY: usize = 64;
 
@@ -33,7 +32,7 @@ const KEPT_IN_MEMORY: usize = 64;
 pub struct Settings {
     /// Folder of the cache; may be deleted at any time.
     pub cache: PathBuf,
-    /// Threads that may block in git at once.
+    /// Threads that may block in git at once; a quarter of them at one host.
     pub threads: usize,
     /// Requests to one host at once.
     pub per_host: usize,
@@ -41,6 +40,8 @@ pub struct Settings {
     pub ls_refs_timeout_secs: u64,
     /// Seconds for one fetch.
     pub fetch_timeout_secs: u64,
+    /// Seconds for which the answer about a ref that only builds look at is good.
+    pub fresh_secs: u64,
     /// Largest pack, in bytes.
     pub max_pack_bytes: u64,
     /// The ssh program.
@@ -53,10 +54,11 @@ impl Settings {
     pub fn new(cache: impl Into<PathBuf>) -> Self {
         Self {
             cache: cache.into(),
-            threads: 8,
+            threads: 16,
             per_host: 8,
             ls_refs_timeout_secs: 15,
             fetch_timeout_secs: 60,
+            fresh_secs: 60,
             max_pack_bytes: 512 << 20,
             ssh_program: "ssh".to_owned(),
         }
@@ -81,12 +83,16 @@ struct Inner {
     settings: Settings,
     credentials: BTreeMap<RepositoryKey, Credentials>,
     servers: Servers,
-    threads: Arc<Semaphore>,
-    hosts: Mutex<HashMap<String, Arc<Semaphore>>>,
+    budget: Budget,
     repositories: Mutex<HashMap<RepositoryKey, Arc<tokio::sync::Mutex<Known>>>>,
+    elsewhere: Mutex<HashMap<Elsewhere, (Instant, Answer)>>,
     ls_refs: AtomicU64,
     fetches: AtomicU64,
 }
+
+/// A ref that somebody builds from.
+type Elsewhere = (RepositoryKey, String);
+type Answer = Result<(CommitId, TreeId), SourceError>;
 
 /// What is known of one repository's commits; its lock makes fetches of one repository take turns.
 #[derive(Default)]
@@ -103,9 +109,9 @@ impl Git {
             dialer,
             credentials,
             servers: Servers::default(),
-            threads: Arc::new(Semaphore::new(settings.threads)),
-            hosts: Mutex::default(),
+            budget: Budget::new(&settings),
             repositories: Mutex::default(),
+            elsewhere: Mutex::default(),
             ls_refs: AtomicU64::new(0),
             fetches: AtomicU64::new(0),
             settings,
@@ -147,21 +153,24 @@ impl Git {
     async fn list(&self, url: &RepositoryUrl, prefixes: Vec<String>) -> Result<Refs, SourceError> {
         self.0.ls_refs.fetch_add(1, Ordering::Relaxed);
         let timeout = Duration::from_secs(self.0.settings.ls_refs_timeout_secs);
+        let cost = Cost { timeout, limit_bytes: MAX_LISTING_BYTES };
         if let Some(path) = url.local_path() {
-            let watch = Watch::new(timeout, u64::MAX);
-            return self.blocking(url, timeout, watch, move |_| worktree::refs(&path, &prefixes)).await;
+            return self.0.budget.blocking(url, cost, move |_| worktree::refs(&path, &prefixes)).await;
         }
-        let host = self.host(url);
-        let _turn = host.acquire().await;
         if matches!(url.scheme(), Scheme::Http | Scheme::Https) {
+            let _turn = self.0.budget.turn(url).await;
             let remote = HttpRemote { dialer: &self.0.dialer, url, credentials: self.credentials(url), timeout };
             // The discovery of an unknown server and its answer share one deadline.
             let listed = self.0.servers.ls_refs(&remote, &prefixes);
             return tokio::time::timeout(timeout, listed).await.unwrap_or_else(|_| Err(timed_out(url, timeout)));
         }
         let endpoint = self.endpoint(url);
-        let watch = Watch::new(timeout, 64 << 20);
-        self.blocking(url, timeout, watch, move |watch| Session::open(endpoint, watch)?.ls_refs(&prefixes)).await
+        self.0.budget.blocking(url, cost, move |watch| Session::open(endpoint, watch)?.ls_refs(&prefixes)).await
+    }
+
+    /// What a question to this repository's host would come to, where the host answers nothing.
+    pub(super) fn unanswered(&self, url: &RepositoryUrl) -> SourceError {
+        timed_out(url, Duration::from_secs(self.0.settings.ls_refs_timeout_secs))
     }
 
     /// The commit that `name` means in `refs`; where it means none, the nearest that exists is looked for.
@@ -244,6 +253,32 @@ impl Git {
         self.read(url, commit, filter, what).await
     }
 
+    /// The commit and tree that `name` means now, or meant up to a cycle ago: refs that only builds look at are asked
+    /// for once a cycle, however many passes and tools look.
+    pub(super) async fn commit_and_tree(&self, url: &RepositoryUrl, name: &str, polled: Option<Refs>) -> Answer {
+        let key = (url.key(), name.to_owned());
+        let fresh = Duration::from_secs(self.0.settings.fresh_secs);
+        let known = lock(&self.0.elsewhere).get(&key).filter(|(at, _)| at.elapsed() < fresh).cloned();
+        if let Some((_, answer)) = known.filter(|_| polled.is_none()) {
+            return answer;
+        }
+        let answer = self.ask_commit_and_tree(url, name, polled).await;
+        let mut elsewhere = lock(&self.0.elsewhere);
+        elsewhere.retain(|_, (at, _)| at.elapsed() < fresh);
+        elsewhere.insert(key, (Instant::now(), answer.clone()));
+        answer
+    }
+
+    async fn ask_commit_and_tree(&self, url: &RepositoryUrl, name: &str, polled: Option<Refs>) -> Answer {
+        let refs = match polled {
+            Some(refs) => refs,
+            None => self.ls_refs(url, [name]).await?,
+        };
+        let commit = self.resolve(url, &refs, name).await?;
+        let tree = self.tree(url, &commit).await?;
+        Ok((commit, tree))
+    }
+
     /// Runs `what` on the objects of `commit`, fetched where they are not in the cache.
     pub(super) async fn read<T, F>(
         &self,
@@ -256,48 +291,22 @@ impl Git {
         T: Send + 'static,
         F: Fn(&gix::odb::Handle) -> Result<T, ReadError> + Send + 'static,
     {
-        let timeout = Duration::from_secs(self.0.settings.fetch_timeout_secs);
-        let watch = Watch::new(timeout, self.0.settings.max_pack_bytes);
+        let settings = &self.0.settings;
+        let timeout = Duration::from_secs(settings.fetch_timeout_secs);
+        let cost = Cost { timeout, limit_bytes: settings.max_pack_bytes };
         if let Some(path) = url.local_path() {
-            return self
-                .blocking(url, timeout, watch, move |_| what(&worktree::objects(&path)?).map_err(unreadable))
-                .await;
+            let read = move |_: &_| what(&worktree::objects(&path)?).map_err(unreadable);
+            return self.0.budget.blocking(url, cost, read).await;
         }
-        let host = self.host(url);
-        let _turn = host.acquire().await;
-        let store = Store { folder: self.0.settings.cache.join(folder_name(&url.key())), commit, filter };
+        let store = Store { cache: settings.cache.clone(), key: url.key(), commit, filter };
         let (endpoint, inner) = (self.endpoint(url), self.0.clone());
-        self.blocking(url, timeout, watch, move |watch| {
+        let read = move |watch: &_| {
             store.read(&what, || {
                 inner.fetches.fetch_add(1, Ordering::Relaxed);
                 Session::open(endpoint.clone(), watch)
             })
-        })
-        .await
-    }
-
-    /// Runs `work` on a thread of the budget, no longer than `timeout`.
-    async fn blocking<T: Send + 'static>(
-        &self,
-        url: &RepositoryUrl,
-        timeout: Duration,
-        watch: Arc<Watch>,
-        work: impl FnOnce(&Arc<Watch>) -> Result<T, SourceError> + Send + 'static,
-    ) -> Result<T, SourceError> {
-        let permit = self.0.threads.clone().acquire_owned().await;
-        let theirs = watch.clone();
-        let thread = tokio::task::spawn_blocking(move || {
-            let _permit = permit;
-            work(&theirs)
-        });
-        match tokio::time::timeout(timeout, thread).await {
-            Ok(Ok(done)) => done,
-            Ok(Err(_)) => Err(SourceError::Corrupt { why: format!("{url} sent something that git cannot read") }),
-            Err(_) => {
-                watch.abort();
-                Err(timed_out(url, timeout))
-            }
-        }
+        };
+        self.0.budget.blocking(url, cost, read).await
     }
 
     fn endpoint(&self, url: &RepositoryUrl) -> Endpoint {
@@ -311,170 +320,18 @@ impl Git {
         }
     }
 
+    pub(super) fn holds_credentials_for(&self, url: &RepositoryUrl) -> bool {
+        self.0.credentials.contains_key(&url.key())
+    }
+
     fn credentials(&self, url: &RepositoryUrl) -> Option<Credentials> {
         let configured = || self.0.credentials.get(&url.key()).cloned();
         url.credentials().or_else(configured)
     }
 
-    fn host(&self, url: &RepositoryUrl) -> Arc<Semaphore> {
-        let permits = self.0.settings.per_host;
-        let fresh = || Arc::new(Semaphore::new(permits));
-        lock(&self.0.hosts).entry(url.host().to_owned()).or_insert_with(fresh).clone()
-    }
-
     fn known(&self, url: &RepositoryUrl) -> Arc<tokio::sync::Mutex<Known>> {
         lock(&self.0.repositories).entry(url.key()).or_default().clone()
     }
-}
-
-/// One commit's folder in the cache.
-struct Store {
-    folder: PathBuf,
-    commit: ObjectId,
-    filter: Filter,
-}
-
-impl Store {
-    fn read<T>(
-        &self,
-        what: &impl Fn(&gix::odb::Handle) -> Result<T, ReadError>,
-        connect: impl Fn() -> Result<Session, SourceError>,
-    ) -> Result<T, SourceError> {
-        let place = self.folder.join(self.commit.to_string());
-        if place.exists() {
-            match look(&place, what) {
-                Ok(done) => return Ok(done),
-                // Left out by the filter, and wanted now: asked for by name, into the same folder.
-                Err(ReadError::Missing(ids)) => {
-                    let mut session = connect()?;
-                    if session.can_filter()
-                        && let Ok(done) = complete(&place, &ids, what, &mut session)
-                    {
-                        return Ok(done);
-                    }
-                    remove(&place)?;
-                    return self.fetch(&place, what, &mut session);
-                }
-                // The cache is no authority: what looks corrupt in it is fetched again.
-                Err(ReadError::Source(SourceError::Corrupt { .. })) => {}
-                Err(verdict) => return Err(unreadable(verdict)),
-            }
-            remove(&place)?;
-        }
-        self.fetch(&place, what, &mut connect()?)
-    }
-
-    fn fetch<T>(
-        &self,
-        place: &Path,
-        what: &impl Fn(&gix::odb::Handle) -> Result<T, ReadError>,
-        session: &mut Session,
-    ) -> Result<T, SourceError> {
-        let fresh = Fresh::below(&self.folder)?;
-        session.fetch(&[self.commit], self.filter, &fresh.0)?;
-        let done = match look(&fresh.0, what) {
-            Err(ReadError::Missing(ids)) if session.can_filter() => complete(&fresh.0, &ids, what, session)?,
-            done => done.map_err(unreadable)?,
-        };
-        // A commit alone is not worth a folder.
-        if self.filter != Filter::Trees {
-            match std::fs::rename(&fresh.0, place) {
-                Err(error) if !place.exists() => return Err(disk(place, &error)),
-                _ => self.evict()?,
-            }
-        }
-        Ok(done)
-    }
-
-    /// Keeps the newest commits of this repository; also sweeps up what a killed process left.
-    fn evict(&self) -> Result<(), SourceError> {
-        let mut kept = Vec::new();
-        for entry in std::fs::read_dir(&self.folder).map_err(|e| disk(&self.folder, &e))? {
-            let entry = entry.map_err(|error| disk(&self.folder, &error))?;
-            let modified = entry.metadata().and_then(|m| m.modified());
-            kept.push((modified.map_err(|e| disk(&self.folder, &e))?, entry.path()));
-        }
-        kept.sort();
-        let surplus = kept.len().saturating_sub(KEPT_ON_DISK);
-        for (_, old) in kept.drain(..surplus) {
-            remove(&old)?;
-        }
-        Ok(())
-    }
-}
-
-/// Asks for the objects that a filter left out, and reads again.
-fn complete<T>(
-    place: &Path,
-    ids: &[ObjectId],
-    what: &impl Fn(&gix::odb::Handle) -> Result<T, ReadError>,
-    session: &mut Session,
-) -> Result<T, SourceError> {
-    session.fetch(ids, Filter::Nothing, place)?;
-    look(place, what).map_err(unreadable)
-}
-
-fn look<T>(place: &Path, what: &impl Fn(&gix::odb::Handle) -> Result<T, ReadError>) -> Result<T, ReadError> {
-    let objects = place.join("objects");
-    let handle = gix::odb::at(&objects, gix::hash::Kind::Sha1).map_err(|e| disk(&objects, &e))?;
-    what(&handle)
-}
-
-/// A folder for one fetch, gone again unless it was renamed.
-struct Fresh(PathBuf);
-
-impl Fresh {
-    fn below(folder: &Path) -> Result<Self, SourceError> {
-        static NEXT: AtomicU64 = AtomicU64::new(0);
-        let next = NEXT.fetch_add(1, Ordering::Relaxed);
-        let fresh = folder.join(format!(".fresh-{}-{next}", std::process::id()));
-        remove(&fresh)?;
-        let packs = fresh.join("objects").join("pack");
-        std::fs::create_dir_all(&packs).map_err(|error| disk(&packs, &error))?;
-        Ok(Self(fresh))
-    }
-}
-
-impl Drop for Fresh {
-    fn drop(&mut self) {
-        // Renamed, or removed; a rest is swept up by the next fetch.
-        drop(remove(&self.0));
-    }
-}
-
-fn remove(folder: &Path) -> Result<(), SourceError> {
-    match std::fs::remove_dir_all(folder) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(disk(folder, &error)),
-        _ => Ok(()),
-    }
-}
-
-fn disk(path: &Path, error: &std::io::Error) -> SourceError {
-    SourceError::Corrupt { why: format!("{}: {error}", path.display()) }
-}
-
-pub(super) fn unreadable(error: ReadError) -> SourceError {
-    match error {
-        ReadError::Source(error) => error,
-        ReadError::Missing(ids) => SourceError::Corrupt {
-            why: match ids.first() {
-                Some(id) => format!("object {id} is missing in the repository"),
-                None => "an object is missing in the repository".to_owned(),
-            },
-        },
-    }
-}
-
-fn timed_out(url: &RepositoryUrl, timeout: Duration) -> SourceError {
-    SourceError::TimedOut {
-        host: if url.host().is_empty() { url.to_string() } else { url.host().to_owned() },
-        secs: timeout.as_secs(),
-    }
-}
-
-fn folder_name(key: &RepositoryKey) -> String {
-    let hash = Sha256::digest(key.as_str().as_bytes());
-    hash.iter().take(16).map(|b| format!("{b:02x}")).collect()
 }
 
 pub(super) fn object_id(commit: &CommitId) -> Result<ObjectId, SourceError> {

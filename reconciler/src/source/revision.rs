@@ -71,6 +71,8 @@ impl Git {
             Scheme::File | Scheme::Ssh => {
                 Err(refused("file and ssh repositories come only from the config repository"))
             }
+            // Asked with our credentials, it would tell a stranger what only we may see.
+            _ if self.holds_credentials_for(&url) => Err(refused("the repository is the platform's own")),
             _ if !self.dialer().rules().names(url.host()) => {
                 Err(refused("neither the config repository nor allowed_hosts of the platform names it"))
             }
@@ -85,12 +87,8 @@ impl Git {
         polled: Option<Refs>,
     ) -> Result<ResolvedSource, SourceError> {
         let name = source.reference.as_str();
-        let refs = match polled.filter(|refs| refs.find(name).is_some()) {
-            Some(refs) => refs,
-            None => self.ls_refs(url, [name]).await?,
-        };
-        let commit = self.resolve(url, &refs, name).await?;
-        let tree = self.tree(url, &commit).await?;
+        let polled = polled.filter(|refs| refs.find(name).is_some());
+        let (commit, tree) = self.commit_and_tree(url, name, polled).await?;
         Ok(ResolvedSource::Found { commit, tree })
     }
 }
