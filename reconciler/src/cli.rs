@@ -3,16 +3,27 @@
 
 mod check;
 mod completions;
-mod config_folder;
+mod connect;
+mod diff;
 mod init;
 mod local;
+mod log;
+mod logs;
 mod place;
 mod render;
+mod run;
+mod schema;
+mod status;
+mod suspend;
+mod target;
 
-use crate::ui::{ColourChoice, Exit, Ui};
+use crate::ui::{ColourChoice, Exit, Ui, failed};
+use anyhow::Context as _;
 use clap::builder::styling::{AnsiColor, Style, Styles};
 use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 use std::process::ExitCode;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio_util::sync::CancellationToken;
 
 /// GitOps for small tools: what `toolforge.yaml` says is what runs
 #[derive(Debug, Parser)]
@@ -77,6 +88,13 @@ enum Command {
     Init(init::Args),
     Check(check::Args),
     Render(render::Args),
+    Diff(diff::Args),
+    Run(run::Args),
+    Status(status::Args),
+    Logs(logs::Args),
+    Suspend(suspend::SuspendArgs),
+    Resume(suspend::ResumeArgs),
+    Schema(schema::Args),
     Completions(completions::Args),
 }
 
@@ -103,11 +121,68 @@ fn parse() -> Result<Cli, clap::Error> {
 }
 
 fn run(cli: Cli, ui: &Ui) -> anyhow::Result<Exit> {
+    log::start(&cli.global, matches!(cli.command, Command::Run(_)));
     match cli.command {
         Command::Init(args) => init::run(&args, ui),
         Command::Check(args) => check::run(&args, ui),
         Command::Render(args) => render::run(&args, ui),
+        Command::Schema(args) => schema::run(&args, ui),
         Command::Completions(args) => completions::run(&args, ui),
+        command => {
+            reconciler::cluster::install_crypto();
+            let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+            runtime.context("cannot start")?.block_on(interruptible(command, ui))
+        }
+    }
+}
+
+/// Commands that wait for others. `run` is told of Ctrl-C and SIGTERM and comes to an end by itself; all others have
+/// nothing to finish.
+async fn interruptible(command: Command, ui: &Ui) -> anyhow::Result<Exit> {
+    let stop = CancellationToken::new();
+    let stays = matches!(command, Command::Run(_));
+    let work = asking(command, ui, stop.clone());
+    tokio::pin!(work);
+    loop {
+        tokio::select! {
+            ended = &mut work => return ended,
+            () = signalled(), if !stop.is_cancelled() => {
+                stop.cancel();
+                if !stays {
+                    return Err(failed("interrupted").into());
+                }
+            }
+        }
+    }
+}
+
+async fn asking(command: Command, ui: &Ui, stop: CancellationToken) -> anyhow::Result<Exit> {
+    match command {
+        Command::Diff(args) => diff::run(&args, ui).await,
+        Command::Run(args) => run::run(&args, ui, stop).await,
+        Command::Status(args) => status::run(&args, ui).await,
+        Command::Logs(args) => logs::run(&args, ui).await,
+        Command::Suspend(args) => suspend::suspend(&args, ui).await,
+        Command::Resume(args) => suspend::resume(&args, ui).await,
+        Command::Init(_) | Command::Check(_) | Command::Render(_) | Command::Schema(_) | Command::Completions(_) => {
+            Ok(Exit::Done)
+        }
+    }
+}
+
+/// Ctrl-C, or SIGTERM.
+async fn signalled() {
+    let Ok(mut term) = signal(SignalKind::terminate()) else {
+        return std::future::pending().await;
+    };
+    tokio::select! {
+        _ = term.recv() => {}
+        heard = tokio::signal::ctrl_c() => {
+            // Nobody can interrupt us then; SIGKILL still works.
+            if heard.is_err() {
+                std::future::pending::<()>().await;
+            }
+        }
     }
 }
 

@@ -1,12 +1,15 @@
 //! stdout is data, stderr is talk, colour is decoration. The only place of the binary that writes to either.
 
+mod age;
 mod failure;
 mod table;
 
+pub use age::{ago, now, since};
 pub use failure::{Exit, Failure, failed, plain, wrong_use};
 pub use table::Table;
 
 use anyhow::Context as _;
+use planner::explain::Tone;
 use serde::Serialize;
 use std::io::{self, IsTerminal as _, Write as _};
 
@@ -91,6 +94,18 @@ impl Ui {
     /// Text on stdout in a style.
     pub fn data_in(&self, style: Style, text: &str) -> String {
         dye(self.colour_out, style, text)
+    }
+
+    /// Decorates the lines of an explained plan.
+    pub fn paint(&self, tone: Tone, text: &str) -> String {
+        let style = match tone {
+            Tone::Added => Style::Good,
+            Tone::Changed => Style::Change,
+            Tone::Removed => Style::Bad,
+            Tone::Waiting => Style::Faint,
+            Tone::Plain => return text.to_owned(),
+        };
+        self.data_in(style, text)
     }
 }
 

@@ -2,7 +2,8 @@
 
 use super::local::{self, Local, LocalArgs};
 use super::place::{self, OperatorsFile, OperatorsKind, Place, ToolPlace};
-use crate::ui::{Exit, Style, Table, Ui};
+use crate::ui::{Exit, Style, Table, Ui, wrong_use};
+use reconciler::source::config_repo::{self, PlatformFolder};
 use renderer::config::Parsed;
 use renderer::{Diagnostic, Rendered, Report};
 use serde::Serialize;
@@ -91,7 +92,7 @@ pub fn run(args: &Args, ui: &Ui) -> anyhow::Result<Exit> {
 fn tool(args: &Args, place: ToolPlace, ui: &Ui) -> anyhow::Result<Checked> {
     let local = Local::new(&args.local, place, ui)?;
     let (parsed, rendered) = local.render(args.local.platform.is_some());
-    let report = local.report(&parsed, &rendered);
+    let report = local.report(&rendered);
     local::tell(&report, &local.sources(), ui);
     let file = local.place.file.display().to_string();
     let found = Found::Components(components(&local, &parsed, &rendered));
@@ -102,8 +103,7 @@ fn components(local: &Local, parsed: &Parsed, rendered: &Rendered) -> Components
     let live = |name: &str| rendered.components.iter().any(|component| component.name.as_str() == name);
     let good = parsed.config.components.iter().filter(|(name, _)| live(name.as_str()));
     let good = good.map(|(name, component)| component_row(local, name.as_str(), component)).collect();
-    let withheld = parsed.withheld.iter().chain(&rendered.withheld).cloned().collect();
-    Components { tool: local.tool.name.to_string(), good, withheld }
+    Components { tool: local.tool.name.to_string(), good, withheld: rendered.withheld.clone() }
 }
 
 fn component_row(local: &Local, name: &str, component: &renderer::config::Component) -> Component {
@@ -132,15 +132,33 @@ fn operators(file: &OperatorsFile, name: &str, ui: &Ui) -> Checked {
     Checked { file: name.to_owned(), good: report.is_good(), found, diagnostics: report.diagnostics }
 }
 
-/// `platform.yaml` and every file of `tools/`, in name order.
+/// Every platform of a config repository, and every file of each, in name order.
 fn repository(folder: &Path, ui: &Ui) -> anyhow::Result<Vec<Checked>> {
-    let mut checked = Vec::new();
-    for file in super::config_folder::files(folder)? {
-        let bytes = place::read(&file.path)?;
-        let read = OperatorsFile { file: file.path, kind: file.kind, bytes };
-        checked.push(operators(&read, &file.name, ui));
+    let read = config_repo::read_folder(folder);
+    let read = read.map_err(|error| wrong_use(format!("cannot read {}", folder.display())).because(error))?;
+    if read.platforms.is_empty() {
+        return Err(wrong_use(format!("{} has no platform.yaml", folder.display())).into());
     }
-    Ok(checked)
+    Ok(read.platforms.iter().flat_map(|platform| platform_folder(platform, ui)).collect())
+}
+
+fn platform_folder(platform: &PlatformFolder, ui: &Ui) -> Vec<Checked> {
+    let texts: Vec<_> = platform.texts.iter().map(|(name, text)| (name.clone(), text.as_slice())).collect();
+    local::tell(&platform.report, &texts, ui);
+    let within =
+        |name: &str| if platform.path.is_empty() { name.to_owned() } else { format!("{}/{name}", platform.path) };
+    let good = |tool: &renderer::Tool| (within(&format!("tools/{}.yaml", tool.name)), Some(tool.name.to_string()));
+    let tools = platform.tools.iter().map(good).chain(platform.unreadable.iter().map(|file| (file.file.clone(), None)));
+    let mut files: Vec<_> = tools.map(|(file, name)| (file, Found::Tool(name))).collect();
+    files.sort_by(|(one, _), (other, _)| one.cmp(other));
+    let settings = Found::Platform(platform.platform.as_ref().map(|platform| platform.name.clone()));
+    files.insert(0, (within("platform.yaml"), settings));
+    let of = |file: &str| platform.report.diagnostics.iter().filter(|found| found.file == file).cloned().collect();
+    let checked = files.into_iter().map(|(file, found)| {
+        let good = !matches!(found, Found::Tool(None) | Found::Platform(None));
+        Checked { diagnostics: of(&file), file, good, found }
+    });
+    checked.collect()
 }
 
 fn summary(checked: &Checked, ui: &Ui) -> String {

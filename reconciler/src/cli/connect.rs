@@ -38,6 +38,21 @@ pub struct Connected {
     pub requests: Requests,
     /// The sandbox, where it is ours: it ends when this is dropped.
     pub sandbox: Option<Sandbox>,
+    /// It is the sandbox of another process.
+    elsewhere: bool,
+}
+
+impl Connected {
+    fn real(cluster: Cluster, requests: Requests) -> Self {
+        Self { cluster, requests, sandbox: None, elsewhere: false }
+    }
+}
+
+impl Connected {
+    /// Whether it is a sandbox, ours or another process'.
+    pub fn is_sandbox(&self) -> bool {
+        self.sandbox.is_some() || self.elsewhere
+    }
 }
 
 impl ClusterArgs {
@@ -46,17 +61,17 @@ impl ClusterArgs {
         let requests = Requests::default();
         if let Some(file) = &self.kubeconfig {
             let cluster = by_file(file, self.cluster.as_deref(), &requests).await?;
-            return Ok(Connected { cluster, requests, sandbox: None });
+            return Ok(Connected::real(cluster, requests));
         }
         match self.choice(platform)? {
             Choice::Sandbox => self.open_sandbox(requests).await,
             Choice::InCluster => {
                 let cluster = Cluster::of_service_account(&requests).map_err(|error| unusable(IN_POD, error))?;
-                Ok(Connected { cluster, requests, sandbox: None })
+                Ok(Connected::real(cluster, requests))
             }
             Choice::Context(name) => {
                 let cluster = Cluster::of_context(&name, &requests).await.map_err(|error| unusable(CONTEXTS, error))?;
-                Ok(Connected { cluster, requests, sandbox: None })
+                Ok(Connected::real(cluster, requests))
             }
         }
     }
@@ -80,7 +95,7 @@ impl ClusterArgs {
         match Sandbox::open(&folder) {
             Ok(sandbox) => {
                 let cluster = Cluster::of_service(SANDBOX_TITLE, sandbox.service(), &requests);
-                Ok(Connected { cluster, requests, sandbox: Some(sandbox) })
+                Ok(Connected { sandbox: Some(sandbox), ..Connected::real(cluster, requests) })
             }
             Err(OpenError::Taken(sandbox::Taken::By { pid, .. })) => {
                 let file = folder.join("kubeconfig");
@@ -90,7 +105,7 @@ impl ClusterArgs {
                 }
                 let mut cluster = by_file(&file, None, &requests).await?;
                 cluster.name = format!("sandbox (process {pid})");
-                Ok(Connected { cluster, requests, sandbox: None })
+                Ok(Connected { elsewhere: true, ..Connected::real(cluster, requests) })
             }
             Err(error) => {
                 let message = format!("cannot open the sandbox in {}", folder.display());

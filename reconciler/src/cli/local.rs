@@ -22,6 +22,13 @@ pub struct LocalArgs {
     pub platform: Option<PathBuf>,
 }
 
+impl LocalArgs {
+    /// This folder, by the built-in settings.
+    pub fn here(tool: Option<ToolName>) -> Self {
+        Self { path: PathBuf::from("."), tool, platform: None }
+    }
+}
+
 /// For clap: a tool's name, or why it is none.
 pub fn tool_name(text: &str) -> Result<ToolName, String> {
     ToolName::new(text).map_err(|bad| bad.expected.to_owned())
@@ -75,35 +82,38 @@ impl Local {
     pub fn render(&self, with_platform: bool) -> (Parsed, Rendered) {
         let context =
             if with_platform { ParseContext::new(&self.platform, &self.tool) } else { ParseContext::default() };
-        let context = ParseContext { file: self.place.file.display().to_string(), ..context };
         let parsed = renderer::config::parse(&self.revision.files, &context);
-        let siblings = Siblings::of(&self.tool, &[]);
-        let rendered = renderer::render_config(&self.platform, &self.tool, &self.revision, &parsed.config, &siblings);
+        let siblings = Siblings::default();
+        let rendered = renderer::render(&self.platform, &self.tool, &self.revision, &parsed, &siblings);
         (parsed, rendered)
     }
 
     /// What reading and rendering found, under the name a person gave the file.
-    pub fn report(&self, parsed: &Parsed, rendered: &Rendered) -> Report {
-        let mut diagnostics = parsed.report.diagnostics.clone();
-        diagnostics.extend(rendered.report.diagnostics.iter().cloned());
-        let shown = self.place.file.display().to_string();
-        for diagnostic in &mut diagnostics {
-            if self.place.file.file_name().is_some_and(|name| diagnostic.file.as_str() == name) {
-                diagnostic.file.clone_from(&shown);
-            }
+    pub fn report(&self, rendered: &Rendered) -> Report {
+        let mut report = rendered.report.clone();
+        for diagnostic in &mut report.diagnostics {
+            diagnostic.file = self.shown(&diagnostic.file);
         }
-        Report { diagnostics }
+        report
     }
 
-    /// The texts that findings point into, by the names findings give them.
+    /// The texts that findings point into, under the same names.
     pub fn sources(&self) -> Vec<(String, &[u8])> {
         let files = &self.revision.files;
         let named = [
-            (self.place.file.display().to_string(), &files.config),
-            ("Procfile".to_owned(), &files.procfile),
-            ("service.template".to_owned(), &files.service_template),
+            ("toolforge.yaml", &files.config),
+            ("Procfile", &files.procfile),
+            ("service.template", &files.service_template),
         ];
-        named.into_iter().filter_map(|(name, bytes)| Some((name, bytes.as_deref()?))).collect()
+        named.into_iter().filter_map(|(name, bytes)| Some((self.shown(name), bytes.as_deref()?))).collect()
+    }
+
+    /// The renderer names files as they are named in a repository.
+    fn shown(&self, name: &str) -> String {
+        match self.revision.files.config {
+            Some(_) if name == "toolforge.yaml" => self.place.file.display().to_string(),
+            _ => self.place.folder.join(name).display().to_string(),
+        }
     }
 }
 

@@ -72,7 +72,7 @@ pub fn look(path: &Path) -> anyhow::Result<Place> {
 }
 
 fn folder(path: &Path) -> anyhow::Result<Place> {
-    if path.join("platform.yaml").exists() {
+    if path.join("platform.yaml").exists() || path.join("platforms").is_dir() {
         return Ok(Place::ConfigRepository(path.to_owned()));
     }
     let worktree = worktree::read(path).map_err(|error| source(path, error))?;

@@ -31,8 +31,8 @@ pub fn run(args: &Args, ui: &Ui) -> anyhow::Result<Exit> {
         return Err(wrong_use(message).hint("Run `toolforge check` on it; `render` takes a tool's own file.").into());
     };
     let local = Local::new(&args.local, place, ui)?;
-    let (parsed, rendered) = local.render(args.local.platform.is_some());
-    let report = local.report(&parsed, &rendered);
+    let (_, rendered) = local.render(args.local.platform.is_some());
+    let report = local.report(&rendered);
     local::tell(&report, &local.sources(), ui);
     let objects = objects(&rendered);
     if ui.json {

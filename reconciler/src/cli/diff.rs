@@ -1,0 +1,87 @@
+//! `diff`: the dry run. The same pass as `run` and `apply`, without its last step: it gets and lists, and never writes.
+
+mod branches;
+mod revision;
+
+use super::target::TargetArgs;
+use crate::ui::{self, Exit, Ui, failed};
+use planner::plan::Plan;
+use reconciler::observe::{self, Scope};
+use reconciler::pass::{Decided, Subject, decide};
+use reconciler::source::worktree;
+use std::path::Path;
+
+/// Show what would change on the cluster, and why
+///
+/// In a tool's working tree: what the files as they are now would change. With the name of a tool: what its branch
+/// would. Only reads; needs no more rights than to get and list.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  toolforge diff                          this working tree, against the cluster
+  toolforge diff wordcount                the tip of that tool's branch, against the cluster
+  toolforge diff --branch beta            another branch
+  toolforge diff --commit 35b594f...      one commit
+  toolforge diff --against main           this working tree against a branch; no cluster is asked
+  toolforge diff --json | jq '.steps[].id.name'
+
+Exit code: 0 in sync, 1 something would change or waits, 2 wrong use, 3 failed.")]
+pub struct Args {
+    /// The tip of this branch, instead of the working tree
+    #[arg(long, value_name = "BRANCH", conflicts_with = "commit")]
+    branch: Option<String>,
+    /// This commit, instead of the working tree
+    #[arg(long, value_name = "COMMIT")]
+    commit: Option<String>,
+    /// Compare with what this branch says, instead of with the cluster
+    #[arg(long, value_name = "BRANCH")]
+    against: Option<String>,
+    #[command(flatten)]
+    target: TargetArgs,
+}
+
+pub async fn run(args: &Args, ui: &Ui) -> anyhow::Result<Exit> {
+    let here = worktree::read(Path::new(".")).map_err(|error| failed("cannot read this folder").because(error))?;
+    if let Some(against) = &args.against {
+        return branches::run(args, &here, against, ui).await;
+    }
+    let target = args.target.find(&here, ui).await?;
+    let newest = revision::wanted(args, &target, &here).await?;
+    let subject = Subject {
+        platform: target.declared.platform.clone(),
+        tool: target.tool.clone(),
+        siblings: target.siblings.clone(),
+        newest: Ok(newest),
+        forgotten: false,
+    };
+    let cluster = &target.connected.cluster;
+    let scope = Scope::of(&cluster.name, &subject.platform);
+    let observed = observe::once(&cluster.client, &scope, &subject.tool.name).await;
+    let decided = decide(&subject, observed, &cluster.client, &target.declared.registry).await;
+    show(&decided, &subject, ui)?;
+    Ok(verdict(&decided.plan))
+}
+
+/// Findings and hint are talk, the plan is data.
+pub fn show(decided: &Decided, subject: &Subject, ui: &Ui) -> anyhow::Result<()> {
+    let files = subject.newest.as_ref().map(|revision| revision.files.clone()).unwrap_or_default();
+    let texts =
+        [("toolforge.yaml", files.config), ("Procfile", files.procfile), ("service.template", files.service_template)];
+    let texts: Vec<_> = texts.iter().filter_map(|(name, text)| Some(((*name).to_owned(), text.as_deref()?))).collect();
+    super::local::tell(&decided.report, &texts, ui);
+    if let Some(violation) = decided.violations.first() {
+        let message = format!("the plan breaks a rule at {}: {}", violation.id, violation.rule);
+        return Err(failed(message).hint("This is a defect in toolforge; nothing will be done.").into());
+    }
+    if ui.json { ui.json(&decided.plan) } else { ui.data(&explained(&decided.plan, ui)) }
+}
+
+/// The plan in words.
+pub fn explained(plan: &Plan, ui: &Ui) -> String {
+    let now = ui::now();
+    planner::explain::explain(plan, &|tone, text| ui.paint(tone, text), &|time| ui::ago(time, now))
+}
+
+fn verdict(plan: &Plan) -> Exit {
+    if plan.is_in_sync() { Exit::Done } else { Exit::Differs }
+}

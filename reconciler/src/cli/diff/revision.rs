@@ -1,0 +1,68 @@
+//! Which revision is looked at: the working tree, a branch or a commit; of the repository at hand, or of the tool's own.
+
+use super::Args;
+use crate::cli::target::{Target, is_repository_of};
+use crate::ui::{Failure, failed, wrong_use};
+use reconciler::source::worktree::Worktree;
+use reconciler::source::{RepositoryUrl, SourceError};
+use renderer::config::ParseContext;
+use renderer::{CommitId, Revision, Tool, sources_needed};
+use std::collections::BTreeMap;
+
+/// The revision that was asked for, complete with what it builds elsewhere.
+pub async fn wanted(args: &Args, target: &Target, here: &Worktree) -> anyhow::Result<Revision> {
+    let at_hand = is_repository_of(&target.tool, here);
+    let mut revision = match (&args.branch, &args.commit) {
+        (None, None) if at_hand => working_tree(&target.tool, here),
+        (branch, commit) => {
+            let repository = if at_hand { at(&target.tool, here) } else { target.tool.clone() };
+            let name = commit.as_ref().or(branch.as_ref()).unwrap_or(&target.tool.branch);
+            tip(target, &repository, name).await?
+        }
+    };
+    let context = ParseContext::new(&target.declared.platform, &target.tool);
+    let config = renderer::config::parse(&revision.files, &context).config;
+    let needed: Vec<_> = sources_needed(&config, &target.tool, &target.siblings).into_iter().collect();
+    revision.resolved = target.declared.git.resolve_sources(&target.tool, &needed, |_| None).await;
+    Ok(revision)
+}
+
+/// The tool, read from the repository at hand: no network, and also what was not pushed yet.
+fn at(tool: &Tool, here: &Worktree) -> Tool {
+    let repository = here.root.as_deref().map(|root| root.to_string_lossy().into_owned());
+    Tool { repository: repository.unwrap_or_else(|| tool.repository.clone()), ..tool.clone() }
+}
+
+/// The files as they are now. With uncommitted changes there is no tree yet, so what is built from it is not known.
+pub fn working_tree(tool: &Tool, here: &Worktree) -> Revision {
+    let clean = here.dirty == Some(false);
+    Revision {
+        commit: here.commit.clone().filter(|_| clean),
+        branch: tool.branch.clone(),
+        tree: here.tree.clone(),
+        files: here.files.clone(),
+        resolved: BTreeMap::new(),
+    }
+}
+
+/// What `name`, a branch or a commit, says in a repository.
+async fn tip(target: &Target, repository: &Tool, name: &str) -> Result<Revision, Failure> {
+    let git = &target.declared.git;
+    let unreadable = |error: SourceError| {
+        let hint = error.hint();
+        let failure = match error {
+            SourceError::NoSuchRef { .. } => wrong_use(format!("cannot read {name}")),
+            _ => failed(format!("cannot read {name} of {}", target.tool.name)),
+        };
+        failure.hint_if(hint).because(error)
+    };
+    let url = RepositoryUrl::parse(&repository.repository).map_err(|error| unreadable(error.into()))?;
+    let commit = match CommitId::new(name) {
+        Ok(commit) => commit,
+        Err(_) => {
+            let refs = git.ls_refs(&url, [name]).await.map_err(unreadable)?;
+            git.resolve(&url, &refs, name).await.map_err(unreadable)?
+        }
+    };
+    git.revision(repository, &commit).await.map_err(unreadable)
+}

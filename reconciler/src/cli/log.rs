@@ -1,0 +1,27 @@
+//! Logs: talk, so on stderr. `run` says what it does; other commands say it with `-v`.
+
+use super::{Global, LogFormat};
+use std::io::IsTerminal as _;
+use tracing_subscriber::EnvFilter;
+
+/// Starts logging. `RUST_LOG` wins over `-v`.
+pub fn start(global: &Global, speaks: bool) {
+    let level = match global.verbose + u8::from(speaks) {
+        0 => "warn",
+        1 => "warn,reconciler=info,toolforge=info",
+        2 => "info,reconciler=debug,toolforge=debug,sandbox=debug",
+        _ => "debug",
+    };
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(level));
+    let logs = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let colour = match global.color {
+        crate::ui::ColourChoice::Always => true,
+        crate::ui::ColourChoice::Never => false,
+        crate::ui::ColourChoice::Auto => std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none(),
+    };
+    // Fails only where somebody started logging before, and then there are logs.
+    let _ = match global.log_format {
+        LogFormat::Text => logs.with_ansi(colour).with_target(false).try_init(),
+        LogFormat::Json => logs.json().try_init(),
+    };
+}

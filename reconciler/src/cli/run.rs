@@ -1,0 +1,70 @@
+//! `run`: the main job. Everything it does is in [`reconciler::driver`]; here it is chosen what for.
+
+use super::connect::ClusterArgs;
+use super::target::{Declared, config_url};
+use crate::ui::{Exit, Ui};
+use reconciler::driver::{self, Limits, Options};
+use std::net::SocketAddr;
+use std::time::Duration;
+use tokio_util::sync::CancellationToken;
+
+/// Serve a platform: keep the cluster as the repositories say
+///
+/// Polls the config repository and the repositories of its tools, brings every change to the cluster, and takes back
+/// what was changed by hand. One process per platform writes; a second one waits for its Lease.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  toolforge run https://git.example/platform --cluster in-cluster --web 0.0.0.0:9090
+  toolforge run ./config --sandbox                a folder, on the sandbox
+  toolforge run ./config --interval 10 -v         ask git every ten seconds, and say what happens
+
+Private repositories: TOOLFORGE_GIT_USERNAME and TOOLFORGE_GIT_PASSWORD are used for the config repository.
+Stop it with Ctrl-C or SIGTERM: passes under way are finished, and the Lease is freed.")]
+pub struct Args {
+    /// The config repository: a folder or a URL
+    config: String,
+    /// Which of its platforms, where it has several
+    #[arg(long, value_name = "NAME")]
+    platform: Option<String>,
+    /// Seconds between polls of git, instead of the platform's own
+    #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..=86_400))]
+    interval: Option<u64>,
+    /// How many tools are worked on at once
+    #[arg(long, value_name = "NUMBER", default_value_t = 8, value_parser = clap::value_parser!(u16).range(1..=256))]
+    passes: u16,
+    /// Serve /metrics, /healthz and /readyz at this address
+    #[arg(long, visible_alias = "metrics-addr", value_name = "ADDRESS:PORT")]
+    web: Option<SocketAddr>,
+    #[command(flatten)]
+    cluster: ClusterArgs,
+}
+
+pub async fn run(args: &Args, ui: &Ui, stop: CancellationToken) -> anyhow::Result<Exit> {
+    let config = config_url(&args.config)?;
+    let declared = Declared::of_repository(&args.config, args.platform.as_deref(), ui).await?;
+    let connected = args.cluster.connect(Some(&declared.platform)).await?;
+    let listening = match &connected.sandbox {
+        Some(sandbox) => Some(sandbox.listen(SocketAddr::from(([127, 0, 0, 1], 0))).await?),
+        None => None,
+    };
+    let tools = declared.tools.len();
+    ui.say(&format!("{}  {tools} tools  cluster: {}", declared.platform.name, connected.cluster.name));
+    if let Some(listening) = &listening {
+        ui.hint(&format!("Look in with `kubectl --kubeconfig {} get tools`.", listening.kubeconfig.display()));
+    }
+    let options = Options {
+        config,
+        platform: args.platform.clone(),
+        limits: Limits {
+            passes: usize::from(args.passes),
+            interval: args.interval.map(Duration::from_secs),
+            ..Limits::default()
+        },
+        cache: super::target::git_cache(),
+        web: args.web,
+    };
+    let variable = |name: &str| std::env::var(name).ok();
+    driver::serve(options, connected.cluster.clone(), &connected.requests, &variable, stop).await?;
+    Ok(Exit::Done)
+}

@@ -1,0 +1,6 @@
+//! The command line, as a person or a script meets it: streams, exit codes, words.
+
+mod examples;
+mod files;
+mod harness;
+mod help;
