@@ -14,7 +14,8 @@ pub mod door;
 use door::{Door, Requests};
 use kube::Client;
 use kube::client::{Body, ClientBuilder};
-use kube::config::{Config, KubeConfigOptions, Kubeconfig};
+use kube::config::{Config, KubeConfigOptions, Kubeconfig, KubeconfigError};
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 use tower::BoxError;
@@ -117,18 +118,28 @@ pub fn choose(flag: Option<&str>, platform: Option<&str>, at_hand: &AtHand) -> R
 }
 
 impl AtHand {
-    /// Looks at the environment and the files it names. A kubeconfig that cannot be read is at hand all the same.
+    /// Looks at the environment and the files it names.
     #[must_use]
     pub fn look() -> Self {
-        let files: Vec<PathBuf> = match std::env::var_os("KUBECONFIG").filter(|value| !value.is_empty()) {
-            Some(list) => std::env::split_paths(&list).filter(|path| !path.as_os_str().is_empty()).collect(),
-            None => home().map(|home| home.join(".kube/config")).into_iter().collect(),
-        };
-        let kubeconfig = files.iter().any(|file| file.exists());
-        let context = if kubeconfig { Kubeconfig::read().ok().and_then(|read| read.current_context) } else { None };
+        let named = std::env::var_os("KUBECONFIG").is_some_and(|value| !value.is_empty());
         let in_cluster = std::env::var_os("KUBERNETES_SERVICE_HOST").is_some()
             && Path::new("/var/run/secrets/kubernetes.io/serviceaccount/token").exists();
-        Self { kubeconfig, context: context.filter(|name| !name.is_empty()), in_cluster }
+        Self::of(Kubeconfig::read(), named, in_cluster)
+    }
+
+    /// A kubeconfig that cannot be read is at hand all the same, and so is one that the environment names and that is
+    /// not there: somebody means a cluster. One without contexts offers none.
+    fn of(read: Result<Kubeconfig, KubeconfigError>, named: bool, in_cluster: bool) -> Self {
+        let (kubeconfig, context) = match read {
+            Ok(read) => {
+                let context = read.current_context.filter(|name| !name.is_empty());
+                (context.is_some() || !read.contexts.is_empty(), context)
+            }
+            Err(KubeconfigError::FindPath) => (false, None),
+            Err(KubeconfigError::ReadConfig(error, _)) if error.kind() == ErrorKind::NotFound => (named, None),
+            Err(_) => (true, None),
+        };
+        Self { kubeconfig, context, in_cluster }
     }
 }
 
@@ -163,7 +174,7 @@ pub enum ConnectError {
         context: String,
         /// What is wrong.
         #[source]
-        source: kube::config::KubeconfigError,
+        source: KubeconfigError,
     },
     /// No usable service account.
     #[error("in-cluster service account")]
@@ -270,6 +281,25 @@ mod tests {
     #[test]
     fn the_sandbox_is_the_default_only_where_no_real_cluster_is_at_hand() {
         assert_eq!(choose(None, None, &AtHand::default()), Ok(Choice::Sandbox));
+    }
+
+    #[test]
+    fn a_kubeconfig_is_at_hand_also_when_it_is_broken_and_not_when_it_is_empty() {
+        let missing = || Err(KubeconfigError::ReadConfig(ErrorKind::NotFound.into(), PathBuf::from("x")));
+        let refused = || Err(KubeconfigError::ReadConfig(ErrorKind::PermissionDenied.into(), PathBuf::from("x")));
+        let current = Kubeconfig { current_context: Some("kind-dev".to_owned()), ..Kubeconfig::default() };
+        let cases = [
+            (missing(), false, false),
+            (missing(), true, true),
+            (refused(), false, true),
+            (Err(KubeconfigError::FindPath), false, false),
+            (Ok(Kubeconfig::default()), true, false),
+            (Ok(current), false, true),
+        ];
+        for (read, named, expected) in cases {
+            let shown = format!("{read:?} {named}");
+            assert_eq!(AtHand::of(read, named, false).kubeconfig, expected, "{shown}");
+        }
     }
 
     #[test]

@@ -27,7 +27,11 @@ pub async fn once(client: &Client, scope: &Scope, tool: &ToolName) -> Observed {
     let found: Vec<_> = stream::iter(looks).buffered(AT_ONCE).collect().await;
     for (row, answer) in found {
         let (objects, gap) = match answer {
-            Ok(objects) => (objects, None),
+            Ok(Look::Listed(objects)) => (objects, None),
+            Ok(Look::Absent(id)) => {
+                observed.objects.insert(id, Seen::Absent);
+                continue;
+            }
             Err(error) => (Vec::new(), Some(error.to_string())),
         };
         let pairs = objects.iter().map(|raw| (raw.key.id(row), &*raw.json));
@@ -37,7 +41,15 @@ pub async fn once(client: &Client, scope: &Scope, tool: &ToolName) -> Observed {
     observed
 }
 
-async fn look(client: &Client, scope: &Scope, row: &'static Kind, tool: &ToolName) -> Result<Vec<Raw>, CallError> {
+/// What one look at a kind showed.
+enum Look {
+    /// What is there.
+    Listed(Vec<Raw>),
+    /// The one object that was asked for is confirmed not to be there.
+    Absent(ObjectId),
+}
+
+async fn look(client: &Client, scope: &Scope, row: &'static Kind, tool: &ToolName) -> Result<Look, CallError> {
     let of_tool = format!("{MARK}={tool}");
     let marked = |label: String| (row.watched == Watched::Marked).then_some(label);
     let selection = match row.scope {
@@ -47,20 +59,20 @@ async fn look(client: &Client, scope: &Scope, row: &'static Kind, tool: &ToolNam
         }
         _ => Selection { row, namespace: Some(scope.platform_namespace.clone()), label: marked(of_tool) },
     };
-    Ok(reading::list(client, &selection, None).await?.objects)
+    Ok(Look::Listed(reading::list(client, &selection, None).await?.objects))
 }
 
 /// The Namespace or Tool of this tool, by name.
-async fn look_at_own(client: &Client, row: &'static Kind, tool: &ToolName) -> Result<Vec<Raw>, CallError> {
+async fn look_at_own(client: &Client, row: &'static Kind, tool: &ToolName) -> Result<Look, CallError> {
     let name = if row.kind == "Namespace" { tool.namespace() } else { tool.as_str().to_owned() };
     let id = ObjectId { group: row.group.to_owned(), kind: row.kind.to_owned(), namespace: None, name };
     match call::get(client, &address::object(row, &id), None).await {
         Ok(bytes) => {
             let text = std::str::from_utf8(&bytes).map_err(|_| CallError::Garbage("not UTF-8".to_owned()))?;
             let raw = Raw::read(row, text).map_err(|error| CallError::Garbage(call::place(&error)))?;
-            Ok(vec![raw])
+            Ok(Look::Listed(vec![raw]))
         }
-        Err(error) if error.is_not_found(row.plural, &id.name) => Ok(Vec::new()),
+        Err(error) if error.is_not_found(row.plural, &id.name) => Ok(Look::Absent(id)),
         Err(error) => Err(error),
     }
 }

@@ -57,7 +57,9 @@ async fn requests_say_exactly_what_the_plan_says() {
     ];
     let outcome = run(&fake, steps).await;
     assert_eq!(outcome.failures().count(), 0);
-    let [apply, json_patch, delete] = &fake.asked()[..] else { panic!("three requests: {:?}", fake.asked()) };
+    let asked = fake.asked();
+    assert_eq!(asked.len(), 3, "{asked:?}");
+    let (apply, json_patch, delete) = (&asked[0], &asked[1], &asked[2]);
     assert_eq!(
         (&apply.method, apply.path.as_str()),
         (&Method::PATCH, "/apis/apps/v1/namespaces/tool-a/deployments/web")

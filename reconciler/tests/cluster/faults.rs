@@ -256,8 +256,10 @@ async fn only_a_status_about_that_very_object_confirms_an_absence() {
         match (id.name.as_str(), seen) {
             ("absent", seen) => assert_eq!(seen, Ok(Seen::Absent)),
             ("live", Ok(Seen::Live(_))) => {}
-            (name, Err(why)) => assert!(!why.contains("hunter2"), "{name}: {why}"),
-            (name, seen) => panic!("{name}: {seen:?}"),
+            (name, seen) => {
+                let why = seen.expect_err(name);
+                assert!(!why.contains("hunter2"), "{name}: {why}");
+            }
         }
     }
 }
@@ -285,6 +287,8 @@ async fn one_look_reads_a_tools_own_places_and_says_what_it_could_not_read() {
     let gaps: Vec<_> = observed.gaps.iter().map(|gap| gap.kind.as_str()).collect();
     assert_eq!(gaps, ["Tool", "Secret"]);
     assert!(observed.live(&id("Deployment", "web")).is_some());
+    let absent: Vec<_> = observed.objects.keys().filter(|id| observed.is_absent(id)).map(ToString::to_string).collect();
+    assert_eq!(absent, ["namespace/tool-a"], "a list shows no absences");
     let paths: Vec<_> = fake.asked().into_iter().map(|ask| ask.path).collect();
     let own =
         |path: &String| path.contains("tool-a") || path.contains("/tools/a") || path.contains("/namespaces/toolforge/");

@@ -4,5 +4,6 @@ mod execute;
 mod fake;
 mod faults;
 mod lease;
+mod sandbox;
 mod web;
 mod words;
