@@ -108,13 +108,15 @@ const SENTENCES: &[(&str, &str)] = &[
 
 /// The level of `toolforge.yaml` with this title.
 pub(super) fn level(level: At) -> Level {
-    let (title, advise): (_, fn(&str) -> Option<Advice>) = match level {
-        At::File => ("the file", |key| advise(At::File, key)),
-        At::Component => ("the component", |key| advise(At::Component, key)),
-        At::Build => ("`build`", |key| advise(At::Build, key)),
-        At::Run => ("`run`", |key| advise(At::Run, key)),
+    let (title, example, advise): (_, _, fn(&str) -> Option<Advice>) = match level {
+        At::File => ("the file", "components: {web: {run: {command: web}}}", |key| advise(At::File, key)),
+        At::Component => ("the component", "web: {run: {command: web}}", |key| advise(At::Component, key)),
+        At::Build => {
+            ("`build`", "build: {repository: https://gitlab.example/name, ref: main}", |key| advise(At::Build, key))
+        }
+        At::Run => ("`run`", "run: {command: web, port: 8000}", |key| advise(At::Run, key)),
     };
-    Level { title, keys: at(level).map(|key| key.name).collect(), advise, lenient: false }
+    Level { title, keys: at(level).map(|key| key.name).collect(), advise, example, lenient: false }
 }
 
 fn advise(here: At, key: &str) -> Option<Advice> {

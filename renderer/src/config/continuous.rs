@@ -5,7 +5,7 @@ use super::{HealthCheck, Port, Protocol, RunKind};
 use crate::decode::{Section, one_of, text, texts, whole};
 use crate::diagnostic::{Code, Findings, Place, shown};
 use crate::names::ToolName;
-use crate::yaml::Entry;
+use crate::yaml::{Entry, Plain, Scalar};
 
 const MAX_PATHS: usize = 10;
 
@@ -68,6 +68,11 @@ fn needs_port(section: &Section<'_>, publish: &[(String, Place)], protocol: Prot
 /// The published prefixes, without a closing slash.
 pub(super) fn publish(entry: &Entry, findings: &mut Findings) -> Vec<(String, Place)> {
     let mut paths: Vec<(String, Place)> = Vec::new();
+    if let Some(Plain::Bool(value) | Plain::OldBool(value)) = entry.value.scalar().map(Scalar::plain) {
+        let hint = if value { "Write `publish: /`." } else { "Remove the key." };
+        findings.add(Code::WrongType, entry.value.place, "`publish` must be a path, but is a boolean").with_hint(hint);
+        return paths;
+    }
     for (path, node) in texts(entry, MAX_PATHS, findings) {
         // Today's default, written out.
         if path.is_empty() && entry.value.scalar().is_some() {

@@ -2,7 +2,7 @@
 
 use super::schedule::{self, BadSchedule};
 use super::source::short;
-use crate::decode::{Section, text, whole};
+use crate::decode::{Section, seconds, text, whole};
 use crate::diagnostic::{Code, Findings};
 use crate::yaml::Entry;
 
@@ -33,9 +33,18 @@ pub(super) fn ending(section: &Section<'_>, findings: &mut Findings) -> Ending {
     let number = |key, max, findings: &mut Findings| section.get(key).and_then(|e| whole(e, 0..=max, findings));
     Ending {
         retry: number("retry", 5, findings).and_then(|n| u32::try_from(n).ok()).unwrap_or(0),
-        timeout_secs: number("timeout", i64::from(i32::MAX), findings).and_then(|n| u64::try_from(n).ok()),
+        timeout_secs: section.get("timeout").and_then(|e| timeout(e, findings)),
         run_id: section.get("run_id").and_then(|e| short(e, findings)),
     }
+}
+
+fn timeout(entry: &Entry, findings: &mut Findings) -> Option<u64> {
+    if let Some(secs) = entry.value.scalar().and_then(|scalar| seconds(&scalar.text)) {
+        let message = "`timeout` must be a whole number of seconds, but is a duration";
+        findings.add(Code::WrongType, entry.value.place, message).with_hint(format!("Write `timeout: {secs}`."));
+        return None;
+    }
+    whole(entry, 0..=i64::from(i32::MAX), findings).and_then(|n| u64::try_from(n).ok())
 }
 
 /// Tells a schedule that one hanging run could block.

@@ -97,6 +97,11 @@ fn mapping(mapping: &Mapping) -> Option<Said> {
     if marked.is_some() {
         return marked;
     }
+    let processes = ["web", "worker", "release"];
+    let is_line = |entry: &crate::yaml::Entry| entry.value.scalar().is_some() && !entry.value.is_null();
+    if processes.iter().any(|name| mapping.has(name)) && mapping.entries.iter().all(is_line) {
+        return Some(("a Procfile", "Name the file `Procfile`; it is enough without a toolforge.yaml."));
+    }
     let looks_like_component =
         |m: &Mapping| m.has("run") || m.has("build") || m.has("component_type") || m.has("command");
     if looks_like_component(mapping)
@@ -117,5 +122,8 @@ fn mapping(mapping: &Mapping) -> Option<Said> {
 }
 
 fn text(root: &Node) -> Option<Said> {
+    if root.scalar()?.text.starts_with('<') {
+        return Some(("a web page", "Fetch the file itself, not the page that shows it."));
+    }
     root.scalar().map(|_| ("plain text", "Write `components:`, or run `toolforge init`."))
 }

@@ -99,7 +99,10 @@ pub(crate) fn mount(entry: &Entry, context: &ParseContext, findings: &mut Findin
             } else {
                 "`mount: all` mounts nothing here; dumps, /data/project, /data/scratch and the tool's home are missing"
             };
-            findings.add(Code::MountAll, entry.value.place, message);
+            let hint = if context.dumps { "Write `mount: dumps`" } else { "Remove `mount`" };
+            findings
+                .add(Code::MountAll, entry.value.place, message)
+                .with_hint(format!("{hint}, and keep data in a database."));
             context.dumps
         }
         _ => false,

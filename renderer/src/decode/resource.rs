@@ -10,7 +10,7 @@ pub(crate) const API_VERSION: &str = "toolforge.org/v1alpha1";
 
 /// A level whose unknown keys have no advice but their spelling.
 pub(crate) fn plain_level(title: &'static str, keys: &[&'static str]) -> Level {
-    Level { title, keys: keys.to_vec(), advise: |_| None, lenient: false }
+    Level { title, keys: keys.to_vec(), advise: |_| None, example: "", lenient: false }
 }
 
 /// Opens the mapping of a key.

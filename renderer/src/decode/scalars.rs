@@ -72,11 +72,11 @@ pub(crate) fn whole(entry: &Entry, range: RangeInclusive<i64>, findings: &mut Fi
     };
     let Some(number) = number else {
         let message = format!("{name} must be a whole number, but is {}", shown(&scalar.text));
-        findings.add(Code::WrongType, node.place, message).with_hint(format!(
-            "Write a number from {} to {}.",
-            range.start(),
-            range.end()
-        ));
+        let hint = match scalar.text.trim_start_matches('0').parse::<i64>() {
+            Ok(bare) => format!("Write `{bare}`: with a 0 in front it is not the same number to every program."),
+            Err(_) => format!("Write a number from {} to {}.", range.start(), range.end()),
+        };
+        findings.add(Code::WrongType, node.place, message).with_hint(hint);
         return None;
     };
     if !range.contains(&number) {

@@ -11,6 +11,8 @@ pub(crate) struct Level {
     pub keys: Vec<&'static str>,
     /// What to say of a key that is none of them, before spelling is considered.
     pub advise: fn(&str) -> Option<Advice>,
+    /// How it is written, for who wrote something else; empty where its keys say enough.
+    pub example: &'static str,
     /// Unknown keys are noted, not refused.
     pub lenient: bool,
 }
@@ -37,9 +39,12 @@ impl<'t> Section<'t> {
     pub fn open(node: &'t Node, at: Place, level: &Level, findings: &mut Findings) -> Option<Self> {
         let Some(mapping) = node.mapping() else {
             let message = format!("{} must be a mapping of keys to values, but is {}", level.title, node.described());
-            findings
-                .add(Code::WrongType, node.place, message)
-                .with_hint(format!("Indent its keys below it: {}.", listed(&level.keys)));
+            let hint = match level.example {
+                "" => format!("Indent its keys below it: {}.", listed(&level.keys)),
+                example => format!("Write it like `{example}`."),
+            };
+            let place = if node.is_null() { at } else { node.place };
+            findings.add(Code::WrongType, place, message).with_hint(hint);
             return None;
         };
         duplicates(mapping, findings);

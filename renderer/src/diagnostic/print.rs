@@ -78,6 +78,17 @@ fn excerpt(out: &mut String, source: &str, place: Place, paint: Paint, code: &st
     let _ = writeln!(out, "{margin} {bar} {}{carets}", " ".repeat(cut.start));
 }
 
+/// Columns of a terminal that a text takes: East Asian signs and emoji take two, marks above others none.
+fn cells(text: &str) -> usize {
+    let width = |c: char| match u32::from(c) {
+        0x300..=0x36f | 0x200d | 0xfe00..=0xfe0f => 0,
+        0x1100..=0x115f | 0x2e80..=0xa4cf | 0xac00..=0xd7a3 | 0xf900..=0xfaff | 0xfe30..=0xfe6f => 2,
+        0xff00..=0xff60 | 0xffe0..=0xffe6 | 0x1f300..=0x1faff | 0x20000..=0x3fffd => 2,
+        _ => 1,
+    };
+    text.chars().map(width).sum()
+}
+
 /// A window of one line: its text, and where in it the caret stands.
 struct Cut {
     text: String,
@@ -96,14 +107,14 @@ impl Cut {
         let (mut start, mut end) = (0, None);
         for (at, c) in line.chars().enumerate().skip(from).take(to - from) {
             if at == caret {
-                start = text.chars().count();
+                start = cells(&text);
             }
             if at == caret + width {
-                end = Some(text.chars().count());
+                end = Some(cells(&text));
             }
             push_escaped(&mut text, if c == '\t' { ' ' } else { c });
         }
-        let shown = text.chars().count();
+        let shown = cells(&text);
         if caret >= to {
             start = shown;
         }
@@ -126,6 +137,12 @@ mod tests {
         assert!(cut.text.chars().count() <= WINDOW + 6);
         let under: String = cut.text.chars().skip(cut.start).take(cut.width).collect();
         assert_eq!(under, "here");
+    }
+
+    #[test]
+    fn wide_characters_move_the_caret_by_two() {
+        let cut = Cut::around("name: \u{540d}\u{524d} x", 9, 1);
+        assert_eq!((cut.start, cut.width), (11, 1));
     }
 
     #[test]

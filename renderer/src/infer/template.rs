@@ -31,9 +31,12 @@ pub(super) fn web(
         title: "service.template",
         keys: root.mapping().map(|_| KEYS.to_vec()).unwrap_or_default(),
         advise: |_| None,
+        example: "",
         lenient: true,
     };
     let section = Section::open(&root, root.place, &level, findings)?;
+    // From here on only `web` is at stake.
+    findings.enter(Some("web"));
     ignored(&section, findings);
     source(&section, &mut component, context, findings);
     component.run.cpu = section.get("cpu").and_then(|e| fields::cpu(e, context, findings)).or(component.run.cpu);

@@ -78,8 +78,30 @@ pub(super) fn explain(text: &str, error: &ScanError) -> Stop {
     let line = lines(text).nth(marker.line().saturating_sub(1)).unwrap_or_default();
     let at = place(marker.line(), marker.col(), 1);
     let (code, message, hint) = said(error.kind(), line);
-    let place = value_start(line, at, code);
+    let place = if is_flow(error.kind()) { open_bracket(text, at) } else { value_start(line, at, code) };
     Stop { code, place, message, hint }
+}
+
+/// The bracket that is still open where the parser gave up: people look for the one they forgot to close.
+fn open_bracket(text: &str, at: Place) -> Place {
+    let mut open: Vec<Place> = Vec::new();
+    for (number, line) in lines(text).enumerate().take(at.line as usize) {
+        let (mut quote, mut before) = (None, ' ');
+        for (column, c) in line.chars().enumerate() {
+            let starts = before.is_whitespace() || "[{,".contains(before);
+            match (quote, c) {
+                (Some(mark), _) if mark == c => quote = None,
+                (Some(_), _) => {}
+                (None, '"' | '\'') if starts => quote = Some(c),
+                (None, '#') if before.is_whitespace() => break,
+                (None, '[' | '{') if starts => open.push(place(number + 1, column, 1)),
+                (None, ']' | '}') => drop(open.pop()),
+                _ => {}
+            }
+            before = c;
+        }
+    }
+    open.pop().unwrap_or(at)
 }
 
 /// For a value that lacks quotes the caret stands at the value, not where the parser gave up.
@@ -126,7 +148,8 @@ fn said(kind: &ErrorKind, line: &str) -> (Code, String, Option<String>) {
             (Code::YamlAlias, "an alias or anchor without a meaning".to_owned(), None)
         }
         E::UnexpectedCharacter { character } => {
-            let message = format!("a value cannot start with `{character}` in YAML");
+            let character = if *character == '`' { "a backtick".to_owned() } else { format!("`{character}`") };
+            let message = format!("a value cannot start with {character} in YAML");
             (Code::YamlReserved, message, Some("Write the value in quotes, like `schedule: \"@daily\"`.".to_owned()))
         }
         E::RecursionLimitExceeded => (Code::YamlTooDeep, "values are nested more than 32 deep".to_owned(), None),
