@@ -56,10 +56,12 @@ fn drop_old(old: &StoredRevision, input: &Input) -> Option<Step> {
 }
 
 /// sha256 of the platform's settings, in hexadecimal. The allowed hosts are left out: they decide what a file may say,
-/// not what it means, and they grow with every tool.
+/// not what it means, and they grow with every tool. So are the context and the credentials' variable, which only the
+/// reconciler's machine knows: `diff` elsewhere reads the settings as they are published, without them.
 #[must_use]
 pub fn platform_digest(platform: &Platform) -> String {
-    let platform = Platform { allowed_hosts: Vec::new(), ..platform.clone() };
+    let mut platform = Platform { allowed_hosts: Vec::new(), cluster: None, ..platform.clone() };
+    platform.registry.credentials = None;
     // A Platform has text keys only, so serialising it does not fail.
     let bytes = serde_json::to_vec(&platform).unwrap_or_default();
     Sha256::digest(&bytes).iter().map(|byte| format!("{byte:02x}")).collect()
