@@ -136,8 +136,11 @@ pub(crate) struct Frame<'a> {
     pub(crate) config: &'a Config,
     pub(crate) siblings: &'a Siblings,
     pub(crate) namespace: String,
+    /// Of every object of the tool.
+    pub(crate) labels: BTreeMap<String, String>,
     /// The platform's limits with the tool's overrides.
     pub(crate) limits: Limits,
+    pub(crate) quota: Vec<resources::Used>,
     pub(crate) user: SystemUser,
 }
 
@@ -152,8 +155,9 @@ impl<'a> Frame<'a> {
         // As today, a tool's group is its user's number.
         let user = tool.uid.map_or(platform.system_user, |uid| SystemUser { uid, gid: uid });
         let limits = resources::limits_of(&platform.limits, &tool.limits);
-        let namespace = tool.name.namespace();
-        Self { platform, tool, revision, config, siblings, namespace, limits, user }
+        let (namespace, labels) = (tool.name.namespace(), meta::tool_labels(&tool.name));
+        let quota = resources::quota_use(config, &limits);
+        Self { platform, tool, revision, config, siblings, namespace, labels, limits, quota, user }
     }
 
     /// An object of a component, named like it.
@@ -162,7 +166,7 @@ impl<'a> Frame<'a> {
             kind,
             namespace: Some(self.namespace.clone()),
             name: name.to_string(),
-            labels: meta::component_labels(&self.tool.name, name, component),
+            labels: meta::component_labels(self, name, component),
             annotations: BTreeMap::new(),
         };
         Object::with(head, fields(content))

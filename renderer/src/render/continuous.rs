@@ -53,7 +53,7 @@ pub(crate) fn objects(
 
 fn strategy(frame: &Frame<'_>, component: &Component, replicas: u32) -> Result<(Value, Option<Note>), Refusal> {
     let rolling = |surge: u32, unavailable: u32| json!({"type": "RollingUpdate", "rollingUpdate": {"maxSurge": surge, "maxUnavailable": unavailable}});
-    let full = no_room_for_one_more(frame, &Resources::of(&component.run, &frame.limits)?);
+    let full = no_room_for_one_more(&frame.quota, &Resources::of(&component.run, &frame.limits)?);
     let Some(full) = full.filter(|_| replicas > 0) else { return Ok((rolling(1, 0), None)) };
     let (strategy, how) = if replicas > 1 {
         (rolling(0, 1), "its pods are replaced one at a time, with one fewer meanwhile")

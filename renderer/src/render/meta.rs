@@ -4,6 +4,7 @@
 //! ours): [`MARK`] names the tool and is what the platform selects by; [`PART_OF`] names the ApplySet whose parent is the
 //! tool's Tool object (KEP-3659), so that other programs can read the inventory.
 
+use super::Frame;
 use crate::config::Component;
 use crate::length_prefixed::hex;
 use crate::names::{ComponentName, ToolName};
@@ -132,9 +133,9 @@ pub(crate) fn tool_labels(tool: &ToolName) -> Labels {
 }
 
 /// Labels of a component's object.
-pub(crate) fn component_labels(tool: &ToolName, name: &ComponentName, component: &Component) -> Labels {
-    let mut labels = tool_labels(tool);
-    labels.extend(pod_labels(tool, name, component));
+pub(crate) fn component_labels(frame: &Frame<'_>, name: &ComponentName, component: &Component) -> Labels {
+    let mut labels = frame.labels.clone();
+    labels.extend(pod_labels(&frame.tool.name, name, component));
     labels.remove("toolforge.org/mount-storage");
     labels
 }

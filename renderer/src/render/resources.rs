@@ -4,8 +4,8 @@
 //! because few tools use what they ask for and quotas count limits. What is not written comes from the platform's
 //! (or the tool's own) default limits. The user's text is kept; only a computed half is printed anew.
 
-use super::{Frame, Refusal};
-use crate::config::{Component, Run, RunKind};
+use super::Refusal;
+use crate::config::{Component, Config, Run, RunKind};
 use crate::diagnostic::Code;
 use crate::platform::{Limits, LimitsPatch};
 use crate::quantity::{BadQuantity, Quantity};
@@ -109,26 +109,38 @@ fn halved(amount: &Amount) -> Amount {
     Amount { text: value.to_string(), value }
 }
 
-/// The first key of the tool's quota that would not hold one more pod of this size beside all its continuous
-/// components. Scheduled and one-off pods come and go, so they delay a surge and don't prevent it; several components
-/// that roll at once take turns in the room there is.
-pub(crate) fn no_room_for_one_more(frame: &Frame<'_>, one_more: &Resources) -> Option<String> {
-    frame.limits.quota.iter().find_map(|(key, hard)| {
-        let hard: Quantity = hard.parse().ok()?;
-        let wanted = frame
-            .config
-            .components
-            .values()
-            .filter_map(|component| running(component, &frame.limits))
-            .filter_map(|(replicas, resources)| Some(resources.counted(key)?.times(replicas)))
-            .fold(one_more.counted(key)?, |sum, each| sum.plus(&each));
-        (wanted > hard).then(|| format!("{key} {hard}"))
-    })
+/// One key of the tool's quota, and what all its continuous components use of it. Scheduled and one-off pods come and
+/// go, so they delay a rollout and don't prevent it; several components that roll at once take turns in the room there
+/// is.
+pub(crate) struct Used {
+    key: String,
+    hard: Quantity,
+    running: Quantity,
+}
+
+/// All keys that pods count against.
+pub(crate) fn quota_use(config: &Config, limits: &Limits) -> Vec<Used> {
+    let running: Vec<(u32, Resources)> =
+        config.components.values().filter_map(|component| running(component, limits)).collect();
+    let used = |(key, hard): (&String, &String)| {
+        let sum = running
+            .iter()
+            .filter_map(|(replicas, each)| Some(each.counted(key)?.times(*replicas)))
+            .reduce(|sum, each| sum.plus(&each))?;
+        Some(Used { key: key.clone(), hard: hard.parse().ok()?, running: sum })
+    };
+    limits.quota.iter().filter_map(used).collect()
 }
 
 fn running(component: &Component, limits: &Limits) -> Option<(u32, Resources)> {
     let RunKind::Continuous { replicas, .. } = component.run.kind else { return None };
     Some((replicas, Resources::of(&component.run, limits).ok()?))
+}
+
+/// The first key of the quota that does not hold one more pod of this size.
+pub(crate) fn no_room_for_one_more(quota: &[Used], one_more: &Resources) -> Option<String> {
+    let full = |used: &&Used| one_more.counted(&used.key).is_some_and(|more| used.running.plus(&more) > used.hard);
+    quota.iter().find(full).map(|used| format!("{} {}", used.key, used.hard))
 }
 
 /// The platform's limits with a tool's overrides. A default never exceeds an overridden maximum: the API server

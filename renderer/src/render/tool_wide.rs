@@ -7,7 +7,7 @@
 use super::Frame;
 use super::meta::{
     APPLYSET_ID, LIMIT_RANGE, NAMESPACE, NETWORK_POLICY, PART_OF, PLATFORM_MARK, RESOURCE_QUOTA, SERVICE_ACCOUNT, TOOL,
-    applyset_id, member_kinds, tool_labels,
+    applyset_id, member_kinds,
 };
 use crate::object::{Gvk, Head, Object};
 use crate::tool::Tool;
@@ -22,7 +22,7 @@ pub(crate) fn objects(frame: &Frame<'_>) -> Vec<Object> {
     let account = json!({"automountServiceAccountToken": false});
     // No ingress rule but this one: whoever it does not name is refused.
     let policy = json!({"spec": {"podSelector": {}, "ingress": [{"from": [{"podSelector": {}}]}]}});
-    let mut objects = vec![tool(frame.tool, &frame.platform.name), namespace(frame)];
+    let mut objects = vec![tool(frame), namespace(frame)];
     objects.push(inside(frame, SERVICE_ACCOUNT, frame.tool.name.as_str(), account));
     objects.extend(quota(frame));
     objects.extend(limit_range(frame));
@@ -32,9 +32,10 @@ pub(crate) fn objects(frame: &Frame<'_>) -> Vec<Object> {
 
 /// The Tool as operators declared it. `spec.pin` belongs to people and is never rendered; status is the reconciler's.
 /// It says whose it is: several platforms may share a cluster, and none looks after another's tools.
-fn tool(tool: &Tool, platform: &str) -> Object {
-    let mut labels = tool_labels(&tool.name);
-    labels.insert(PLATFORM_MARK.to_owned(), platform.to_owned());
+fn tool(frame: &Frame<'_>) -> Object {
+    let tool = frame.tool;
+    let mut labels = frame.labels.clone();
+    labels.insert(PLATFORM_MARK.to_owned(), frame.platform.name.clone());
     // The parent names its set; it is no member of it.
     labels.remove(PART_OF);
     labels.insert(APPLYSET_ID.to_owned(), applyset_id(&tool.name));
@@ -104,7 +105,7 @@ fn duration(secs: u64) -> String {
 }
 
 fn namespace(frame: &Frame<'_>) -> Object {
-    let mut labels = tool_labels(&frame.tool.name);
+    let mut labels = frame.labels.clone();
     for (key, value) in [
         ("name", frame.namespace.as_str()),
         ("tenancy", "tool"),
@@ -149,7 +150,7 @@ fn inside(frame: &Frame<'_>, kind: Gvk, name: &str, content: Value) -> Object {
         kind,
         namespace: Some(frame.namespace.clone()),
         name: name.to_owned(),
-        labels: tool_labels(&frame.tool.name),
+        labels: frame.labels.clone(),
         annotations: BTreeMap::new(),
     };
     Object::with(head, super::fields(content))
