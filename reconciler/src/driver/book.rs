@@ -6,8 +6,10 @@ use crate::pass::Subject;
 use crate::source::config_repo::{self, ConfigRepo, PlatformFolder};
 use crate::source::{Git, Poller, Refs, RepositoryKey, RepositoryUrl, SourceError, Wanted};
 use futures::StreamExt as _;
+use planner::observed::label;
 use renderer::build::Siblings;
 use renderer::config::parse;
+use renderer::render::PLATFORM_MARK;
 use renderer::{CommitId, Platform, Revision, Tool, ToolName, sources_needed};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{PoisonError, RwLock, RwLockReadGuard};
@@ -26,8 +28,8 @@ struct Page {
     platform: Platform,
     folder: PlatformFolder,
     tools: BTreeMap<ToolName, Tool>,
-    /// Tools whose files are broken: held at what was last known of them.
-    unreadable: BTreeSet<ToolName>,
+    /// Tools whose files are broken, and what is wrong: held at what was last known of them.
+    unreadable: BTreeMap<ToolName, String>,
     refs: BTreeMap<RepositoryKey, Result<Refs, SourceError>>,
 }
 
@@ -54,6 +56,7 @@ impl Book {
         let repo = config_repo::load(git, &url, "HEAD").await?;
         let page = page(&repo, platform.as_deref())?;
         git.dialer().set_rules(page.folder.rules(&url));
+        tell_findings(&page.folder);
         Ok(Self { config_url: url, wanted_platform: platform, page: RwLock::new(page) })
     }
 
@@ -79,7 +82,7 @@ impl Book {
     #[must_use]
     pub fn names(&self) -> Vec<ToolName> {
         let page = self.read();
-        page.tools.keys().chain(&page.unreadable).cloned().collect()
+        page.tools.keys().chain(page.unreadable.keys()).cloned().collect()
     }
 
     /// Where the tools' repositories are.
@@ -92,7 +95,7 @@ impl Book {
     #[must_use]
     pub fn knows(&self, tool: &ToolName) -> bool {
         let page = self.read();
-        page.tools.contains_key(tool) || page.unreadable.contains(tool)
+        page.tools.contains_key(tool) || page.unreadable.contains_key(tool)
     }
 
     /// Asks the config repository, and then every distinct repository of its tools once. `woken` is told of each tool
@@ -135,16 +138,19 @@ impl Book {
         let repo = config_repo::load_at(git, &self.config_url, &commit).await?;
         let mut new = page(&repo, self.wanted_platform.as_deref())?;
         git.dialer().set_rules(new.folder.rules(&self.config_url));
-        for name in &new.unreadable {
+        for name in new.unreadable.keys() {
             // A broken file holds its tool at what it said before; it does not make the tool vanish.
             if let Some(tool) = old.tools.get(name) {
                 new.tools.insert(name.clone(), tool.clone());
             }
         }
         let platform_changed = old.platform != new.platform;
-        let differs = |name: &&ToolName| platform_changed || old.tools.get(*name) != new.tools.get(*name);
-        let changed: BTreeSet<_> = new.tools.keys().chain(old.tools.keys()).filter(differs).cloned().collect();
+        let of = |page: &Page, name: &ToolName| (page.tools.get(name).cloned(), page.unreadable.get(name).cloned());
+        let differs = |name: &&ToolName| platform_changed || of(&old, name) != of(&new, name);
+        let named = |page: &Page| page.tools.keys().chain(page.unreadable.keys()).cloned().collect::<BTreeSet<_>>();
+        let changed: BTreeSet<_> = named(&old).union(&named(&new)).filter(differs).cloned().collect();
         tracing::info!(commit = commit.short(), tools = new.tools.len(), "the config repository has a new commit");
+        tell_findings(&new.folder);
         *self.page.write().unwrap_or_else(PoisonError::into_inner) = Page { refs: old.refs, ..new };
         changed.into_iter().for_each(woken);
         Ok(platform_changed)
@@ -152,21 +158,26 @@ impl Book {
 
     /// Whom a pass is for. None where git has not been asked yet, or where there is nothing to go by.
     pub async fn subject(&self, name: &ToolName, git: &Git, world: &World) -> Option<Subject> {
-        let (platform, known, siblings, refs) = {
+        let (platform, known, broken, siblings, refs) = {
             let page = self.read();
             let tools: Vec<_> = page.tools.values().cloned().collect();
             let known = page.tools.get(name).cloned();
             let siblings = known.as_ref().map(|tool| Siblings::of(tool, &tools)).unwrap_or_default();
             let refs = known.as_ref().and_then(|tool| page.refs.get(&RepositoryUrl::parse(&tool.repository).ok()?.key()));
-            (page.platform.clone(), known, siblings, refs.cloned())
+            (page.platform.clone(), known, page.unreadable.get(name).cloned(), siblings, refs.cloned())
         };
-        let Some(tool) = known else {
-            let tool = Tool::from_object(&world.tool(name)?)?;
-            let newest = Err("its file is gone from the config repository".to_owned());
-            return Some(Subject { platform, tool, siblings, newest, forgotten: true });
+        if let (Some(tool), None) = (&known, &broken) {
+            let newest = newest(&platform, tool, &siblings, refs?, git).await.map_err(|error| said(&error));
+            return Some(Subject { platform, tool: tool.clone(), siblings, newest, forgotten: false });
+        }
+        // What was known or published of it is all we can go by. Tools of other platforms are none of our business.
+        let published = || world.tool(name).filter(|tool| label(tool, PLATFORM_MARK) == Some(&platform.name));
+        let tool = known.or_else(|| Tool::from_object(&published()?))?;
+        let (newest, forgotten) = match broken {
+            Some(why) => (Err(format!("its file in the config repository is broken: {why}")), false),
+            None => (Err("its file is gone from the config repository".to_owned()), true),
         };
-        let newest = newest(&platform, &tool, &siblings, refs?, git).await.map_err(|error| said(&error));
-        Some(Subject { platform, tool, siblings, newest, forgotten: false })
+        Some(Subject { platform, tool, siblings, newest, forgotten })
     }
 
     fn read(&self) -> RwLockReadGuard<'_, Page> {
@@ -199,15 +210,35 @@ pub async fn newest(
 
 fn page(repo: &ConfigRepo, wanted: Option<&str>) -> Result<Page, BookError> {
     let folder = repo.choose(wanted)?;
-    let Some(platform) = folder.platform.clone() else { return Err(BookError::Platform(folder.name().to_owned())) };
+    let Some(mut platform) = folder.platform.clone() else { return Err(BookError::Platform(folder.name().to_owned())) };
+    // Hosts that operators name anywhere are allowed everywhere; published so, `diff` judges as we do.
+    let hosts = folder.tools.iter().filter_map(|tool| RepositoryUrl::parse(&tool.repository).ok());
+    let hosts = hosts.map(|url| url.host().to_owned()).filter(|host| !host.is_empty());
+    let all: BTreeSet<_> = hosts.chain(std::mem::take(&mut platform.allowed_hosts)).collect();
+    platform.allowed_hosts = all.into_iter().collect();
     Ok(Page {
         commit: repo.commit.clone(),
         platform,
         tools: folder.tools.iter().map(|tool| (tool.name.clone(), tool.clone())).collect(),
-        unreadable: folder.unreadable.iter().filter_map(|file| file.name.clone()).collect(),
+        unreadable: folder.unreadable.iter().filter_map(|u| Some((u.name.clone()?, first_error(folder, &u.file)))).collect(),
         folder: folder.clone(),
         refs: BTreeMap::new(),
     })
+}
+
+/// What is wrong in the config repository is said once a commit, by file and line; it disturbs no other file.
+fn tell_findings(folder: &PlatformFolder) {
+    for found in &folder.report.diagnostics {
+        let line = found.place.map_or(0, |place| place.line);
+        tracing::warn!(file = found.file, line, severity = ?found.severity, "{}", found.message);
+    }
+}
+
+/// The first of a file's errors, with its line: `tools/wordcount.yaml:4: …`.
+fn first_error(folder: &PlatformFolder, file: &str) -> String {
+    let found = folder.report.errors().find(|error| error.file == file);
+    let line = found.and_then(|error| error.place).map_or(String::new(), |place| format!(":{}", place.line));
+    format!("{file}{line}: {}", found.map_or("it can't be read", |error| &error.message))
 }
 
 fn wanted(tool: &Tool) -> Option<Wanted> {

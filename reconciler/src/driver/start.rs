@@ -75,7 +75,6 @@ pub async fn serve(
 ) -> anyhow::Result<()> {
     let git = git(&options.config, options.cache.clone(), environment)?;
     let book = Book::open(&git, options.config.clone(), options.platform.clone()).await?;
-    tell_findings(&book);
     let settings = book.platform();
     let listener = match options.web {
         Some(address) => Some(TcpListener::bind(address).await.with_context(|| address.to_string())?),
@@ -166,13 +165,4 @@ fn watch_folders(driver: &Arc<Driver>, config: &RepositoryUrl) -> Option<WatchFo
         }
     }
     Some(folders)
-}
-
-/// What is wrong in the config repository is said once, by file and line; it disturbs no other file.
-fn tell_findings(book: &Book) {
-    let folder = book.folder();
-    for found in &folder.report.diagnostics {
-        let line = found.place.map_or(0, |place| place.line);
-        tracing::warn!(file = found.file, line, severity = ?found.severity, "{}", found.message);
-    }
 }
