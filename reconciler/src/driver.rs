@@ -6,22 +6,20 @@
 //! ```
 
 mod book;
-mod platform;
+pub mod platform;
 mod start;
 
 pub use book::{Book, BookError, newest};
 pub use start::{Environment, Options, git, registry, serve};
 
 use crate::cluster::Cluster;
-use crate::execute::{FIELD_MANAGER, execute};
+use crate::events::Recorder;
 use crate::observe::World;
-use crate::pass::{Decided, Subject, decide};
+use crate::pass::{self, Decided, Subject, decide};
 use crate::queue::{Ended, Queue};
 use crate::registry::Registry;
 use crate::source::Git;
-use crate::events::Recorder;
 use crate::status;
-use planner::conditions::Pass;
 use planner::drift::FieldChange;
 use planner::outcome::Outcome;
 use planner::plan::Why;
@@ -85,7 +83,12 @@ pub type Wakes = mpsc::UnboundedSender<WakeUp>;
 
 impl Driver {
     /// Runs until `stop`, then lets the passes under way finish.
-    pub async fn run(self: Arc<Self>, wakes: Wakes, mut woken: mpsc::UnboundedReceiver<WakeUp>, stop: CancellationToken) {
+    pub async fn run(
+        self: Arc<Self>,
+        wakes: Wakes,
+        mut woken: mpsc::UnboundedReceiver<WakeUp>,
+        stop: CancellationToken,
+    ) {
         self.world.synced().await;
         let polling = tokio::spawn(self.clone().poll_forever(wakes.clone(), stop.clone()));
         let turning = tokio::spawn(self.clone().wake_all_on_turns(wakes, stop.clone()));
@@ -150,7 +153,11 @@ impl Driver {
         let again = {
             let mut last = lock(&self.last_changes);
             let again = !changes.is_empty() && last.get(&plan.tool) == Some(&changes);
-            if changes.is_empty() { drop(last.remove(&plan.tool)) } else { drop(last.insert(plan.tool.clone(), changes)) }
+            if changes.is_empty() {
+                drop(last.remove(&plan.tool))
+            } else {
+                drop(last.insert(plan.tool.clone(), changes))
+            }
             again
         };
         let retry_after = outcome.failures().filter_map(|(_, failure)| failure.retry_after_secs).max();
@@ -165,12 +172,7 @@ impl Driver {
     }
 
     async fn execute(&self, decided: &Decided) -> Outcome {
-        if let Some(first) = decided.violations.first() {
-            let (tool, id, rule) = (&decided.plan.tool, &first.id, first.rule);
-            tracing::error!(%tool, object = %id, %rule, "the plan was refused; nothing was done. This is a defect in toolforge");
-            return Outcome::default();
-        }
-        execute(&self.cluster.client, &decided.plan, &|id, answer| self.world.learn(id, answer)).await
+        pass::execute(decided, &self.cluster.client, &|id, answer| self.world.learn(id, answer)).await
     }
 
     /// Status, events and one log line; each only when there is something to say.
@@ -180,30 +182,21 @@ impl Driver {
             let commit = plan.target.commit.as_ref().map_or("", |commit| commit.short());
             tracing::info!(tool = %plan.tool, commit, plan = planner::explain::totals(plan), "pass");
         }
-        let live = self.world.tool(&subject.tool.name);
-        let Some(live) = live else { return };
-        let previous = live.get("status");
-        let pass = Pass {
-            plan,
-            outcome,
-            observed: &decided.observed,
-            field_manager: FIELD_MANAGER,
-            previous,
-            generation: live.pointer("/metadata/generation").and_then(serde_json::Value::as_i64).unwrap_or(0),
-            now: &jiff::Timestamp::now().strftime("%Y-%m-%dT%H:%M:%SZ").to_string(),
-        };
-        match status::publish(&self.cluster.client, &plan.tool, &pass.status(), previous).await {
-            Ok(Some(answer)) => self.world.learn(&status::id(&plan.tool), &answer),
-            Ok(None) => {}
-            Err(error) => tracing::warn!(tool = %plan.tool, %error, "status was not written"),
+        let Some(live) = self.world.tool(&subject.tool.name) else { return };
+        let written = pass::tell(&self.cluster.client, &self.recorder, &live, decided, outcome).await;
+        if let Some(answer) = written {
+            self.world.learn(&status::id(&plan.tool), &answer);
         }
-        self.recorder.publish(&self.cluster.client, &live, plan, outcome).await;
     }
 
     fn remember_images(&self, tool: &ToolName, decided: &Decided) {
         let waits = decided.plan.held.iter().any(|held| waits_for_registry(&held.why));
         let mut awaiting = lock(&self.awaiting_images);
-        if waits { awaiting.insert(tool.clone()) } else { awaiting.remove(tool) };
+        if waits {
+            awaiting.insert(tool.clone())
+        } else {
+            awaiting.remove(tool)
+        };
     }
 
     async fn poll_forever(self: Arc<Self>, wakes: Wakes, stop: CancellationToken) {

@@ -1,18 +1,24 @@
 //! One pass for one tool: the only path from a wake-up to the cluster. `run`, `apply` and `diff` share it; they differ in
 //! where the world comes from (a watch, a few lists) and in whether the plan is executed.
 
-use crate::execute::FIELD_MANAGER;
+use crate::cluster::call::Answer;
+use crate::events::Recorder;
+use crate::execute::{self, FIELD_MANAGER};
 use crate::observe;
 use crate::registry::Registry;
+use crate::status;
 use kube::Client;
 use planner::check::Violation;
+use planner::conditions::Pass;
 use planner::observed::{Gap, ImageSeen, Observed};
+use planner::outcome::Outcome;
 use planner::plan::Plan;
 use planner::{Input, Judge, Newest};
 use renderer::build::Siblings;
 use renderer::config::Config;
 use renderer::render::render_revision;
 use renderer::{Digest, Object, ObjectId, Platform, Rendered, Report, Revision, Tool, render_config};
+use serde_json::Value;
 
 /// Rounds of confirming absences: each can show objects that make others necessary, but not for ever.
 const ROUNDS: usize = 4;
@@ -99,6 +105,49 @@ pub async fn decide(subject: &Subject, mut observed: Observed, client: &Client, 
     let violations = judge.check(&plan);
     let report = newest.map(|(_, rendered)| rendered.report).unwrap_or_default();
     Decided { plan, violations, observed, report }
+}
+
+/// Executes the plan, unless its judge is against it: then nothing is done, and the log says why.
+pub async fn execute(decided: &Decided, client: &Client, learn: &(dyn Fn(&ObjectId, &Answer) + Sync)) -> Outcome {
+    if let Some(first) = decided.violations.first() {
+        let (tool, id, rule) = (&decided.plan.tool, &first.id, first.rule);
+        tracing::error!(%tool, object = %id, %rule, "the plan was refused; nothing was done. This is a defect in toolforge");
+        return Outcome::default();
+    }
+    execute::execute(client, &decided.plan, learn).await
+}
+
+/// Says on the Tool how it went: its status and events, each only where it is news. `live` is the Tool as it is now;
+/// returned is the server's answer to a status that was written.
+pub async fn tell(
+    client: &Client,
+    recorder: &Recorder,
+    live: &Value,
+    decided: &Decided,
+    outcome: &Outcome,
+) -> Option<Answer> {
+    let plan = &decided.plan;
+    let previous = live.get("status");
+    let pass = Pass {
+        plan,
+        outcome,
+        observed: &decided.observed,
+        field_manager: FIELD_MANAGER,
+        previous,
+        generation: live.pointer("/metadata/generation").and_then(Value::as_i64).unwrap_or(0),
+        now: &jiff::Timestamp::now().strftime("%Y-%m-%dT%H:%M:%SZ").to_string(),
+    };
+    let status = pass.status();
+    let written = status::publish(client, &plan.tool, &status, previous).await;
+    let written = written.unwrap_or_else(|error| {
+        tracing::warn!(tool = %plan.tool, %error, "status was not written");
+        None
+    });
+    // What the status says already was an event once, also where another process said it.
+    if previous != Some(&status) || !outcome.rows.is_empty() {
+        recorder.publish(client, live, plan, outcome).await;
+    }
+    written
 }
 
 /// One read for each name: it is there, it is confirmed absent, or nothing can be said about its kind.
