@@ -135,13 +135,11 @@ pub(super) fn root_tree(objects: &dyn Objects, commit: ObjectId) -> Result<Objec
     Ok(commit)
 }
 
-/// Every file directly in the folder `path` of `commit` whose name ends in `suffix`, by name; for config
-/// repositories, which are trusted to be small.
-pub(super) fn list(
-    objects: &dyn Objects,
-    commit: ObjectId,
-    path: &str,
-) -> Result<Option<Vec<(String, EntryKind, ObjectId)>>, ReadError> {
+/// A name in a folder, and what it is.
+pub(super) type Listed = (String, EntryKind, ObjectId);
+
+/// Everything directly in the folder `path` of `commit`; none where there is no such folder.
+pub(super) fn list(objects: &dyn Objects, commit: ObjectId, path: &str) -> Result<Option<Vec<Listed>>, ReadError> {
     let root = Folder::read(objects, root_tree(objects, commit)?, String::new())?;
     let Some(folder) = descend(objects, &root, path)? else {
         return Ok(None);

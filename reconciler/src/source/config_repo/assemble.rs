@@ -1,0 +1,147 @@
+//! From files to platform folders. Pure: which file is broken is decided here, and what it may not disturb.
+
+use super::{ConfigRepo, Files, Place, PlatformFolder, Unreadable};
+use crate::source::SourceError;
+use crate::source::url::RepositoryUrl;
+use renderer::diagnostic::Code;
+use renderer::{CommitId, Diagnostic, Report, Severity, Tool, ToolName};
+use std::collections::BTreeMap;
+use std::path::Path;
+
+/// `folder` is where relative repositories are taken from; a remote config repository has no such place.
+pub(super) fn assemble(commit: Option<CommitId>, files: Files, folder: Option<&Path>) -> ConfigRepo {
+    let mut platforms: BTreeMap<String, Assembly<'_>> = BTreeMap::new();
+    for (place, read) in files {
+        let base = place.base.as_str();
+        platforms.entry(base.to_owned()).or_insert_with(|| Assembly::new(base, folder)).take(&place, read);
+    }
+    // A folder of tools without a platform is none: at the root beside `platforms/`, it is somebody's draft.
+    let platforms = platforms.into_values().filter(|a| a.has_platform_file).map(Assembly::finish).collect();
+    ConfigRepo { commit, platforms }
+}
+
+struct Assembly<'a> {
+    found: PlatformFolder,
+    has_platform_file: bool,
+    folder: Option<&'a Path>,
+}
+
+impl<'a> Assembly<'a> {
+    fn new(base: &str, folder: Option<&'a Path>) -> Self {
+        let found = PlatformFolder {
+            path: base.to_owned(),
+            platform: None,
+            tools: Vec::new(),
+            unreadable: Vec::new(),
+            report: Report::default(),
+            texts: BTreeMap::new(),
+        };
+        Self { found, has_platform_file: false, folder }
+    }
+
+    fn take(&mut self, place: &Place, read: Result<Vec<u8>, SourceError>) {
+        let path = &place.path();
+        // README, .gitkeep and editors' leftovers.
+        if place.tool.as_ref().is_some_and(|name| !(name.ends_with(".yaml") || name.ends_with(".yml"))) {
+            return;
+        }
+        self.has_platform_file |= place.tool.is_none();
+        let bytes = match read {
+            Ok(bytes) => bytes,
+            Err(error) => return self.refuse(place, &error),
+        };
+        let findings = match &place.tool {
+            Some(name) => self.tool(path, name, &bytes),
+            None => {
+                let (platform, report) = renderer::platform::parse(&bytes, path);
+                self.found.platform = platform;
+                report.diagnostics
+            }
+        };
+        if !findings.is_empty() {
+            self.found.report.diagnostics.extend(findings);
+            self.found.texts.insert(path.to_owned(), bytes);
+        }
+    }
+
+    fn tool(&mut self, path: &str, name: &str, bytes: &[u8]) -> Vec<Diagnostic> {
+        if name.ends_with(".yml") {
+            self.unreadable(path, name);
+            let mut wrong = finding(path, Code::NameMismatch, "a tool's file ends in .yaml".to_owned());
+            wrong.with_hint(format!("Rename it to `{}.yaml`.", stem(name)));
+            return vec![wrong];
+        }
+        let (tool, mut report) = renderer::tool::parse(bytes, path);
+        match tool.map(|tool| self.placed(path, tool)) {
+            Some(Ok(tool)) => self.found.tools.push(tool),
+            Some(Err(wrong)) => {
+                self.unreadable(path, name);
+                report.diagnostics.push(*wrong);
+            }
+            None => self.unreadable(path, name),
+        }
+        report.diagnostics
+    }
+
+    /// Checks the repository's address, and takes a relative one from the config repository's folder.
+    fn placed(&self, path: &str, mut tool: Tool) -> Result<Tool, Box<Diagnostic>> {
+        let parsed = match self.folder {
+            Some(folder) => RepositoryUrl::parse_in(&tool.repository, folder),
+            None => RepositoryUrl::parse(&tool.repository),
+        };
+        match parsed {
+            Ok(url) => {
+                if let Some(local) = url.local_path() {
+                    tool.repository = local.to_string_lossy().into_owned();
+                }
+                Ok(tool)
+            }
+            Err(error) => {
+                let mut wrong = finding(path, Code::BadRepository, error.to_string());
+                wrong.with_hint("A relative path works only where the config repository is a folder of this machine.");
+                Err(Box::new(wrong))
+            }
+        }
+    }
+
+    fn refuse(&mut self, place: &Place, error: &SourceError) {
+        let code = match error {
+            SourceError::TooLarge { .. } => Code::FileTooLarge,
+            _ => Code::WrongFile,
+        };
+        let path = place.path();
+        let mut wrong = finding(&path, code, error.to_string());
+        wrong.hint = error.hint();
+        self.found.report.diagnostics.push(wrong);
+        if let Some(name) = &place.tool {
+            self.unreadable(&path, name);
+        }
+    }
+
+    fn unreadable(&mut self, path: &str, name: &str) {
+        let unreadable = Unreadable { file: path.to_owned(), name: ToolName::new(stem(name)).ok() };
+        self.found.unreadable.push(unreadable);
+    }
+
+    fn finish(mut self) -> PlatformFolder {
+        self.found.tools.sort_by(|a, b| a.name.cmp(&b.name));
+        self.found.report.diagnostics.sort();
+        self.found
+    }
+}
+
+fn stem(name: &str) -> &str {
+    name.rsplit_once('.').map_or(name, |(stem, _)| stem)
+}
+
+fn finding(file: &str, code: Code, message: String) -> Diagnostic {
+    Diagnostic {
+        file: file.to_owned(),
+        place: None,
+        severity: Severity::Error,
+        code: code.id().to_owned(),
+        message,
+        hint: None,
+        component: None,
+    }
+}
