@@ -1,42 +1,55 @@
 //! Hides values in excerpts. Works on the text alone, because an excerpt is also printed of a file that is no YAML;
 //! it would rather hide too much than too little.
 
+use super::Place;
 use super::text::lines;
 
 const MASK: &str = "***";
 /// Mappings and lists whose values are nobody's business.
 const HIDDEN_BLOCKS: &[&str] = &["env", "envvars", "environment", "secrets", "credentials"];
 
-/// A line fit to be shown.
+/// A line fit to be shown, and what of it is meant.
 pub(super) struct Masked {
     /// The line, with `***` for what must not be shown.
     pub text: String,
-    /// Where the rest of the line became `***`, in characters from 0.
-    pub hidden_from: Option<usize>,
+    /// Where the caret stands, in characters from 0.
+    pub caret: usize,
+    /// How many characters it underlines.
+    pub width: usize,
 }
 
-/// The line of this number (from 1).
+/// The line of a place.
 #[must_use]
-pub(super) fn line(source: &str, number: u32) -> Option<Masked> {
+pub(super) fn line(source: &str, place: Place) -> Option<Masked> {
     let mut hidden_under: Option<usize> = None;
     for (at, line) in lines(source).enumerate() {
         let indent = line.len() - line.trim_start_matches([' ', '\t', '-']).len();
-        if !line.trim().is_empty()
-            && hidden_under.is_some_and(|under| indent <= under)
-            && !line.trim_start().starts_with(['}', ']'])
-        {
+        let closes = line.trim_start().starts_with(['}', ']']);
+        if !line.trim().is_empty() && !closes && hidden_under.is_some_and(|under| indent <= under) {
             hidden_under = None;
         }
-        if at + 1 == number as usize {
-            let text = if hidden_under.is_some() { after_colon(line) } else { by_key(line) };
-            let hidden_from = (text != line).then(|| text.chars().count() - MASK.len());
-            return Some(Masked { text: without_userinfo(&text), hidden_from });
+        if at + 1 == place.line as usize {
+            return Some(masked(line, hidden_under.is_some(), place));
         }
         if hidden_under.is_none() && opens_hidden(line).is_some() {
             hidden_under = Some(indent);
         }
     }
     None
+}
+
+fn masked(line: &str, is_hidden: bool, place: Place) -> Masked {
+    let text = if is_hidden { after_colon(line) } else { by_key(line) };
+    let caret = (place.column as usize).saturating_sub(1);
+    let hidden_from = (text != line).then(|| text.chars().count() - MASK.len());
+    // What is hidden is pointed at as a whole: its inner places are as secret as its text.
+    let (caret, end) = match hidden_from {
+        Some(from) if caret >= from => (from, usize::MAX),
+        _ => (caret, caret.saturating_add(place.width as usize)),
+    };
+    let shown = |end: usize| without_userinfo(&text.chars().take(end).collect::<String>()).chars().count();
+    let start = shown(caret);
+    Masked { caret: start, width: shown(end).saturating_sub(start).max(1), text: without_userinfo(&text) }
 }
 
 /// Whether this name is likely to carry a credential.
@@ -98,7 +111,7 @@ fn hide_from(line: &str, at: usize) -> String {
 }
 
 /// `https://user:password@host` never shows what stands before the `@`.
-fn without_userinfo(line: &str) -> String {
+pub(super) fn without_userinfo(line: &str) -> String {
     let mut out = String::new();
     let mut rest = line;
     while let Some(at) = rest.find("://") {
@@ -123,12 +136,24 @@ mod tests {
     #[test]
     fn values_of_environments_and_secrets_are_never_shown() {
         let text = "env:\n  A: canary\n  B: |\n    canary\ncomponents:\n  web:\n    env: {C: canary}\n    secrets:\n      - canary\n    run:\n      command: x\n      db_password: canary\n      repository: https://me:canary@example.org/x\n  b: {run: {env: {Q: canary}}}\n";
+        let shown = |number: usize| {
+            let place = Place { line: u32::try_from(number).unwrap_or(0), column: 1, width: 1 };
+            line(text, place).map(|line| line.text).unwrap_or_default()
+        };
         for number in 1..=lines(text).count() {
-            let line = line(text, number as u32).expect("a line").text;
-            assert!(!line.contains("canary"), "{number}: {line}");
+            assert!(!shown(number).contains("canary"), "{number}: {}", shown(number));
         }
-        assert_eq!(line(text, 11).map(|l| l.text).as_deref(), Some("      command: x"));
-        assert_eq!(line(text, 2).map(|l| l.text).as_deref(), Some("  A: ***"));
-        assert_eq!(line(text, 13).map(|l| l.text).as_deref(), Some("      repository: https://***@example.org/x"));
+        assert_eq!(shown(11), "      command: x");
+        assert_eq!(shown(2), "  A: ***");
+        assert_eq!(shown(13), "      repository: https://***@example.org/x");
+    }
+
+    #[test]
+    fn a_hidden_part_does_not_move_the_caret() {
+        let text = "{a: https://me:pw@h/, b: here}";
+        let place = Place { line: 1, column: 26, width: 4 };
+        let line = line(text, place).expect("a line");
+        let under: String = line.text.chars().skip(line.caret).take(line.width).collect();
+        assert_eq!(under, "here");
     }
 }

@@ -59,16 +59,10 @@ fn escaped(text: &str) -> String {
 }
 
 fn excerpt(out: &mut String, source: &str, place: Place, paint: Paint, code: &str) {
-    let Some(line) = super::mask::line(source, place.line) else {
+    let Some(line) = super::mask::line(source, place) else {
         return;
     };
-    let caret = (place.column as usize).saturating_sub(1);
-    // What is hidden is pointed at as a whole: its inner places are as secret as its text.
-    let (caret, width) = match line.hidden_from {
-        Some(from) if caret >= from => (from, line.text.len()),
-        _ => (caret, place.width as usize),
-    };
-    let cut = Cut::around(&line.text, caret, width);
+    let cut = Cut::around(&line.text, line.caret, line.width);
     let number = place.line.to_string();
     let margin = " ".repeat(number.len());
     let bar = paint.dye("34", "|");
