@@ -275,6 +275,33 @@ async fn a_manual_change_wakes_its_tool_and_no_other() -> anyhow::Result<()> {
 }
 
 #[tokio::test]
+async fn the_list_at_exactly_our_version_finds_nothing_missed_while_the_world_moves() -> anyhow::Result<()> {
+    let here = here("compared").await?;
+    let namespace = here.tool.namespace();
+    let counters = Counters::default();
+    let mut often = here.scope();
+    often.pace.compare = Duration::from_millis(100);
+    let world = World::start(&here.cluster.client, often, &counters, Box::new(|_| {}));
+    world.synced().await;
+    let begun = tokio::time::Instant::now();
+    for turn in 0.. {
+        let mut moving = here.deployment();
+        moving["spec"]["replicas"] = json!(turn % 4);
+        here.apply("apps", "Deployment", Some(&namespace), moving).await?;
+        if begun.elapsed() > Duration::from_secs(3) {
+            break;
+        }
+    }
+    assert!(here.requests.of(Verb::List) > 50, "{}", here.requests.of(Verb::List));
+    for row in KINDS.iter().filter(|row| row.needs != Needs::Ingress) {
+        let label = observe::ByKind { kind: row.kind };
+        assert_eq!(counters.missed.get_or_create(&label).get(), 0, "{}", row.kind);
+        assert_eq!(counters.opened.get_or_create(&label).get(), 1, "{}: the watch goes on", row.kind);
+    }
+    Ok(())
+}
+
+#[tokio::test]
 async fn one_look_sees_what_the_watches_see() -> anyhow::Result<()> {
     let here = here("looked-at").await?;
     let namespace = here.tool.namespace();

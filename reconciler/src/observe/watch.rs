@@ -86,8 +86,7 @@ impl Watch {
 
     pub(super) async fn run(mut self) {
         let mut position: Option<Position> = None;
-        let pace = self.inner.scope.pace;
-        let mut compare_at = Instant::now() + spread(pace.compare);
+        let mut compare_at = Instant::now() + spread(self.inner.scope.pace.compare);
         loop {
             let begun = Instant::now();
             let end = match &mut position {
@@ -100,31 +99,37 @@ impl Watch {
                 },
                 Some(position) => self.follow(position, &mut compare_at).await,
             };
-            let lived = begun.elapsed() >= pace.short_life;
-            if lived {
-                self.delay = pace.first_delay;
+            self.recover(end, begun, &mut position).await;
+        }
+    }
+
+    /// Says what is lost, and waits where going on at once would be rude.
+    async fn recover(&mut self, end: End, begun: Instant, position: &mut Option<Position>) {
+        let pace = self.inner.scope.pace;
+        let lived = begun.elapsed() >= pace.short_life;
+        if lived {
+            self.delay = pace.first_delay;
+        }
+        let again = self.delay > pace.first_delay;
+        let wait = match end {
+            End::Closed => {
+                if again {
+                    self.inner.lose(self.shelf, "the watch ends again and again".to_owned());
+                }
+                !lived
             }
-            match end {
-                End::Closed if lived => {}
-                End::Closed => {
-                    if self.delay > pace.first_delay {
-                        self.inner.lose(self.shelf, "the watch ends again and again".to_owned());
-                    }
-                    self.pause().await;
-                }
-                End::Failed(why) => {
-                    self.inner.lose(self.shelf, why);
-                    self.pause().await;
-                }
-                End::Behind(why) => {
-                    let first = position.take().is_some();
-                    self.inner.lose(self.shelf, why);
-                    // A fallen-behind watch lists at once; a failing list waits.
-                    if !first || !lived {
-                        self.pause().await;
-                    }
-                }
+            End::Failed(why) => {
+                self.inner.lose(self.shelf, why);
+                true
             }
+            End::Behind(why) => {
+                self.inner.lose(self.shelf, why);
+                // A watch that fell behind lists at once; a list that failed waits.
+                position.take().is_none() || !lived
+            }
+        };
+        if wait {
+            self.pause().await;
         }
     }
 
