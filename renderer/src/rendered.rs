@@ -35,7 +35,7 @@ pub struct RenderedComponent {
     pub kind: ComponentKind,
     /// Where its image comes from.
     pub image: Image,
-    /// Names of Secrets it needs to start.
+    /// Names of the Secrets it needs to start, one a declared variable (`render::secret_name`).
     pub secrets: Vec<String>,
     /// Its objects with [`IMAGE_PLACEHOLDER`] where the image goes, and [`KEY_PLACEHOLDER`] in a one-off's name.
     pub objects: Vec<Object>,
@@ -153,7 +153,7 @@ pub enum Image {
         /// The tag.
         build: BuildId,
     },
-    /// Built from a source that could not be resolved (see the component's `withheld` twin or the hold's reason).
+    /// Built from a source that is not resolved: the component is rendered, and held until the source answers.
     Unresolved {
         /// Why, as a fragment.
         why: String,
