@@ -273,3 +273,36 @@ pub(crate) fn innermost(error: &dyn std::error::Error) -> String {
     }
     innermost.to_string()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    async fn resolved(rules: Rules) -> Result<Vec<SocketAddr>, String> {
+        let resolver = CheckedResolver(Arc::new(RwLock::new(rules)));
+        let name: Name = "localhost".parse().expect("a name");
+        let found = resolver.resolve(name).await.map_err(|error| error.to_string())?;
+        Ok(found.collect())
+    }
+
+    #[tokio::test]
+    async fn a_name_is_checked_where_it_is_resolved() {
+        let refused = resolved(Rules::default()).await.expect_err("refused");
+        assert!(refused.contains("is loopback"), "{refused}");
+        let mut rules = Rules::default();
+        rules.trust(HostPort::parse("localhost"));
+        let found = resolved(rules).await.expect("trusted");
+        assert!(!found.is_empty() && found.iter().all(|address| address.ip().is_loopback()));
+    }
+
+    #[tokio::test]
+    async fn an_error_names_the_host_and_the_cause_and_no_userinfo() {
+        let mut rules = Rules::default();
+        rules.reach(HostPort::parse("127.0.0.1"));
+        let closed = TcpStream::connect("127.0.0.1:1").expect_err("nobody listens there").to_string();
+        let url = Url::parse("http://user:s3cret@127.0.0.1:1/x").expect("a URL");
+        let dialer = Dialer::new(rules).expect("a dialer");
+        let error = dialer.send(http::Method::GET, &url, Ask::default()).await.expect_err("closed");
+        assert_eq!(error, DialError::Unreachable { host: "127.0.0.1:1".to_owned(), why: closed });
+    }
+}
