@@ -20,7 +20,7 @@ impl Git {
         Ok(Revision {
             commit: Some(tip.clone()),
             branch: tool.branch.clone(),
-            tree: Some(snapshot.tree.clone()),
+            tree: snapshot.subtree.clone(),
             files: snapshot.files.clone(),
             resolved: BTreeMap::new(),
         })
