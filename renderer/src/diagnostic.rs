@@ -7,7 +7,7 @@ mod print;
 mod text;
 
 pub use code::Code;
-pub use findings::{Findings, MAX_LISTED};
+pub use findings::{Findings, MAX_LISTED, named};
 pub use print::print;
 pub use text::{lines, nearest, shown};
 

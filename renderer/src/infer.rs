@@ -12,7 +12,7 @@ mod write;
 pub use write::to_yaml;
 
 use crate::config::{Build, Component, Config, ParseContext, Parsed, Places, Port, Protocol, Run, RunKind, Source};
-use crate::diagnostic::{Findings, Report};
+use crate::diagnostic::{Code, Findings, Report};
 use crate::names::ComponentName;
 use crate::rendered::Withheld;
 use crate::revision::Files;
@@ -40,7 +40,12 @@ pub fn infer(files: &Files, context: &ParseContext) -> Option<Parsed> {
     {
         let start = components.get(&web).cloned().unwrap_or_else(|| component(&web));
         let procfile_alone = files.procfile.is_some() && !components.contains_key(&web);
-        if let Some(component) = template::web(bytes, start, context, &mut template).filter(|_| !procfile_alone) {
+        let read = template::web(bytes, start, context, &mut template);
+        if procfile_alone {
+            template.enter(None);
+            let message = "the file says how `web` runs, but the Procfile has no `web`";
+            template.add(Code::IgnoredKey, None, message).with_hint("Remove the file, or add `web:` to the Procfile.");
+        } else if let Some(component) = read {
             components.insert(web, component);
         }
     }

@@ -328,6 +328,22 @@ fn bombs_are_told_in_time() {
             "a long cron",
             format!("components: {{c: {{run: {{command: a, schedule: '{}0 0 * * *'}}}}}}", "1,".repeat(mib / 2)),
         ),
+        (
+            "a long name with many errors",
+            format!(
+                "components:\n  ? {}\n  : run:\n      command: a\n{}",
+                "a".repeat(mib / 2),
+                many(20_000, &|n| format!("      k{n}: 1\n"))
+            ),
+        ),
+        (
+            "a long key above many",
+            format!(
+                "components: {{c: {{run: {{command: a}}}}}}\n? x-{}\n: {{{}}}\n",
+                "a".repeat(mib / 2),
+                many(40_000, &|n| format!("k{n}: 1, "))
+            ),
+        ),
         ("a long number", format!("components: {{c: {{run: {{command: a, port: {}}}}}}}", "1".repeat(mib))),
         ("a long quantity", format!("components: {{c: {{run: {{command: a, cpu: {}}}}}}}", "1".repeat(mib))),
         (

@@ -90,6 +90,13 @@ const MARKS: &[(&[&str], Said)] = &[
 const OWN: &[&str] = &["components", "config_version", "source_url"];
 
 fn mapping(mapping: &Mapping) -> Option<Said> {
+    let api = mapping.get("apiVersion").and_then(|entry| entry.value.scalar());
+    if api.is_some_and(|api| api.text.starts_with("toolforge.org/")) {
+        return Some((
+            "a file of the operators' config repository",
+            "Keep it there; here, write `components:` with what runs.",
+        ));
+    }
     if OWN.iter().any(|key| mapping.has(key)) {
         return None;
     }

@@ -5,14 +5,19 @@ use super::component::{self, Draft};
 use super::keys::At;
 use super::{Config, ParseContext, Parsed, Places, Source, advice, env, foreign};
 use crate::decode::{Section, text};
-use crate::diagnostic::{Code, Findings, shown};
+use crate::diagnostic::{Code, Findings, named, shown};
 use crate::names::ComponentName;
 use crate::rendered::Withheld;
 use crate::yaml::{self, Entry, Node};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 /// Most components of one file.
 pub const MAX_COMPONENTS: usize = 200;
+
+/// Most places a file's map holds.
+const MAX_PLACES: usize = 10_000;
+/// Longest key whose place is kept, in bytes.
+const MAX_KEY: usize = 128;
 
 /// Reads the bytes of a `toolforge.yaml`.
 pub(super) fn from_yaml(bytes: &[u8], context: &ParseContext) -> Parsed {
@@ -54,7 +59,7 @@ pub(super) fn from_yaml(bytes: &[u8], context: &ParseContext) -> Parsed {
 /// A file whose meaning is unsure: every component it names is withheld.
 pub(super) fn unusable(findings: Findings, names: &[&str]) -> Parsed {
     let why = findings.first_error(None).unwrap_or("the file cannot be used").to_owned();
-    let withheld = names.iter().map(|name| Withheld { component: (*name).to_owned(), why: why.clone() }).collect();
+    let withheld = names.iter().map(|name| Withheld { component: named(name), why: why.clone() }).collect();
     Parsed { config: Config::default(), withheld, unusable: true, places: Places::new(), report: findings.finish() }
 }
 
@@ -222,30 +227,30 @@ fn keep_good(drafts: Vec<Draft<'_>>, config: &mut Config, findings: &Findings) -
                 config.components.insert(name, component);
             }
             _ => withheld.push(Withheld {
-                component: draft.name.to_owned(),
-                why: findings.first_error(Some(draft.name)).unwrap_or("it could not be read").to_owned(),
+                component: named(draft.name),
+                why: findings.first_error(Some(&named(draft.name))).unwrap_or("it could not be read").to_owned(),
             }),
         }
     }
     withheld
 }
 
-/// Where each key's value stands: `components.web.run.port`; of a list or mapping, where its key stands.
+/// Where each key's value stands: `components.web.run.port`; of a list or mapping, where its key stands. The outer keys
+/// first, so that what is beyond [`MAX_PLACES`] matters least.
 fn places(root: &Node) -> Places {
     let mut places = Places::new();
-    let mut todo = vec![(String::new(), root)];
-    while let Some((path, node)) = todo.pop() {
+    let mut todo = VecDeque::from([(String::new(), root)]);
+    while let Some((path, node)) = todo.pop_front() {
         for entry in node.mapping().map(|m| m.entries.as_slice()).unwrap_or_default() {
+            if entry.key.len() > MAX_KEY || places.len() >= MAX_PLACES {
+                continue;
+            }
             let path = if path.is_empty() { entry.key.clone() } else { format!("{path}.{}", entry.key) };
-            let place = if entry.value.scalar().is_some() && !entry.value.is_null() {
-                entry.value.place
-            } else {
-                entry.key_place
-            };
-            places.insert(path.clone(), place);
+            let is_scalar = entry.value.scalar().is_some() && !entry.value.is_null();
+            places.insert(path.clone(), if is_scalar { entry.value.place } else { entry.key_place });
             // components, a name, build or env, a variable: nothing that matters is deeper.
             if path.matches('.').count() < 4 {
-                todo.push((path, &entry.value));
+                todo.push_back((path, &entry.value));
             }
         }
     }

@@ -6,6 +6,12 @@ use std::collections::BTreeSet;
 /// Findings a report lists of one file; what is beyond is counted.
 pub const MAX_LISTED: usize = 50;
 
+/// A component's name as reports hold it: no name that can run is longer, and a longer one tells nothing.
+#[must_use]
+pub fn named(component: &str) -> String {
+    component.chars().take(64).collect()
+}
+
 /// The findings of one file, in the making.
 #[derive(Debug)]
 pub struct Findings {
@@ -23,7 +29,7 @@ impl Findings {
 
     /// What is found from here on belongs to this component, or to the whole file.
     pub fn enter(&mut self, component: Option<&str>) {
-        self.component = component.map(str::to_owned);
+        self.component = component.map(named);
     }
 
     /// One more finding, with its code's fix for a hint; the answer takes a better one.

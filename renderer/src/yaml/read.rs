@@ -250,6 +250,7 @@ impl Pairs {
                 let Value::Mapping(mapping) = source.value else {
                     return Err(Stop::new(Code::WrongType, place, "`<<` must name a mapping"));
                 };
+                self.done.duplicates.extend(mapping.duplicates);
                 for entry in mapping.entries {
                     if !self.places.contains_key(&entry.key) {
                         self.places.insert(entry.key.clone(), entry.key_place);
