@@ -28,7 +28,7 @@ pub struct Worktree {
     pub commit: Option<CommitId>,
     /// Whether tracked files differ from HEAD, or untracked ones are there; none where that could not be told.
     pub dirty: Option<bool>,
-    /// HEAD's tree, where the working tree equals it.
+    /// HEAD's tree at `path`, where the working tree equals it.
     pub tree: Option<TreeId>,
     /// The files in the folder as they are now.
     pub files: Files,
@@ -59,14 +59,11 @@ pub fn read(folder: &Path) -> Result<Worktree, SourceError> {
     let branch = head.referent_name().and_then(|name| name.shorten().to_string().into());
     let id = repository.head_id().ok().map(gix::Id::detach);
     let dirty = is_dirty(&root);
+    let below = folder.strip_prefix(&root).unwrap_or(Path::new(""));
     let tree = match (dirty, id) {
-        (Some(false), Some(_)) => {
-            let tree = repository.head_tree_id().map_err(|e| corrupt(&root, &e))?;
-            TreeId::new(tree.to_string()).ok()
-        }
+        (Some(false), Some(_)) => tree_at(&repository, below).map_err(|e| corrupt(&root, &e))?,
         _ => None,
     };
-    let below = folder.strip_prefix(&root).unwrap_or(Path::new(""));
     Ok(Worktree {
         path: below.to_string_lossy().into_owned(),
         origin: origin(&repository, &root),
@@ -77,6 +74,16 @@ pub fn read(folder: &Path) -> Result<Worktree, SourceError> {
         root: Some(root),
         ..bare
     })
+}
+
+/// The tree of HEAD at a path below the root; none where HEAD has no such folder.
+fn tree_at(repository: &gix::Repository, path: &Path) -> anyhow::Result<Option<TreeId>> {
+    let root = repository.head_tree()?;
+    if path.as_os_str().is_empty() {
+        return Ok(TreeId::new(root.id.to_string()).ok());
+    }
+    let entry = root.lookup_entry_by_path(path)?.filter(|entry| entry.mode().is_tree());
+    Ok(entry.and_then(|entry| TreeId::new(entry.object_id().to_string()).ok()))
 }
 
 /// The describing files in `folder` as they are now.
