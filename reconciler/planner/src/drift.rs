@@ -147,8 +147,8 @@ fn patch(desired: &Value, live: &Value, intruders: &FieldSet, ownership: &Owners
     };
     // What cannot be applied here, the server will refuse too, and say why: the removals stand for themselves.
     let applied = merge::apply(live, desired, &by, true).map_or_else(|_| live.clone(), |applied| applied.object);
-    let corrected = merge::without(&applied, intruders, Schema::of_object(desired), Remains::Empty);
-    patch::between(live, &corrected)
+    let at = Schema::of_object(desired);
+    patch::between(live, &merge::without(&applied, intruders, at, Remains::Empty), at)
 }
 
 /// The managers that own a field given by plain names, `spec.replicas`; the unreadable are not among them.

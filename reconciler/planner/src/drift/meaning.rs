@@ -3,6 +3,7 @@
 use crate::schema::{Scalar, TypeRef, defaults};
 use renderer::Quantity;
 use serde_json::{Map, Value};
+use std::borrow::Cow;
 
 /// Two values of one type mean the same: numbers, quantities, durations and times by what they say, ports whether written
 /// as number or text, everything else as it stands. Lists by order, maps by key.
@@ -99,7 +100,8 @@ pub(super) fn covers(desired: &Value, live: &Value, at: TypeRef, trust_extra: bo
     match (desired, live) {
         (Value::Object(a), Value::Object(b)) => {
             let wanted = |(key, a): (&String, &Value)| match b.get(key) {
-                Some(b) => covers(a, b, at.field(key), trust_extra),
+                Some(part) if trust_extra => covers(a, part, at.field(key), true),
+                Some(part) => covers(&completed(key, a, b, at), part, at.field(key), false),
                 None => is_nothing(a),
             };
             let extra =
@@ -110,6 +112,17 @@ pub(super) fn covers(desired: &Value, live: &Value, at: TypeRef, trust_extra: bo
             a.len() == b.len() && a.iter().zip(b).all(|(a, b)| covers(a, b, at.items(), trust_extra))
         }
         _ => same_scalar(desired, live, at.scalar()),
+    }
+}
+
+/// A map with the keys that the server adds to it.
+fn completed<'a>(field: &str, value: &'a Value, beside: &Map<String, Value>, at: TypeRef) -> Cow<'a, Value> {
+    match (value, defaults::of(at, field, beside)) {
+        (Value::Object(value), defaults::Default::Is(Value::Object(mut keys))) => {
+            keys.extend(value.clone());
+            Cow::Owned(keys.into())
+        }
+        _ => Cow::Borrowed(value),
     }
 }
 

@@ -82,6 +82,14 @@ impl Owners {
         self.ours_applied.contains(path) || self.ours_updated.contains(path)
     }
 
+    /// The whole at this path was put there by this hand, or by us where there is none.
+    pub(super) fn made(&self, path: &[PathElement], by: Option<&By>) -> bool {
+        let Some(by) = by else {
+            return self.is_ours(path);
+        };
+        self.foreign.iter().any(|entry| hand_of(entry) == *by && entry.fields.contains(path))
+    }
+
     /// The last hand but ours on this field.
     pub(super) fn hand(&self, path: &[PathElement]) -> Option<By> {
         self.foreign(path).or_else(|| latest(self.first_writers.iter(), path))
@@ -95,7 +103,16 @@ impl Owners {
 fn latest<'a>(entries: impl Iterator<Item = &'a ManagedFieldsEntry>, path: &[PathElement]) -> Option<By> {
     let touching = entries.filter(|entry| entry.fields.touches(path));
     let last = touching.max_by(|a, b| (&a.time, &a.manager).cmp(&(&b.time, &b.manager)))?;
-    Some(By { manager: last.manager.clone(), time: last.time.clone() })
+    Some(hand_of(last))
+}
+
+/// `kubectl scale` writes as `kubectl` through the subresource `scale`; the name says both.
+fn hand_of(entry: &ManagedFieldsEntry) -> By {
+    let manager = match entry.subresource.as_str() {
+        "" => entry.manager.clone(),
+        subresource => format!("{}-{subresource}", entry.manager),
+    };
+    By { manager, time: entry.time.clone() }
 }
 
 /// An entry that owns fields only because they were there first: the server's own stand-in, the Update that created the

@@ -1,35 +1,44 @@
 //! JSON patches (RFC 6902).
 
+use super::meaning::{covers, same_meaning};
+use crate::fields::item_element;
+use crate::schema::TypeRef;
 use serde_json::{Map, Value, json};
 
-/// Operations that turn `live` into `wanted`, behind a test that nothing happened meanwhile. `managedFields` is the
-/// server's own bookkeeping and stays out of it.
-pub(super) fn between(live: &Value, wanted: &Value) -> Value {
+/// Operations that turn `live` into `wanted`, behind a test that nothing happened meanwhile. What means the same stays as
+/// the server wrote it, and `managedFields` is the server's own bookkeeping.
+pub(super) fn between(live: &Value, wanted: &Value, at: TypeRef) -> Value {
     let version = live.pointer("/metadata/resourceVersion").cloned().unwrap_or_default();
     let mut operations = vec![json!({"op": "test", "path": "/metadata/resourceVersion", "value": version})];
-    value(live, wanted, "", &mut operations);
+    value(live, wanted, at, "", &mut operations);
     Value::Array(operations)
 }
 
-fn value(live: &Value, wanted: &Value, at: &str, out: &mut Vec<Value>) {
+fn value(live: &Value, wanted: &Value, at: TypeRef, path: &str, out: &mut Vec<Value>) {
     match (live, wanted) {
-        (Value::Object(live), Value::Object(wanted)) => object(live, wanted, at, out),
-        (Value::Array(live), Value::Array(wanted)) if live.len() == wanted.len() => {
+        _ if at.is_atomic() && covers(wanted, live, at, false) => {}
+        (Value::Object(live), Value::Object(wanted)) => object(live, wanted, at, path, out),
+        (Value::Array(live), Value::Array(wanted)) if are_aligned(live, wanted, at) => {
             for (index, (live, wanted)) in live.iter().zip(wanted).enumerate() {
-                value(live, wanted, &format!("{at}/{index}"), out);
+                value(live, wanted, at.items(), &format!("{path}/{index}"), out);
             }
         }
-        _ if live == wanted => {}
-        _ => out.push(json!({"op": "replace", "path": at, "value": wanted})),
+        _ if same_meaning(wanted, live, at) => {}
+        _ => out.push(json!({"op": "replace", "path": path, "value": wanted})),
     }
 }
 
-fn object(live: &Map<String, Value>, wanted: &Map<String, Value>, at: &str, out: &mut Vec<Value>) {
-    let below = |name: &str| format!("{at}/{}", name.replace('~', "~0").replace('/', "~1"));
+/// The items at each place are the same ones.
+fn are_aligned(live: &[Value], wanted: &[Value], at: TypeRef) -> bool {
+    live.len() == wanted.len() && live.iter().zip(wanted).all(|(a, b)| item_element(a, at) == item_element(b, at))
+}
+
+fn object(live: &Map<String, Value>, wanted: &Map<String, Value>, at: TypeRef, path: &str, out: &mut Vec<Value>) {
+    let below = |name: &str| format!("{path}/{}", name.replace('~', "~0").replace('/', "~1"));
     let ours = |name: &&String| below(name) != "/metadata/managedFields";
     for name in live.keys().filter(ours) {
         match wanted.get(name) {
-            Some(wanted) => value(&live[name], wanted, &below(name), out),
+            Some(wanted) => value(&live[name], wanted, at.field(name), &below(name), out),
             None => out.push(json!({"op": "remove", "path": below(name)})),
         }
     }
@@ -60,7 +69,7 @@ pub(super) fn applied(live: &Value, patch: &Value) -> Option<Value> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::schema::arbitrary;
+    use crate::schema::{Schema, arbitrary};
     use proptest::prelude::*;
 
     #[test]
@@ -68,7 +77,7 @@ mod tests {
         let live = json!({"metadata": {"resourceVersion": "7", "annotations": {"a/b~c": "x"}, "managedFields": [1]}});
         let wanted = json!({"metadata": {"resourceVersion": "7", "annotations": {}}});
         assert_eq!(
-            between(&live, &wanted),
+            between(&live, &wanted, TypeRef::object()),
             json!([
                 {"op": "test", "path": "/metadata/resourceVersion", "value": "7"},
                 {"op": "remove", "path": "/metadata/annotations/a~1b~0c"},
@@ -81,7 +90,9 @@ mod tests {
         fn a_patch_leads_where_it_should([live, wanted] in arbitrary::objects()) {
             let versioned = |mut value: Value| { value["metadata"]["resourceVersion"] = json!("1"); value };
             let (live, wanted) = (versioned(live), versioned(wanted));
-            prop_assert_eq!(applied(&live, &between(&live, &wanted)), Some(wanted));
+            let at = Schema::of_object(&live);
+            let arrived = applied(&live, &between(&live, &wanted, at)).expect("the patch applies");
+            prop_assert_eq!(between(&arrived, &wanted, at), between(&arrived, &arrived, at));
         }
     }
 }

@@ -108,7 +108,7 @@ impl Walk<'_> {
         for (name, value) in desired {
             self.below(PathElement::field(name), |walk| match live.get(name) {
                 Some(live) => walk.both(value, live, at.field(name)),
-                None => walk.missing(value),
+                None => walk.missing(value, at.field(name)),
             });
         }
         // Defaults depend on what stands beside them once everything is right.
@@ -129,7 +129,7 @@ impl Walk<'_> {
             let standing = standing.get(name).map_or(&[][..], Vec::as_slice);
             let [item, ..] = item.as_slice() else { continue };
             self.below(name.clone(), |walk| match standing {
-                [] => walk.missing(item),
+                [] => walk.missing(item, at.items()),
                 [live] => walk.both(item, live, at.items()),
                 // Twice the same name: nobody can tell which one counts.
                 several => walk.leaf(item, &Value::from_iter(several.iter().map(|live| (*live).clone())), TypeRef::ANY),
@@ -150,8 +150,12 @@ impl Walk<'_> {
     }
 
     /// Wanted, and not there.
-    fn missing(&mut self, desired: &Value) {
-        if self.is_missed(desired) {
+    fn missing(&mut self, desired: &Value, at: TypeRef) {
+        if let (Value::Object(keys), true) = (desired, is_free_map(at)) {
+            for (name, value) in keys {
+                self.below(PathElement::field(name), |walk| walk.missing(value, at.field(name)));
+            }
+        } else if self.is_missed(desired) {
             self.found.apply = true;
             self.record(ChangeKind::Added, None, Some(desired), None);
         }
@@ -189,7 +193,7 @@ impl Walk<'_> {
             (Form::Set | Form::Keyed(_), Value::Array(items)) => self.extra_items(items, at),
             _ => return self.extra_leaf(live, at, default),
         };
-        self.joined(live, &fates, before)
+        self.joined(live, at, &fates, before)
     }
 
     fn extra_fields(&mut self, object: &Map<String, Value>, at: TypeRef, default: &defaults::Default) -> Vec<Fate> {
@@ -218,7 +222,7 @@ impl Walk<'_> {
     }
 
     /// One fate for a whole, from those of its parts. `before` is what was found before the parts were looked at.
-    fn joined(&mut self, live: &Value, fates: &[Fate], before: (usize, FieldSet)) -> Fate {
+    fn joined(&mut self, live: &Value, at: TypeRef, fates: &[Fate], before: (usize, FieldSet)) -> Fate {
         let any = |fate| fates.contains(&fate);
         if any(Fate::Stays) {
             return Fate::Stays;
@@ -234,18 +238,20 @@ impl Walk<'_> {
             self.found.intruders = intruders;
             self.found.intruders.insert(&self.path);
         }
-        if !any(Fate::Default) {
-            self.merge_changes(live, changes);
+        if !is_free_map(at) {
+            self.merge_changes(live, changes, any(Fate::Default));
         }
         fate
     }
 
-    /// Shows the whole in one line, where all its parts share one hand.
-    fn merge_changes(&mut self, live: &Value, since: usize) {
+    /// Shows the whole in one line, where all its parts share one hand; with defaults among them only where that hand made
+    /// the whole.
+    fn merge_changes(&mut self, live: &Value, since: usize, has_defaults: bool) {
         let parts = &self.found.changes[since..];
         let Some(first) = parts.first() else { return };
         let (kind, by) = (first.kind, first.by.clone());
-        if parts.len() > 1 && parts.iter().all(|part| part.kind == kind && part.by == by) {
+        let one_hand = parts.iter().all(|part| part.kind == kind && part.by == by);
+        if one_hand && (!has_defaults || self.owners.made(&self.path, by.as_ref())) {
             self.found.changes.truncate(since);
             self.record(kind, Some(live), None, by);
         }
@@ -276,6 +282,11 @@ impl Walk<'_> {
         self.record(kind, Some(live), None, by);
         fate
     }
+}
+
+/// Labels, annotations, data, limits: each key is a fact of its own.
+fn is_free_map(at: TypeRef) -> bool {
+    at.is_map() && !at.is_atomic() && at.fields().next().is_none()
 }
 
 fn named(items: &[Value], at: TypeRef) -> BTreeMap<PathElement, Vec<&Value>> {

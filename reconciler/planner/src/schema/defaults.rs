@@ -145,9 +145,9 @@ fn lower(beside: Beside<'_>, field: &str) -> Option<Value> {
     Some(beside.get(field)?.as_str()?.to_lowercase().into())
 }
 
-/// A Job counts completions unless it says how many run at once.
+/// A Job completes once unless it says how many run at once.
 fn completions(job: Beside<'_>) -> Option<Value> {
-    (!job.contains_key("parallelism")).then(|| json!(1))
+    job.get("parallelism").is_none_or(|count| *count == 1).then(|| json!(1))
 }
 
 // One line a row, whatever its length: columns are read downwards.
