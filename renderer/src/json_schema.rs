@@ -3,8 +3,8 @@
 //! the whole file or the platform decides.
 
 use crate::config::MAX_COMPONENTS;
-use crate::config::keys::{self, At, Key};
-use crate::rendered::ComponentKind::{self, Continuous, OneOff, Scheduled};
+use crate::config::keys::{self, At, KINDS, Key, REQUIRED};
+use crate::rendered::ComponentKind::{self, Continuous, Scheduled};
 use schemars::{Schema, SchemaGenerator};
 use serde_json::{Map, Value, json};
 
@@ -14,7 +14,7 @@ const VARIABLE: &str = "^[A-Za-z_][A-Za-z0-9_]*$";
 /// The schema, draft 2020-12.
 #[must_use]
 pub fn schema() -> Value {
-    let mut file = level(At::File, keys::at(At::File), &["components"]);
+    let mut file = level(keys::at(At::File));
     file.insert("$schema".into(), json!("https://json-schema.org/draft/2020-12/schema"));
     file.insert("title".into(), json!("toolforge.yaml"));
     file.insert("$defs".into(), json!({"component": component(), "build": build()}));
@@ -22,17 +22,22 @@ pub fn schema() -> Value {
 }
 
 /// An object of these keys and no others, but for `x-` notes.
-fn level(at: At, keys: impl Iterator<Item = &'static Key>, required: &[&str]) -> Map<String, Value> {
-    let property = |key: &'static Key| {
-        let value = value(at, key.name);
-        let mut value = if required.contains(&key.name) { value } else { or_null(value) };
+fn level(keys: impl Iterator<Item = &'static Key>) -> Map<String, Value> {
+    let mut properties = Map::new();
+    let mut required = Vec::new();
+    for key in keys {
+        let mut value = value(key.at, key.name);
+        if key.default == REQUIRED {
+            required.push(key.name);
+        } else {
+            value = or_null(value);
+        }
         if let Value::Object(value) = &mut value {
             let text = format!("{}. Default: {}.", sentence(key.meaning), key.default).replace('`', "");
             value.insert("description".into(), text.into());
         }
-        (key.name.to_owned(), value)
-    };
-    let properties: Map<String, Value> = keys.map(property).collect();
+        properties.insert(key.name.to_owned(), value);
+    }
     let mut object = Map::new();
     object.insert("type".into(), "object".into());
     object.insert("properties".into(), properties.into());
@@ -64,29 +69,23 @@ fn or_null(mut value: Value) -> Value {
 }
 
 fn component() -> Value {
-    let mut object = level(At::Component, keys::at(At::Component), &["run"]);
+    let mut object = level(keys::at(At::Component));
     let is = |kind: ComponentKind| json!({"properties": {"component_type": {"const": kind.as_str()}}, "required": ["component_type"]});
     let then = |kind: ComponentKind| json!({"properties": {"run": run(kind)}});
     let inferred =
         json!({"properties": {"run": {"required": ["schedule"], "properties": {"schedule": {"type": "string"}}}}});
     object.insert("not".into(), json!({"required": ["image", "build"], "properties": {"image": {"type": "string"}, "build": {"type": "object"}}}));
-    object.insert(
-        "allOf".into(),
-        json!([
-            {"if": is(Continuous), "then": then(Continuous)},
-            {"if": is(Scheduled), "then": then(Scheduled)},
-            {"if": is(OneOff), "then": then(OneOff)},
-            {
-                "if": {"properties": {"component_type": {"type": "null"}}},
-                "then": {"if": inferred, "then": then(Scheduled), "else": then(Continuous)},
-            },
-        ]),
-    );
+    let mut types: Vec<Value> = KINDS.iter().map(|kind| json!({"if": is(*kind), "then": then(*kind)})).collect();
+    types.push(json!({
+        "if": {"properties": {"component_type": {"type": "null"}}},
+        "then": {"if": inferred, "then": then(Scheduled), "else": then(Continuous)},
+    }));
+    object.insert("allOf".into(), types.into());
     Value::Object(object)
 }
 
 fn build() -> Value {
-    let mut object = level(At::Build, keys::at(At::Build), &[]);
+    let mut object = level(keys::at(At::Build));
     let alone = ["repository", "ref", "packages", "buildpacks", "envvars", "nonce"];
     let none: Map<String, Value> = alone.iter().map(|key| ((*key).to_owned(), json!({"type": "null"}))).collect();
     object.insert("if".into(), json!({"required": ["reuse_from"], "properties": {"reuse_from": {"type": "string"}}}));
@@ -96,8 +95,7 @@ fn build() -> Value {
 
 fn run(kind: ComponentKind) -> Value {
     let own = keys::at(At::Run).filter(|key| key.kinds.is_empty() || key.kinds.contains(&kind));
-    let required: &[&str] = if kind == Scheduled { &["command", "schedule"] } else { &["command"] };
-    let mut object = level(At::Run, own, required);
+    let mut object = level(own);
     if kind == Continuous {
         let needs = ["publish", "health_check_http", "allow_from", "port_protocol"];
         let needs: Map<String, Value> = needs.iter().map(|key| ((*key).to_owned(), json!(["port"]))).collect();

@@ -59,7 +59,7 @@ fn with_table(text: &str, name: &str, table: &str) -> String {
 fn the_tables_are_those_of_the_code() {
     let text = std::fs::read_to_string(path()).unwrap();
     let made = with_table(&with_table(&text, "keys", &keys()), "codes", &codes());
-    if std::env::var_os("UPDATE_GOLDEN").is_some() {
+    if std::env::var_os("UPDATE_GOLDEN").is_some() && made != text {
         std::fs::write(path(), &made).unwrap();
     } else {
         assert!(made == text, "run with UPDATE_GOLDEN=1");

@@ -1,6 +1,6 @@
 //! One component: its type, its image, what runs.
 
-use super::keys::At;
+use super::keys::{At, KINDS};
 use super::run::{self, Typed};
 use super::{Component, ParseContext, Source, advice, continuous, env, source};
 use crate::decode::{Section, one_of};
@@ -22,8 +22,7 @@ pub(super) struct Draft<'t> {
     pub publish: Vec<(String, Place)>,
 }
 
-/// `component_type`, and words of similar systems.
-const KINDS: &[&str] = &["continuous", "scheduled", "one-off"];
+/// Words of similar systems, and the type they mean.
 const ALIASES: &[(&str, &str)] = &[
     ("web", "continuous"),
     ("webservice", "continuous"),
@@ -99,11 +98,9 @@ fn typed(section: &Section<'_>, findings: &mut Findings) -> Option<Typed> {
         let kind = if schedule { ComponentKind::Scheduled } else { ComponentKind::Continuous };
         return Some(Typed { kind, said: None });
     };
-    let kind = match one_of(entry, KINDS, ALIASES, findings)? {
-        "continuous" => ComponentKind::Continuous,
-        "scheduled" => ComponentKind::Scheduled,
-        _ => ComponentKind::OneOff,
-    };
+    let words: Vec<&str> = KINDS.iter().map(|kind| kind.as_str()).collect();
+    let word = one_of(entry, &words, ALIASES, findings)?;
+    let kind = KINDS.iter().copied().find(|kind| kind.as_str() == word)?;
     Some(Typed { kind, said: Some(entry.value.place) })
 }
 

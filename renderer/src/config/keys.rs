@@ -38,6 +38,12 @@ const fn key(at: At, name: &'static str, kinds: &'static [ComponentKind], text: 
     Key { at, name, kinds, value, default, meaning }
 }
 
+/// The component types.
+pub const KINDS: &[ComponentKind] = &[Continuous, Scheduled, OneOff];
+
+/// What stands for a default where there is none.
+pub const REQUIRED: &str = "required";
+
 const ALL: &[ComponentKind] = &[];
 const ENDING: &[ComponentKind] = &[Scheduled, OneOff];
 
@@ -50,7 +56,7 @@ pub const KEYS: &[Key] = &[
         ALL,
         [
             "mapping of names",
-            "required",
+            REQUIRED,
             "the components, each under its name: lower-case letters, digits and `-`, at most 52 characters; at most 200 components",
         ],
     ),
@@ -75,7 +81,7 @@ pub const KEYS: &[Key] = &[
     ),
     key(At::Component, "build", ALL, ["mapping", "this repository at this revision", "where the image is built from"]),
     key(At::Component, "image", ALL, ["image reference", "none", "a prebuilt image, instead of `build`"]),
-    key(At::Component, "run", ALL, ["mapping", "required", "what runs"]),
+    key(At::Component, "run", ALL, ["mapping", REQUIRED, "what runs"]),
     key(At::Component, "env", ALL, ["mapping of texts", "none", "environment of this component, over the tool's"]),
     key(At::Component, "secrets", ALL, ["list of names", "none", "secrets this component needs besides the tool's"]),
     key(
@@ -117,12 +123,7 @@ pub const KEYS: &[Key] = &[
     ),
     key(At::Build, "use_deprecated_versions", ALL, ["boolean", "`false`", "ignored with a note"]),
     key(At::Build, "nonce", ALL, ["text or number", "none", "changing it forces a build"]),
-    key(
-        At::Run,
-        "command",
-        ALL,
-        ["text", "required", "a process of the Procfile, or a command line; no shell reads it"],
-    ),
+    key(At::Run, "command", ALL, ["text", REQUIRED, "a process of the Procfile, or a command line; no shell reads it"]),
     key(At::Run, "cpu", ALL, ["quantity, text or number", "the platform's", "CPU: `0.5`, `500m`, `1`"]),
     key(At::Run, "memory", ALL, ["quantity", "the platform's", "memory: `512Mi`, `1Gi`"]),
     key(
@@ -173,7 +174,7 @@ pub const KEYS: &[Key] = &[
         &[Scheduled],
         [
             "cron line or macro",
-            "required",
+            REQUIRED,
             "when it runs, in UTC: five fields, or `@hourly`, `@daily`, `@weekly`, `@monthly`, `@yearly`, `@midnight`",
         ],
     ),
