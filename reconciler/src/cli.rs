@@ -1,9 +1,11 @@
 //! What can be asked for, and who answers. Each command is a module with its arguments and one `run`; nothing here knows
 //! how a command does its work, and no command decides about streams, colours or exit codes.
 
+mod apply;
 mod check;
 mod completions;
 mod connect;
+mod demo;
 mod diff;
 mod init;
 mod local;
@@ -89,11 +91,13 @@ enum Command {
     Check(check::Args),
     Render(render::Args),
     Diff(diff::Args),
+    Apply(apply::Args),
     Run(run::Args),
     Status(status::Args),
     Logs(logs::Args),
     Suspend(suspend::SuspendArgs),
     Resume(suspend::ResumeArgs),
+    Demo(demo::Args),
     Schema(schema::Args),
     Completions(completions::Args),
 }
@@ -136,11 +140,11 @@ fn run(cli: Cli, ui: &Ui) -> anyhow::Result<Exit> {
     }
 }
 
-/// Commands that wait for others. `run` is told of Ctrl-C and SIGTERM and comes to an end by itself; all others have
-/// nothing to finish.
+/// Commands that wait for others. Those that hold a lease are told of Ctrl-C and SIGTERM, and come to an end by
+/// themselves; all others have nothing to finish.
 async fn interruptible(command: Command, ui: &Ui) -> anyhow::Result<Exit> {
     let stop = CancellationToken::new();
-    let stays = matches!(command, Command::Run(_));
+    let stays = matches!(command, Command::Run(_) | Command::Apply(_) | Command::Demo(_));
     let work = asking(command, ui, stop.clone());
     tokio::pin!(work);
     loop {
@@ -159,6 +163,8 @@ async fn interruptible(command: Command, ui: &Ui) -> anyhow::Result<Exit> {
 async fn asking(command: Command, ui: &Ui, stop: CancellationToken) -> anyhow::Result<Exit> {
     match command {
         Command::Diff(args) => diff::run(&args, ui).await,
+        Command::Demo(args) => demo::run(&args, ui, stop).await,
+        Command::Apply(args) => apply::run(&args, ui, stop).await,
         Command::Run(args) => run::run(&args, ui, stop).await,
         Command::Status(args) => status::run(&args, ui).await,
         Command::Logs(args) => logs::run(&args, ui).await,

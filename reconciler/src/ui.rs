@@ -69,6 +69,11 @@ impl Ui {
         }
     }
 
+    /// Data for people, where machines are not told something else.
+    pub fn data_unless_json(&self, text: &str) -> anyhow::Result<()> {
+        if self.json { Ok(()) } else { self.data(text) }
+    }
+
     /// Data as JSON, with a line end.
     pub fn json(&self, value: &impl Serialize) -> anyhow::Result<()> {
         let mut text = serde_json::to_string_pretty(value).context("cannot write JSON")?;

@@ -4,11 +4,12 @@ mod branches;
 mod revision;
 
 use super::target::TargetArgs;
-use crate::ui::{self, Exit, Ui, failed};
+use crate::ui::{self, Exit, Failure, Ui, failed};
 use planner::plan::Plan;
 use reconciler::observe::{self, Scope};
 use reconciler::pass::{Decided, Subject, decide};
 use reconciler::source::worktree;
+use renderer::Files;
 use std::path::Path;
 
 /// Show what would change on the cluster, and why
@@ -63,17 +64,39 @@ pub async fn run(args: &Args, ui: &Ui) -> anyhow::Result<Exit> {
 }
 
 /// Findings and hint are talk, the plan is data.
-pub fn show(decided: &Decided, subject: &Subject, ui: &Ui) -> anyhow::Result<()> {
+fn show(decided: &Decided, subject: &Subject, ui: &Ui) -> anyhow::Result<()> {
     let files = subject.newest.as_ref().map(|revision| revision.files.clone()).unwrap_or_default();
-    let texts =
-        [("toolforge.yaml", files.config), ("Procfile", files.procfile), ("service.template", files.service_template)];
-    let texts: Vec<_> = texts.iter().filter_map(|(name, text)| Some(((*name).to_owned(), text.as_deref()?))).collect();
-    super::local::tell(&decided.report, &texts, ui);
-    if let Some(violation) = decided.violations.first() {
-        let message = format!("the plan breaks a rule at {}: {}", violation.id, violation.rule);
-        return Err(failed(message).hint("This is a defect in toolforge; nothing will be done.").into());
+    super::local::tell(&decided.report, &texts(&files), ui);
+    refused(decided)?;
+    if ui.json {
+        return ui.json(&decided.plan);
     }
-    if ui.json { ui.json(&decided.plan) } else { ui.data(&explained(&decided.plan, ui)) }
+    ui.data(&explained(&decided.plan, ui))?;
+    if !decided.plan.steps.is_empty() && subject.newest.as_ref().is_ok_and(|revision| revision.commit.is_some()) {
+        ui.hint(&format!("Run `toolforge apply {}` to make these changes.", subject.tool.name));
+    } else if !decided.plan.steps.is_empty() {
+        ui.hint("Commit and push to make these changes.");
+    }
+    Ok(())
+}
+
+/// The texts that findings point into.
+pub fn texts(files: &Files) -> Vec<(String, &[u8])> {
+    let named = [
+        ("toolforge.yaml", &files.config),
+        ("Procfile", &files.procfile),
+        ("service.template", &files.service_template),
+    ];
+    named.into_iter().filter_map(|(name, text)| Some((name.to_owned(), text.as_deref()?))).collect()
+}
+
+/// A plan that its judge refuses is a defect of ours, and never shown as if it could be done.
+pub fn refused(decided: &Decided) -> Result<(), Failure> {
+    match decided.violations.first() {
+        None => Ok(()),
+        Some(violation) => Err(failed(format!("the plan breaks a rule at {}: {}", violation.id, violation.rule))
+            .hint("This is a defect in toolforge; nothing is done.")),
+    }
 }
 
 /// The plan in words.

@@ -3,9 +3,15 @@
 use super::connect::ClusterArgs;
 use super::target::{Declared, config_url};
 use crate::ui::{Exit, Ui};
+use reconciler::cluster::door::Requests;
+use reconciler::cluster::{Cluster, SANDBOX_TITLE};
 use reconciler::driver::{self, Limits, Options};
+use reconciler::source::RepositoryUrl;
+use sandbox::{Listening, Sandbox};
 use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
+use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 /// Serve a platform: keep the cluster as the repositories say
@@ -67,4 +73,57 @@ pub async fn run(args: &Args, ui: &Ui, stop: CancellationToken) -> anyhow::Resul
     let variable = |name: &str| std::env::var(name).ok();
     driver::serve(options, connected.cluster.clone(), &connected.requests, &variable, stop).await?;
     Ok(Exit::Done)
+}
+
+/// A sandbox that is served in the background, for `demo`.
+pub struct Served {
+    /// The sandbox, as a spectator sees it: what is asked through it is not counted as the reconciler's.
+    pub cluster: Cluster,
+    /// For kubectl.
+    pub kubeconfig: PathBuf,
+    stop: CancellationToken,
+    serving: JoinHandle<anyhow::Result<()>>,
+    // Dropped last: the reconciler ends before its cluster does.
+    _listening: Listening,
+    _sandbox: Sandbox,
+}
+
+impl Served {
+    /// Ends it, and waits for the end.
+    pub async fn end(self) -> anyhow::Result<()> {
+        self.stop.cancel();
+        self.serving.await?
+    }
+}
+
+/// Serves a config repository on a sandbox of its own, exactly as `run --sandbox` does.
+pub async fn serve_sandbox(
+    config: &Path,
+    state: &Path,
+    interval: Duration,
+    stop: CancellationToken,
+) -> anyhow::Result<Served> {
+    let sandbox = Sandbox::open(&state.join("sandbox"))?;
+    let listening = sandbox.listen(SocketAddr::from(([127, 0, 0, 1], 0))).await?;
+    let options = Options {
+        config: RepositoryUrl::local(config),
+        platform: None,
+        limits: Limits { interval: Some(interval), ..Limits::default() },
+        cache: state.join("git"),
+        web: None,
+    };
+    let requests = Requests::default();
+    let cluster = Cluster::of_service(SANDBOX_TITLE, sandbox.service(), &requests);
+    let until = stop.clone();
+    // Credentials of the person's own environment have no place in a demo.
+    let serving = async move { driver::serve(options, cluster, &requests, &|_| None, until).await };
+    let spectator = Cluster::of_service(SANDBOX_TITLE, sandbox.service(), &Requests::default());
+    Ok(Served {
+        cluster: spectator,
+        kubeconfig: listening.kubeconfig.clone(),
+        stop,
+        serving: tokio::spawn(serving),
+        _listening: listening,
+        _sandbox: sandbox,
+    })
 }
