@@ -22,7 +22,6 @@ use crate::source::Git;
 use crate::status;
 use planner::drift::FieldChange;
 use planner::outcome::Outcome;
-use planner::plan::Why;
 use renderer::{ObjectId, ToolName};
 use std::collections::{BTreeMap, BTreeSet};
 use std::panic::AssertUnwindSafe;
@@ -190,7 +189,7 @@ impl Driver {
     }
 
     fn remember_images(&self, tool: &ToolName, decided: &Decided) {
-        let waits = decided.plan.held.iter().any(|held| waits_for_registry(&held.why));
+        let waits = decided.plan.held.iter().any(|held| held.why.awaits_image());
         let mut awaiting = lock(&self.awaiting_images);
         if waits {
             awaiting.insert(tool.clone())
@@ -261,14 +260,6 @@ fn leave(queue: &mut Queue, ended: Result<(ToolName, Ended), tokio::task::JoinEr
 fn send(wakes: &Wakes, tool: ToolName, anew: bool) {
     if wakes.send(WakeUp { tool, anew }).is_err() {
         tracing::debug!("the loop has ended");
-    }
-}
-
-fn waits_for_registry(why: &Why) -> bool {
-    match why {
-        Why::AwaitingBuild { .. } => true,
-        Why::NotObserved(what) => what.starts_with("registry"),
-        _ => false,
     }
 }
 

@@ -104,10 +104,8 @@ impl Pass<'_> {
     }
 
     fn built(&self) -> Word {
-        let waiting: Vec<_> =
-            self.plan.held.iter().filter(|held| matches!(held.why, Why::AwaitingBuild { .. })).collect();
-        match waiting.first() {
-            Some(held) => Word::new("Built", false, "AwaitingBuild", self.held_message(held)),
+        match self.plan.held.iter().find(|held| held.why.awaits_image()) {
+            Some(held) => Word::new("Built", false, held.why.word(), self.held_message(held)),
             None => Word::new("Built", true, "ImagesFound", "every image is in the registry".to_owned()),
         }
     }

@@ -251,6 +251,16 @@ impl Why {
         }
     }
 
+    /// Whether only the registry can end it: no event tells, so it is asked again at each poll.
+    #[must_use]
+    pub fn awaits_image(&self) -> bool {
+        match self {
+            Self::AwaitingBuild { .. } => true,
+            Self::NotObserved(what) => what.starts_with("registry"),
+            _ => false,
+        }
+    }
+
     /// Whether it passes by itself, by an event that will wake the tool.
     #[must_use]
     pub fn passes(&self) -> bool {
