@@ -251,6 +251,27 @@ impl Platform {
         self.until(&format!("{times} further polls"), enough).await
     }
 
+    /// Waits until the reconciler has nothing more to do: it polls git, and sends no write.
+    pub async fn quiet(&self) -> anyhow::Result<()> {
+        let mut last = Vec::new();
+        for _ in 0..20 {
+            let mark = self.plane.mark()?;
+            self.polled_times(3).await?;
+            last = self.writes_since(mark)?;
+            if last.is_empty() {
+                return Ok(());
+            }
+        }
+        bail!("it never ends to write: {last:#?}\n{}", self.log.last(60))
+    }
+
+    /// The platform's settings, as the reconciler reads them.
+    pub fn settings(&self) -> anyhow::Result<renderer::Platform> {
+        let text = self.config.git(&["show", "main:platform.yaml"])?;
+        let (settings, report) = renderer::platform::parse(text.as_bytes(), "platform.yaml");
+        settings.with_context(|| format!("{report:?}"))
+    }
+
     async fn state(&self) -> anyhow::Result<String> {
         let tools = self.api(kind_of("Tool")?, None).list(&ListParams::default()).await?;
         let ours =
@@ -268,8 +289,12 @@ impl Platform {
 
     /// One object as it is now; nothing where it does not exist.
     pub async fn object(&self, kind: &str, namespace: Option<&str>, name: &str) -> anyhow::Result<Option<Value>> {
-        let found = self.api(kind_of(kind)?, namespace).get_opt(name).await?;
-        Ok(found.map(serde_json::to_value).transpose()?)
+        let found = match self.api(kind_of(kind)?, namespace).get(name).await {
+            // Also while nobody has defined the kind yet.
+            Err(kube::Error::Api(status)) if status.code == 404 => return Ok(None),
+            found => found?,
+        };
+        Ok(Some(serde_json::to_value(found)?))
     }
 
     /// All objects of a kind in a namespace.
@@ -312,6 +337,27 @@ impl Platform {
         requests.retain(|request| !reads.contains(&request.verb.as_str()) && request.resource != "leases");
         Ok(requests)
     }
+}
+
+/// What must be the same after an object was healed: all of it, but for what the server counts and what controllers
+/// write down.
+pub fn steady(object: &Value) -> Value {
+    let mut object = object.clone();
+    for (at, keys) in [
+        ("", &["status"][..]),
+        ("/metadata", &["resourceVersion", "uid", "managedFields", "generation", "creationTimestamp"]),
+        ("/metadata/annotations", &["deployment.kubernetes.io/revision"]),
+        // The server's choice for each new Service.
+        ("/spec", &["clusterIP", "clusterIPs"]),
+    ] {
+        if let Some(fields) = object.pointer_mut(at).and_then(Value::as_object_mut) {
+            fields.retain(|key, _| !keys.contains(&key.as_str()));
+        }
+    }
+    if let Some(metadata) = object.pointer_mut("/metadata").and_then(Value::as_object_mut) {
+        metadata.retain(|key, value| key != "annotations" || value.as_object().is_some_and(|map| !map.is_empty()));
+    }
+    object
 }
 
 /// The row of a kind by its name alone, as kubectl does it.

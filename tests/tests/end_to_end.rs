@@ -1,18 +1,63 @@
-//! From a commit to a healed object, on the real API server, git and registry.
+//! From a commit to a healed object, on the real API server, git and registry: what a double could lie about.
+//!
+//! Every test has a platform of its own in the one cluster they share; see [`tests::platform`].
 
+#[path = "end_to_end/branches.rs"]
+mod branches;
+#[path = "end_to_end/continuity.rs"]
+mod continuity;
+#[path = "end_to_end/drift.rs"]
+mod drift;
+#[path = "end_to_end/git_faults.rs"]
+mod git_faults;
+#[path = "end_to_end/idle.rs"]
+mod idle;
+#[path = "end_to_end/images.rs"]
+mod images;
+#[path = "end_to_end/lease.rs"]
+mod lease;
+#[path = "end_to_end/neighbours.rs"]
+mod neighbours;
+#[path = "end_to_end/not_ours.rs"]
+mod not_ours;
+#[path = "end_to_end/prune.rs"]
+mod prune;
+#[path = "end_to_end/rollout.rs"]
+mod rollout;
 #[path = "end_to_end/spine.rs"]
 mod spine;
-
-/// A component that needs no build: its image is in the registry under this name.
-const IMAGE: &str = "library/web";
 
 use tests::platform::Platform;
 use tests::registry::Image;
 
-/// Pushes a prebuilt image and returns its reference by tag, and by digest.
-async fn prebuilt(platform: &Platform, tag: &str) -> anyhow::Result<(String, String)> {
+/// An image that needs no build, and how it is pinned.
+struct Prebuilt {
+    /// As a `toolforge.yaml` names it.
+    by_tag: String,
+    /// As a container should run it.
+    by_digest: String,
+}
+
+/// Pushes a prebuilt image; another `content` is another digest.
+async fn prebuilt(platform: &Platform, content: &str) -> anyhow::Result<Prebuilt> {
     let registry = platform.registry()?;
-    let digest = registry.push(IMAGE, tag, &Image { layers: &["web"], ..Default::default() }).await?;
-    let repository = format!("{}/{IMAGE}", registry.address());
-    Ok((format!("{repository}:{tag}"), format!("{repository}@{digest}")))
+    let path = format!("library/{}", platform.name());
+    let digest = registry.push(&path, "1", &Image { layers: &[content], ..Default::default() }).await?;
+    let repository = format!("{}/{path}", registry.address());
+    Ok(Prebuilt { by_tag: format!("{repository}:1"), by_digest: format!("{repository}@{digest}") })
+}
+
+/// A published web component.
+fn web(image: &Prebuilt) -> String {
+    format!("components:\n{}", component("web", image, "command: web, port: 8000, publish: /"))
+}
+
+/// Lines of one component, below `components:`.
+fn component(name: &str, image: &Prebuilt, run: &str) -> String {
+    format!("  {name}:\n    image: {}\n    run: {{{run}}}\n", image.by_tag)
+}
+
+/// The image of a pod template's only container.
+fn image_of(workload: &serde_json::Value) -> &serde_json::Value {
+    &workload["spec"]["template"]["spec"]["containers"][0]["image"]
 }

@@ -38,6 +38,11 @@ impl<'a> Tool<'a> {
         Self { platform, name: name.into(), branch: branch.into(), repository: repository.into() }
     }
 
+    /// The platform that serves it.
+    pub fn platform(&self) -> &'a Platform {
+        self.platform
+    }
+
     /// Its whole name.
     pub fn name(&self) -> &str {
         &self.name
