@@ -226,7 +226,7 @@ impl Registry {
         Url::parse(&format!("{scheme}://{host}/v2/{path}/manifests/{tag}")).map_err(|_| {
             RegistryError::BadReference(BadReference {
                 text: reference.to_string(),
-                why: "expected a host that a URL can have",
+                why: "expected a host that a URL can have".to_owned(),
             })
         })
     }

@@ -1,4 +1,5 @@
-//! An image reference, taken apart once.
+//! An image reference, taken apart once, by oci-client's grammar. What is ours is the last look: nothing in it may lead
+//! outside of the registry's own path, because it becomes part of a URL.
 
 use renderer::Digest;
 use std::fmt;
@@ -10,7 +11,7 @@ pub struct BadReference {
     /// The text as given.
     pub text: String,
     /// What was expected, as a fragment.
-    pub why: &'static str,
+    pub why: String,
 }
 
 /// `host/path:tag@digest`, with what people leave out filled in.
@@ -32,43 +33,26 @@ impl Reference {
     /// # Errors
     /// What is wrong.
     pub fn parse(text: &str) -> Result<Self, BadReference> {
-        let bad = |why| BadReference { text: text.to_owned(), why };
-        let (name, digest) = match text.split_once('@') {
-            Some((name, digest)) => {
-                let digest =
-                    Digest::new(digest).map_err(|_| bad("expected sha256: and 64 hexadecimal digits after @"))?;
-                (name, Some(digest))
-            }
-            None => (text, None),
-        };
-        let (host, rest) = match name.split_once('/') {
-            Some((host, rest)) if host.contains(['.', ':']) || host == "localhost" => (host, rest),
-            _ => ("docker.io", name),
-        };
-        let (path, tag) = match rest.rsplit_once(':') {
-            Some((path, tag)) => (path, tag),
-            None => (rest, "latest"),
-        };
-        if !path.split('/').all(is_path_part) {
-            return Err(bad("expected lower-case letters, digits and . _ - between slashes"));
+        let bad = |why: String| BadReference { text: text.to_owned(), why };
+        let parsed: oci_client::Reference =
+            text.parse().map_err(|error: oci_client::ParseError| bad(error.to_string()))?;
+        let digest = parsed.digest().map(Digest::new).transpose().map_err(|error| bad(error.to_string()))?;
+        let (host, path) = (parsed.resolve_registry(), parsed.repository());
+        if !host.chars().all(|c| c.is_ascii_alphanumeric() || ".-:[]".contains(c)) || path.split('/').any(is_step) {
+            return Err(bad("expected a host and a path of names".to_owned()));
         }
-        if !is_tag(tag) {
-            return Err(bad("expected a tag of letters, digits and . _ -"));
-        }
-        if !is_host(host) {
-            return Err(bad("expected a host, with a port if need be"));
-        }
-        let hub = matches!(host, "docker.io" | "index.docker.io");
         Ok(Self {
-            host: if hub { "registry-1.docker.io" } else { host }.to_owned(),
-            path: match path {
-                path if hub && !path.contains('/') => format!("library/{path}"),
-                path => path.to_owned(),
-            },
-            tag: tag.to_owned(),
+            host: host.to_owned(),
+            path: path.to_owned(),
+            tag: parsed.tag().unwrap_or("latest").to_owned(),
             digest,
         })
     }
+}
+
+/// A part of a path that a URL would walk instead of name.
+fn is_step(part: &str) -> bool {
+    matches!(part, "" | "." | "..")
 }
 
 impl fmt::Display for Reference {
@@ -81,21 +65,6 @@ impl fmt::Display for Reference {
     }
 }
 
-fn is_path_part(part: &str) -> bool {
-    let edge = |c: Option<char>| c.is_some_and(|c| c.is_ascii_lowercase() || c.is_ascii_digit());
-    let inner = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || "._-".contains(c);
-    edge(part.chars().next()) && edge(part.chars().next_back()) && part.chars().all(inner)
-}
-
-fn is_tag(tag: &str) -> bool {
-    let word = |c: char| c.is_ascii_alphanumeric() || c == '_';
-    tag.len() <= 128 && tag.starts_with(word) && tag.chars().all(|c| word(c) || c == '.' || c == '-')
-}
-
-fn is_host(host: &str) -> bool {
-    !host.is_empty() && host.chars().all(|c| c.is_ascii_alphanumeric() || ".-:[]".contains(c))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -104,8 +73,8 @@ mod tests {
     fn what_people_leave_out_is_filled_in() {
         let digest = format!("sha256:{}", "a".repeat(64));
         for (text, full) in [
-            ("nginx", "registry-1.docker.io/library/nginx:latest"),
-            ("grafana/loki:3", "registry-1.docker.io/grafana/loki:3"),
+            ("nginx", "index.docker.io/library/nginx:latest"),
+            ("grafana/loki:3", "index.docker.io/grafana/loki:3"),
             ("quay.io/x/y", "quay.io/x/y:latest"),
             ("localhost/x:1", "localhost/x:1"),
             ("127.0.0.1:5000/tool-x/web:ab", "127.0.0.1:5000/tool-x/web:ab"),
