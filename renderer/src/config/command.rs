@@ -4,6 +4,7 @@
 use super::source::empty;
 use crate::decode::text;
 use crate::diagnostic::{Code, Findings};
+use crate::render::{BadCommand, words};
 use crate::yaml::Entry;
 
 /// Longest command, in bytes.
@@ -26,77 +27,92 @@ pub(super) fn command(entry: &Entry, findings: &mut Findings) -> Option<String> 
             .with_hint("Put it into a script in the repository.");
         return None;
     }
-    match look(command) {
-        Look::Words => {}
-        Look::Unclosed => {
-            findings.add(Code::BadCommand, entry.value.place, format!("a quote in `{}` is not closed", entry.key));
+    match words(command) {
+        Ok(words) if words.first().is_some_and(|word| !word.is_empty()) => {}
+        Ok(_) | Err(BadCommand::Empty) => {
+            empty(entry, findings);
             return None;
         }
-        Look::Shell(operator) => {
-            findings
-                .add(
-                    Code::ShellInCommand,
-                    entry.value.place,
-                    format!("`{operator}` in `{}` has no effect: no shell reads the line", entry.key),
-                )
-                .with_hint("Write `bash -c '...'`, or put the line into the Procfile and name the process here.");
+        Err(error) => {
+            let message = format!("`{}` cannot be split into words: {error}", entry.key);
+            findings.add(Code::BadCommand, entry.value.place, message);
+            return None;
         }
+    }
+    if let Some(sign) = shell_syntax(command) {
+        let message = format!("`{sign}` in `{}` has no effect: no shell reads the line", entry.key);
+        findings
+            .add(Code::ShellInCommand, entry.value.place, message)
+            .with_hint("Write `bash -c '...'`, or put the line into the Procfile and name the process here.");
     }
     Some(command.to_owned())
 }
 
-/// What stands out in a command.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Look {
-    /// Words, and nothing else.
-    Words,
-    /// A quote without its twin.
-    Unclosed,
-    /// Shell syntax outside quotes, such as `&&`.
-    Shell(&'static str),
-}
-
-const OPERATORS: &[&str] = &["&&", "||", "$(", "${", ">>", "|", ";", ">", "<", "`", "&"];
-
-/// Looks at a command.
-fn look(command: &str) -> Look {
-    let Some(bare) = outside_quotes(command) else {
-        return Look::Unclosed;
-    };
-    if let Some(operator) = OPERATORS.iter().find(|operator| bare.contains(**operator)) {
-        return Look::Shell(operator);
-    }
-    let first = bare.split_whitespace().next().unwrap_or_default();
+/// What a shell would do with the line, if it would do something.
+fn shell_syntax(command: &str) -> Option<&'static str> {
+    const OPERATORS: &[&str] = &["&&", "||", "|", ";", "&", ">", ">>", "<", "2>", "2>&1", "&>"];
+    const BUILTINS: &[&str] = &["cd", "source", "export", "exec", "set"];
+    let parts = Parts::of(command);
+    let first = parts.bare.split_whitespace().next().unwrap_or_default();
     if first.split_once('=').is_some_and(|(name, _)| super::env::is_name(name)) {
-        return Look::Shell("NAME=value");
+        return Some("NAME=value");
     }
-    let variable = |(at, _): (usize, &str)| bare[at + 1..].starts_with(|c: char| c.is_ascii_alphabetic() || c == '_');
-    if bare.match_indices('$').any(variable) {
-        return Look::Shell("$NAME");
-    }
-    if first == "cd" || first == "source" || first == "export" {
-        return Look::Shell(if first == "cd" { "cd" } else { "source" });
-    }
-    Look::Words
+    let known = |words: &'static [&str], word: &str| words.iter().copied().find(|known| *known == word);
+    let operator = |word: &str| {
+        let glued = (word.ends_with(';') && word.len() > 1).then_some(";");
+        known(OPERATORS, word).or(glued).or_else(|| word.starts_with('>').then_some(">"))
+    };
+    let is_shell = matches!(first.rsplit('/').next(), Some("sh" | "bash" | "dash"));
+    known(BUILTINS, first)
+        .or_else(|| parts.bare.split_whitespace().find_map(operator))
+        .or_else(|| expansion(&parts.bare))
+        // A shell that is named expands what stands in its own quotes.
+        .or_else(|| if is_shell { None } else { expansion(&parts.in_double_quotes) })
 }
 
-/// The command without what stands in quotes or after a backslash; none where a quote stays open.
-fn outside_quotes(command: &str) -> Option<String> {
-    let mut bare = String::new();
-    let mut quote = None;
-    let mut chars = command.chars();
-    while let Some(c) = chars.next() {
-        match (quote, c) {
-            (None, '\'' | '"') => quote = Some(c),
-            (Some(open), _) if open == c => quote = None,
-            (None | Some('"'), '\\') => {
-                chars.next()?;
-            }
-            (None, _) => bare.push(c),
-            _ => {}
-        }
+/// `$NAME`, `${NAME}`, `$(command)` and backticks; but `$(NAME)` is what Kubernetes itself fills in.
+fn expansion(text: &str) -> Option<&'static str> {
+    if text.contains('`') {
+        return Some("`");
     }
-    quote.is_none().then_some(bare)
+    text.match_indices('$').find_map(|(at, _)| {
+        let rest = &text[at + 1..];
+        match rest.chars().next()? {
+            '{' => Some("${"),
+            '(' => {
+                let name = rest[1..].split(')').next().unwrap_or_default();
+                let is_variable = super::env::is_name(name) && !name.contains(|c: char| c.is_ascii_lowercase());
+                (!is_variable).then_some("$(")
+            }
+            c => (c.is_ascii_alphabetic() || c == '_').then_some("$NAME"),
+        }
+    })
+}
+
+/// A command by how it is quoted; what single quotes or a backslash protect is in neither part.
+#[derive(Default)]
+struct Parts {
+    bare: String,
+    in_double_quotes: String,
+}
+
+impl Parts {
+    fn of(command: &str) -> Self {
+        let mut parts = Self::default();
+        let mut quote = None;
+        let mut chars = command.chars();
+        while let Some(c) = chars.next() {
+            match (quote, c) {
+                (None, '\'' | '"') => quote = Some(c),
+                (Some(open), _) if open == c => quote = None,
+                (None | Some('"'), '\\') => drop(chars.next()),
+                (None, _) => parts.bare.push(c),
+                (Some('"'), _) => parts.in_double_quotes.push(c),
+                _ => {}
+            }
+        }
+        parts
+    }
 }
 
 #[cfg(test)]
@@ -104,23 +120,31 @@ mod tests {
     use super::*;
 
     #[test]
-    fn shell_syntax_is_seen_outside_quotes_only() {
+    fn shell_syntax_is_seen_where_a_shell_would_act() {
         for (command, expected) in [
-            ("web", Look::Words),
-            ("python -m app --name='a && b'", Look::Words),
-            ("bash -c 'cd app && ./run > log'", Look::Words),
-            ("./a && ./b", Look::Shell("&&")),
-            ("./a | tee log", Look::Shell("|")),
-            ("./a > log", Look::Shell(">")),
-            ("echo $(date)", Look::Shell("$(")),
-            ("gunicorn --bind 0.0.0.0:$PORT app", Look::Shell("$NAME")),
-            ("DEBUG=1 python app.py", Look::Shell("NAME=value")),
-            ("cd app", Look::Shell("cd")),
-            ("echo 'open", Look::Unclosed),
-            ("echo \\", Look::Unclosed),
-            ("curl --data=a=b", Look::Words),
+            ("web", None),
+            ("python -m app --name='a && b'", None),
+            ("bash -c 'cd app && ./run > log'", None),
+            ("bash -c \"cd $HOME && ./run\"", None),
+            ("curl https://h.example/?a=b&c=d;e", None),
+            ("curl --data=a=b", None),
+            ("app --port $(PORT)", None),
+            ("grep a\\|b x", None),
+            ("./a && ./b", Some("&&")),
+            ("./a; ./b", Some(";")),
+            ("./a | tee log", Some("|")),
+            ("./a > log", Some(">")),
+            ("./a >log", Some(">")),
+            ("./a 2>&1", Some("2>&1")),
+            ("echo $(date)", Some("$(")),
+            ("echo ${HOME}", Some("${")),
+            ("echo `date`", Some("`")),
+            ("gunicorn --bind 0.0.0.0:$PORT app", Some("$NAME")),
+            ("gunicorn --bind \"0.0.0.0:$PORT\" app", Some("$NAME")),
+            ("DEBUG=1 python app.py", Some("NAME=value")),
+            ("cd app", Some("cd")),
         ] {
-            assert_eq!(look(command), expected, "{command}");
+            assert_eq!(shell_syntax(command), expected, "{command}");
         }
     }
 }
