@@ -59,13 +59,18 @@ fn parsed(mut components: BTreeMap<ComponentName, Component>, procfile: Findings
         procfile.first_error(component).or(template.first_error(component)).unwrap_or_default().to_owned()
     };
     if unusable {
-        withheld.extend(components.keys().map(|name| Withheld { component: name.to_string(), why: why(None) }));
+        withheld.extend(components.keys().map(|name| Withheld {
+            component: name.to_string(),
+            why: why(None),
+            gates: true,
+        }));
         components.clear();
     }
     for name in procfile.blamed().iter().chain(&template.blamed()).flatten() {
         let is_new = !withheld.iter().any(|w: &Withheld| w.component == **name);
         if is_new {
-            withheld.push(Withheld { component: (*name).to_owned(), why: why(Some(name)) });
+            let gates = *name == "release";
+            withheld.push(Withheld { component: (*name).to_owned(), why: why(Some(name)), gates });
         }
         components.retain(|good, _| good.as_str() != *name);
     }

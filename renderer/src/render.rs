@@ -35,7 +35,7 @@ use crate::diagnostic::{Code, Diagnostic, Report};
 use crate::names::ComponentName;
 use crate::object::{Gvk, Head, Object};
 use crate::platform::{Limits, Platform, SystemUser};
-use crate::rendered::{Rendered, RenderedComponent, Withheld};
+use crate::rendered::{ComponentKind, Rendered, RenderedComponent, Withheld};
 use crate::revision::Revision;
 use crate::tool::Tool;
 use serde_json::{Map, Value};
@@ -96,7 +96,9 @@ fn rendered(frame: &Frame<'_>, places: &Places) -> Rendered {
                 rendered.components.push(RenderedComponent { name, kind, image, secrets, objects, one_off_key });
             }
             Err(refusal) => {
-                rendered.withheld.push(Withheld { component: name.to_string(), why: refusal.message.clone() });
+                let gates = component.run.kind.component_kind() == ComponentKind::OneOff;
+                let why = refusal.message.clone();
+                rendered.withheld.push(Withheld { component: name.to_string(), why, gates });
                 rendered.report.diagnostics.push(refusal.diagnostic(name, places));
             }
         }

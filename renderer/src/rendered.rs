@@ -167,4 +167,6 @@ pub struct Withheld {
     pub component: String,
     /// The first error's message.
     pub why: String,
+    /// It is, or may be, a one-off: then nothing may go past it.
+    pub gates: bool,
 }

@@ -111,7 +111,9 @@ fn gate(
     observed: &Observed,
     targets: &mut Targets,
 ) -> Option<Why> {
-    let mut gate = None;
+    // What may be a one-off and can't be read has not run: nothing goes past it.
+    let unread = newest.withheld.iter().find(|withheld| withheld.gates);
+    let mut gate = unread.map(|withheld| Why::AwaitingStep(component_id(&newest.namespace, &withheld.component)));
     for (component, result) in resolved.values().filter(|(c, _)| c.kind == ComponentKind::OneOff) {
         let why = match result {
             Err(_) => Some(Why::AwaitingStep(held_id(newest, component))),

@@ -322,3 +322,19 @@ fn ten_revisions_are_kept() {
     assert_eq!(stored.len(), 10);
     assert_eq!(stored[0].number, 16);
 }
+
+#[test]
+fn a_one_off_that_cannot_be_read_keeps_its_gate_closed() {
+    let gate = format!(
+        "{}  migrate:\n    component_type: one-off\n    image: registry.example/wordcount@sha256:{}\n    run: {{command: migrate}}\n",
+        WEB.replace("replicas: 2", "replicas: 4"),
+        "a".repeat(64)
+    );
+    for broken in [gate.replace("command: migrate", "comand: migrate"), gate.replace("one-off", "one_of")] {
+        let mut world = World::new();
+        world.settle(&commit('a', WEB));
+        world.settle(&commit('b', &broken));
+        let web = world.id("Deployment", "web");
+        assert_eq!(world.objects[&web]["spec"]["replicas"], 2, "nothing goes past it: {broken}");
+    }
+}

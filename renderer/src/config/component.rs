@@ -20,6 +20,8 @@ pub(super) struct Draft<'t> {
     pub reuse_place: Place,
     /// Published prefixes with their places, also where the rest is wrong.
     pub publish: Vec<(String, Place)>,
+    /// It is a one-off, or its type can't be read: it may be one.
+    pub may_gate: bool,
 }
 
 /// Words of similar systems, and the type they mean.
@@ -43,13 +45,20 @@ const ALIASES: &[(&str, &str)] = &[
 ];
 
 pub(super) fn draft<'t>(entry: &'t Entry, context: &ParseContext, findings: &mut Findings) -> Draft<'t> {
-    let mut draft =
-        Draft { name: &entry.key, component: None, source: None, reuse_place: entry.key_place, publish: Vec::new() };
+    let mut draft = Draft {
+        name: &entry.key,
+        component: None,
+        source: None,
+        reuse_place: entry.key_place,
+        publish: Vec::new(),
+        may_gate: true,
+    };
     check_name(entry, findings);
     let Some(section) = Section::open(&entry.value, entry.key_place, &advice::level(At::Component), findings) else {
         return draft;
     };
     let typed = typed(&section, findings);
+    draft.may_gate = typed.as_ref().is_none_or(|typed| typed.kind == ComponentKind::OneOff);
     draft.source = source::source(&section, context, findings);
     draft.reuse_place = source::reuse_place(&section);
     let env = section.get("env").map(|e| env::env(e, context, findings)).unwrap_or_default();

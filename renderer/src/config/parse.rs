@@ -59,7 +59,8 @@ pub(super) fn from_yaml(bytes: &[u8], context: &ParseContext) -> Parsed {
 /// A file whose meaning is unsure: every component it names is withheld.
 pub(super) fn unusable(findings: Findings, names: &[&str]) -> Parsed {
     let why = findings.first_error(None).unwrap_or("the file cannot be used").to_owned();
-    let withheld = names.iter().map(|name| Withheld { component: named(name), why: why.clone() }).collect();
+    let withheld =
+        names.iter().map(|name| Withheld { component: named(name), why: why.clone(), gates: true }).collect();
     Parsed { config: Config::default(), withheld, unusable: true, places: Places::new(), report: findings.finish() }
 }
 
@@ -229,6 +230,7 @@ fn keep_good(drafts: Vec<Draft<'_>>, config: &mut Config, findings: &Findings) -
             _ => withheld.push(Withheld {
                 component: named(draft.name),
                 why: findings.first_error(Some(&named(draft.name))).unwrap_or("it could not be read").to_owned(),
+                gates: draft.may_gate,
             }),
         }
     }
