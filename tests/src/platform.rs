@@ -18,14 +18,16 @@ mod route_status;
 mod tool;
 
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use anyhow::{Context as _, bail, ensure};
-use kube::api::{Api, DynamicObject, ListParams};
+use k8s_openapi::api::rbac::v1::{ClusterRole, ClusterRoleBinding};
+use kube::api::{Api, DynamicObject, ListParams, PostParams};
 use kube::core::{ApiResource, GroupVersionKind};
 use planner::kinds::{KINDS, Kind, Scope};
-use serde_json::Value;
+use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::task::JoinHandle;
 
@@ -61,6 +63,7 @@ pub struct Platform {
     log: Log,
     running: Mutex<Option<Reconciler>>,
     cache: TempDir,
+    restricted: AtomicBool,
     gateway: Option<JoinHandle<()>>,
 }
 
@@ -91,7 +94,18 @@ impl Platform {
         let gateway = (route == Route::Gateway).then(|| tokio::spawn(route_status::accept_all(client.clone())));
         let (log, running) = (Log::default(), Mutex::default());
         let cache = tempfile::Builder::new().prefix("platform-").tempdir()?;
-        Ok(Self { plane, name: name.into(), client, git, config, log, running, cache, gateway })
+        Ok(Self {
+            plane,
+            name: name.into(),
+            client,
+            git,
+            config,
+            log,
+            running,
+            cache,
+            restricted: AtomicBool::new(false),
+            gateway,
+        })
     }
 
     /// The control plane it runs on.
@@ -176,6 +190,27 @@ impl Platform {
     pub fn delete_tool_file(&self, tool: &Tool<'_>) -> anyhow::Result<()> {
         let path = format!("tools/{}.yaml", tool.name());
         self.config.commit_entries("main", &[(&path, Entry::Gone)]).map(drop)
+    }
+
+    /// Takes all rights from the reconciler but these, from its next start.
+    pub async fn restrict(&self, rules: Value) -> anyhow::Result<()> {
+        let name = self.user();
+        let role = json!({"metadata": {"name": name}, "rules": rules});
+        let binding = json!({
+            "metadata": {"name": name},
+            "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": name},
+            "subjects": [{"apiGroup": "rbac.authorization.k8s.io", "kind": "User", "name": name}],
+        });
+        let (role, binding) = (serde_json::from_value(role)?, serde_json::from_value(binding)?);
+        Api::<ClusterRole>::all(self.client.clone()).create(&PostParams::default(), &role).await?;
+        Api::<ClusterRoleBinding>::all(self.client.clone()).create(&PostParams::default(), &binding).await?;
+        self.restricted.store(true, Ordering::Relaxed);
+        Ok(())
+    }
+
+    /// The groups the reconciler speaks for: all rights, unless it was restricted.
+    pub(crate) fn groups(&self) -> Option<Vec<String>> {
+        (!self.restricted.load(Ordering::Relaxed)).then(|| vec!["system:masters".into()])
     }
 
     /// Starts the reconciler, as `toolforge run` would.

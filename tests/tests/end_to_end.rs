@@ -22,6 +22,8 @@ mod neighbours;
 mod not_ours;
 #[path = "end_to_end/prune.rs"]
 mod prune;
+#[path = "end_to_end/rights.rs"]
+mod rights;
 #[path = "end_to_end/rollout.rs"]
 mod rollout;
 #[path = "end_to_end/spine.rs"]

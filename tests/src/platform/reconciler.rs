@@ -36,7 +36,7 @@ impl Reconciler {
         let mut config = platform.plane().config(ADMIN).await?;
         config.headers.clear();
         config.auth_info.impersonate = Some(user);
-        config.auth_info.impersonate_groups = Some(vec!["system:masters".into()]);
+        config.auth_info.impersonate_groups = platform.groups();
         let options = Options {
             config: RepositoryUrl::parse(platform.config().url())?,
             platform: None,
