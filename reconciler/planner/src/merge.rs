@@ -158,7 +158,8 @@ fn prune(merged: &Value, last: &FieldSet, owned: &FieldSet, at: TypeRef) -> Valu
     let pruned = without(merged, &unowned, at, Remains::Null);
     // ... and so does what nobody owns, unless the manager itself once put it there.
     let dropped = all.difference(&fields_of(&pruned));
-    without(merged, &dropped.intersection(&last), at, Remains::Nothing)
+    // What somebody owns as a whole stays, though nothing is left in it.
+    without(merged, &dropped.intersection(&last), at, Remains::Empty)
 }
 
 fn conflicts(managers: &[ManagedFieldsEntry], comparison: &Comparison) -> Vec<Conflict> {

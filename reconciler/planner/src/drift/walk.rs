@@ -111,14 +111,28 @@ impl Walk<'_> {
                 None => walk.missing(value, at.field(name)),
             });
         }
-        // Defaults depend on what stands beside them once everything is right.
+        self.extras(desired, live, at);
+    }
+
+    /// The fields that only live has. Defaults depend on what stands beside them once everything is right, so those that
+    /// seemed right beside a field that goes are looked at again.
+    fn extras(&mut self, desired: &Map<String, Value>, live: &Map<String, Value>, at: TypeRef) {
         let mut beside = live.clone();
         beside.extend(desired.clone());
+        let mut kept = Vec::new();
         for (name, value) in live.iter().filter(|(name, _)| !desired.contains_key(*name)) {
-            self.below(PathElement::field(name), |walk| {
-                let default = defaults::of(at, name, &beside);
-                walk.extra(value, at.field(name), &default);
-            });
+            let default = defaults::of(at, name, &beside);
+            match self.below(PathElement::field(name), |walk| walk.extra(value, at.field(name), &default)) {
+                Fate::Default => kept.push((name, default)),
+                Fate::Stays => {}
+                Fate::Applied | Fate::Patched => _ = beside.remove(name),
+            }
+        }
+        for (name, before) in kept {
+            let default = defaults::of(at, name, &beside);
+            if default != before {
+                self.below(PathElement::field(name), |walk| walk.extra(&live[name], at.field(name), &default));
+            }
         }
     }
 

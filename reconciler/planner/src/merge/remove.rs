@@ -8,8 +8,6 @@ use serde_json::{Map, Value};
 /// What remains of a map or list that loses its last part.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Remains {
-    /// It goes with it.
-    Nothing,
     /// `null`: it still counts as a field.
     Null,
     /// It stays, empty.
@@ -19,53 +17,33 @@ pub(crate) enum Remains {
 /// `value` without the fields in `gone`, and without what hangs below them. Nothing inside an atomic value is ever taken
 /// out.
 pub(crate) fn without(value: &Value, gone: &FieldSet, at: TypeRef, remains: Remains) -> Value {
-    remains.of(value, gone, at).unwrap_or(Value::Null)
+    let kept: Value = match (at.form(value), value) {
+        (Form::Map, Value::Object(object)) if !gone.is_empty() => kept_fields(object, gone, at, remains).into(),
+        (Form::Set | Form::Keyed(_), Value::Array(items)) if !gone.is_empty() => {
+            kept_items(items, gone, at, remains).into()
+        }
+        _ => return value.clone(),
+    };
+    let emptied = is_blank(&kept) && !is_blank(value);
+    if emptied && remains == Remains::Null { Value::Null } else { kept }
 }
 
-impl Remains {
-    fn of(self, value: &Value, gone: &FieldSet, at: TypeRef) -> Option<Value> {
-        match (at.form(value), value) {
-            _ if gone.is_empty() => Some(value.clone()),
-            (Form::Map, Value::Object(object)) => self.unless_emptied(value, self.of_fields(object, gone, at).into()),
-            (Form::Set | Form::Keyed(_), Value::Array(items)) => {
-                self.unless_emptied(value, self.of_items(items, gone, at).into())
-            }
-            _ => Some(value.clone()),
-        }
-    }
+fn kept_fields(object: &Map<String, Value>, gone: &FieldSet, at: TypeRef, remains: Remains) -> Map<String, Value> {
+    let kept = object.iter().filter_map(|(name, value)| {
+        let element = PathElement::field(name);
+        let kept = || without(value, gone.below(&element), at.field(name), remains);
+        (!gone.has(&element)).then(|| (name.clone(), kept()))
+    });
+    kept.collect()
+}
 
-    fn unless_emptied(self, before: &Value, after: Value) -> Option<Value> {
-        if is_blank(before) || !is_blank(&after) {
-            return Some(after);
-        }
-        match self {
-            Self::Nothing => None,
-            Self::Null => Some(Value::Null),
-            Self::Empty => Some(after),
-        }
-    }
-
-    fn of_fields(self, object: &Map<String, Value>, gone: &FieldSet, at: TypeRef) -> Map<String, Value> {
-        let mut out = Map::new();
-        for (name, value) in object {
-            let element = PathElement::field(name);
-            if !gone.has(&element)
-                && let Some(value) = self.of(value, gone.below(&element), at.field(name))
-            {
-                out.insert(name.clone(), value);
-            }
-        }
-        out
-    }
-
-    fn of_items(self, items: &[Value], gone: &FieldSet, at: TypeRef) -> Vec<Value> {
-        let keep = |item: &Value| match item_element(item, at) {
-            Some(element) if gone.has(&element) => None,
-            Some(element) => self.of(item, gone.below(&element), at.items()),
-            None => Some(item.clone()),
-        };
-        items.iter().filter_map(keep).collect()
-    }
+fn kept_items(items: &[Value], gone: &FieldSet, at: TypeRef, remains: Remains) -> Vec<Value> {
+    let kept = items.iter().filter_map(|item| match item_element(item, at) {
+        Some(element) if gone.has(&element) => None,
+        Some(element) => Some(without(item, gone.below(&element), at.items(), remains)),
+        None => Some(item.clone()),
+    });
+    kept.collect()
 }
 
 /// `set` and the struct fields on the way to its members. A struct field stands or falls with what is in it; a key of a

@@ -81,9 +81,16 @@ pub fn value(at: TypeRef, depth: u32) -> BoxedStrategy<Value> {
     items.prop_map(move |items| Value::Array(distinct(items, at))).boxed()
 }
 
-fn distinct(items: Vec<Value>, at: TypeRef) -> Vec<Value> {
+/// Items with all their keys, each key once.
+fn distinct(mut items: Vec<Value>, at: TypeRef) -> Vec<Value> {
     if at.is_atomic() {
         return items;
+    }
+    for item in items.iter_mut().filter_map(Value::as_object_mut) {
+        for key in at.keys() {
+            let number = matches!(at.items().field(key).scalar(), Some(Scalar::Int32 | Scalar::Int64));
+            item.entry(key).or_insert(if number { json!(1) } else { json!("a") });
+        }
     }
     let mut seen = BTreeSet::new();
     let new = |item: &Value| item_element(item, at).is_some_and(|name| seen.insert(name));
