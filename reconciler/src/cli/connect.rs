@@ -6,10 +6,12 @@
 
 use crate::ui::{Failure, failed, wrong_use};
 use kube::config::{Config, KubeConfigOptions, Kubeconfig};
+use reconciler::cluster::call::{self, CallError};
 use reconciler::cluster::door::Requests;
 use reconciler::cluster::{self, AtHand, Choice, Cluster, SANDBOX, SANDBOX_TITLE};
 use renderer::Platform;
 use sandbox::{OpenError, Sandbox};
+use serde_json::Value;
 use std::path::{Path, PathBuf};
 
 /// Which cluster.
@@ -38,20 +40,18 @@ pub struct Connected {
     pub requests: Requests,
     /// The sandbox, where it is ours: it ends when this is dropped.
     pub sandbox: Option<Sandbox>,
-    /// It is the sandbox of another process.
-    elsewhere: bool,
 }
 
 impl Connected {
     fn real(cluster: Cluster, requests: Requests) -> Self {
-        Self { cluster, requests, sandbox: None, elsewhere: false }
+        Self { cluster, requests, sandbox: None }
     }
-}
 
-impl Connected {
-    /// Whether it is a sandbox, ours or another process'.
-    pub fn is_sandbox(&self) -> bool {
-        self.sandbox.is_some() || self.elsewhere
+    /// Whether it is a sandbox, ours or another process': its version says so.
+    pub async fn is_sandbox(&self) -> Result<bool, CallError> {
+        let version: Value = call::parse(&call::get(&self.cluster.client, "/version", None).await?)?;
+        let version = version.get("gitVersion").and_then(Value::as_str);
+        Ok(version.is_some_and(|version| version.contains("toolforge-sandbox")))
     }
 }
 
@@ -105,7 +105,7 @@ impl ClusterArgs {
                 }
                 let mut cluster = by_file(&file, None, &requests).await?;
                 cluster.name = format!("sandbox (process {pid})");
-                Ok(Connected { elsewhere: true, ..Connected::real(cluster, requests) })
+                Ok(Connected::real(cluster, requests))
             }
             Err(error) => {
                 let message = format!("cannot open the sandbox in {}", folder.display());

@@ -7,8 +7,9 @@ use tracing_subscriber::EnvFilter;
 /// Starts logging. `RUST_LOG` wins over `-v`.
 pub fn start(global: &Global, speaks: bool) {
     let level = match global.verbose + u8::from(speaks) {
-        0 => "warn",
-        1 => "warn,reconciler=info,toolforge=info",
+        // kube tells each failed request by itself; we tell it once, in our own words.
+        0 => "warn,kube_client=off",
+        1 => "warn,kube_client=off,reconciler=info,toolforge=info",
         2 => "info,reconciler=debug,toolforge=debug,sandbox=debug",
         _ => "debug",
     };

@@ -63,7 +63,7 @@ struct Line {
 
 pub async fn run(args: &Args, ui: &Ui) -> anyhow::Result<Exit> {
     let connected = args.cluster.connect(None).await?;
-    if connected.is_sandbox() {
+    if connected.is_sandbox().await.map_err(|error| unread("the cluster's version", error))? {
         let hint = "Choose a real cluster with `--cluster`; `toolforge status` says how the tool is.";
         let message = format!("{} runs no containers, so there are no logs", connected.cluster.name);
         return Err(wrong_use(message).hint(hint).into());

@@ -37,6 +37,9 @@ pub async fn run(args: &Args, ui: &Ui) -> anyhow::Result<Exit> {
         } else {
             ui.data(&format!("cluster: {}\n{}", connected.cluster.name, table(&all, ui, now)))?;
         }
+        if all.is_empty() {
+            ui.hint("Run `toolforge run <config repository>` to serve some.");
+        }
         return Ok(Exit::Done);
     };
     let read = reconciler::status::read(client, name).await.map_err(|error| unread("the tool", error))?;

@@ -76,12 +76,19 @@ impl std::error::Error for Failure {
     }
 }
 
-/// An I/O error without Rust's `(os error 13)`.
+/// An I/O error as a fragment.
 pub fn plain(error: &std::io::Error) -> String {
-    let told = error.to_string();
-    let words = told.split(" (os error").next().unwrap_or_default();
+    let words = without_number(&error.to_string());
     let mut letters = words.chars();
     letters.next().map_or_else(String::new, |first| first.to_lowercase().chain(letters).collect())
+}
+
+/// Without Rust's ` (os error 13)`: the words say it.
+fn without_number(told: &str) -> String {
+    match told.split_once(" (os error ") {
+        Some((before, after)) => format!("{before}{}", after.split_once(')').map_or("", |(_, rest)| rest)),
+        None => told.to_owned(),
+    }
 }
 
 /// The hint and the exit code of an error: those of its outermost [`Failure`] that has them.
@@ -93,10 +100,8 @@ pub fn hint_of(error: &anyhow::Error) -> (Option<&str>, Exit) {
 
 /// `outer: middle: inner`, leaving out a layer that only repeats the one below it.
 pub fn chain(error: &anyhow::Error) -> String {
-    let mut layers: Vec<String> = error.chain().map(ToString::to_string).collect();
-    layers.dedup();
     let mut told = String::new();
-    for layer in layers {
+    for layer in error.chain().map(|layer| without_number(&layer.to_string())) {
         if told.ends_with(&layer) {
             continue;
         }

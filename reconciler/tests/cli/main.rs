@@ -4,3 +4,4 @@ mod examples;
 mod files;
 mod harness;
 mod help;
+mod world;
