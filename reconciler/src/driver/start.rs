@@ -145,13 +145,21 @@ fn wake(wakes: &Wakes) -> crate::observe::Wake {
 
 fn readiness(driver: &Arc<Driver>) -> web::Ready {
     let driver = driver.clone();
-    Arc::new(move || if driver.world.is_synced() { Ok(()) } else { Err("the cluster is still being listed".to_owned()) })
+    Arc::new(
+        move || if driver.world.is_synced() { Ok(()) } else { Err("the cluster is still being listed".to_owned()) },
+    )
 }
 
 /// A commit in a local repository is seen at once; polling goes on, so that a machine that can't watch only loses time.
 fn watch_folders(driver: &Arc<Driver>, config: &RepositoryUrl) -> Option<WatchFolder> {
-    let waker = driver.clone();
-    let mut folders = match WatchFolder::new(move |_| waker.poll_now()) {
+    // Its thread may outlive us by a moment; the watches of the cluster must not.
+    let waker = Arc::downgrade(driver);
+    let wake = move |_: &_| {
+        if let Some(driver) = waker.upgrade() {
+            driver.poll_now();
+        }
+    };
+    let mut folders = match WatchFolder::new(wake) {
         Ok(folders) => folders,
         Err(error) => {
             tracing::info!(%error, "folders are only polled");
