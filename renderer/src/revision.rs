@@ -35,13 +35,7 @@ impl Revision {
     /// No commit and no file: for what follows from the tool and the platform alone.
     #[must_use]
     pub fn nothing(branch: &str) -> Self {
-        Self {
-            commit: None,
-            branch: branch.to_owned(),
-            tree: None,
-            files: Files::default(),
-            resolved: BTreeMap::new(),
-        }
+        Self { commit: None, branch: branch.to_owned(), tree: None, files: Files::default(), resolved: BTreeMap::new() }
     }
 }
 

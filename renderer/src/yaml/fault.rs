@@ -109,23 +109,26 @@ fn value_start(line: &str, at: Place, code: Code) -> Place {
     if !matches!(code, Code::YamlAlias | Code::YamlReserved) {
         return at;
     }
-    let Some(value) = unquoted_value(line) else {
+    let Some((before, value)) = unquoted_value(line) else {
         return at;
     };
-    let before = line.len() - value.len();
     place(at.line as usize, line[..before].chars().count(), value.chars().count())
 }
 
-/// What stands after `key: ` or `- ` on a line, if it is not quoted.
-fn unquoted_value(line: &str) -> Option<&str> {
-    let value = line.find(": ").map_or_else(|| line.trim_start().strip_prefix("- "), |at| Some(&line[at + 2..]))?;
-    let value = value.trim();
-    (!value.is_empty() && !value.starts_with(['"', '\''])).then_some(value)
+/// What stands after `key: ` or `- ` on a line, if it is not quoted, and at which byte.
+fn unquoted_value(line: &str) -> Option<(usize, &str)> {
+    let indent = line.len() - line.trim_start().len();
+    let item = || line[indent..].starts_with("- ").then_some(indent);
+    let rest = &line[line.find(": ").or_else(item)? + 2..];
+    let value = rest.trim_start();
+    let before = line.len() - value.len();
+    let value = value.trim_end();
+    (!value.is_empty() && !value.starts_with(['"', '\''])).then_some((before, value))
 }
 
 fn said(kind: &ErrorKind, line: &str) -> (Code, String, Option<String>) {
     use ErrorKind as E;
-    let value = unquoted_value(line).unwrap_or_default();
+    let (_, value) = unquoted_value(line).unwrap_or_default();
     let syntax = |message: &str, hint: &str| (Code::YamlSyntax, message.to_owned(), Some(hint.to_owned()));
     if value.starts_with('*') {
         let message = "an unquoted `*` starts an alias in YAML";
