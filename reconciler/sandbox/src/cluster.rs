@@ -117,7 +117,7 @@ impl Cluster {
     /// What changed since the last call, oldest first. The controllers have been told of it, too.
     pub fn take_changes(&mut self) -> Vec<Change> {
         let changes = self.store.take_changes();
-        self.dirty.note(&changes);
+        self.dirty.note(&changes, &self.store);
         changes
     }
 

@@ -30,6 +30,9 @@ impl Cluster {
     /// Every refusal of the real server that the documentation of the sandbox lists.
     pub fn create(&mut self, writer: &mut Writer, object: Object) -> Result<Arc<Entry>, ApiError> {
         let mut object = object;
+        if !writer.namespace.is_empty() {
+            value::metadata(&mut object).insert("namespace".to_owned(), json!(writer.namespace));
+        }
         self.name(writer, &mut object)?;
         let key = writer.key(value::name(&object));
         self.check_lifecycle(writer, &key)?;
@@ -106,13 +109,31 @@ impl Cluster {
     /// What the server fills in for one kind and no client can know.
     fn allocate(&mut self, writer: &Writer, object: &mut Object) {
         match writer.resource.kind {
-            "Service" => self.allocate_cluster_ip(object),
+            "Service" => {
+                self.allocate_cluster_ip(object);
+                object.insert("status".to_owned(), json!({"loadBalancer": {}}));
+            }
             "Job" => normal::select_own_pods(object),
             "Namespace" => {
+                value::child(object, "spec").insert("finalizers".to_owned(), json!(["kubernetes"]));
                 object.insert("status".to_owned(), json!({"phase": "Active"}));
             }
             "Pod" | "PersistentVolumeClaim" => {
                 object.insert("status".to_owned(), json!({"phase": "Pending"}));
+            }
+            "Ingress" => {
+                object.insert("status".to_owned(), json!({"loadBalancer": {}}));
+            }
+            "ReplicaSet" => {
+                object.insert("status".to_owned(), json!({"replicas": 0}));
+            }
+            "PodDisruptionBudget" => {
+                let zeros =
+                    json!({"currentHealthy": 0, "desiredHealthy": 0, "disruptionsAllowed": 0, "expectedPods": 0});
+                object.insert("status".to_owned(), zeros);
+            }
+            _ if writer.resource.has_status() && !writer.resource.is_custom() => {
+                object.insert("status".to_owned(), json!({}));
             }
             _ => {}
         }

@@ -187,7 +187,10 @@ fn record(changes: impl Iterator<Item = String>) -> Vec<u8> {
 fn change_text(change: &Change) -> String {
     match change {
         Change::Put(entry) => put_text(entry),
-        Change::Removed(key, revision) => json!(["removed", key.kind, key.namespace, key.name, revision]).to_string(),
+        Change::Removed(gone) => {
+            let Entry { key, revision, .. } = gone.as_ref();
+            json!(["removed", key.kind, key.namespace, key.name, revision]).to_string()
+        }
     }
 }
 

@@ -13,6 +13,7 @@
 //! The core (`cluster` and below) has no clock, no files and no sockets: time and seed are arguments.
 
 pub mod call;
+mod certificate;
 mod change;
 mod clock;
 pub mod cluster;
@@ -28,6 +29,7 @@ pub mod managed;
 pub mod normal;
 pub mod openapi;
 pub mod patch;
+pub mod quantity;
 mod read;
 mod remove;
 pub mod resource;
@@ -47,5 +49,6 @@ mod watch;
 pub mod write;
 
 pub use listen::Listening;
+pub use lock::Taken;
 pub use sandbox::{OpenError, Sandbox};
 pub use service::{Body, SandboxService};

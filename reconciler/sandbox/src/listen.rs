@@ -1,6 +1,8 @@
 //! The same API on loopback, for kubectl. Whoever asks must know a random token, name this server as the host, and not
-//! be a web page: a browser that was lured here can't read or change anything.
+//! be a web page: a browser that was lured here can't read or change anything. It is TLS, with a certificate that only the
+//! kubeconfig knows, because kubectl sends a token over nothing else.
 
+use crate::certificate::Certificate;
 use crate::sandbox::Sandbox;
 use crate::service::{Body, SandboxService};
 use crate::status::ApiError;
@@ -19,6 +21,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
+use tokio_rustls::rustls::{ServerConfig, crypto};
 use tower::Service;
 
 /// A listening sandbox. It stops listening when this is dropped.
@@ -26,7 +31,7 @@ use tower::Service;
 pub struct Listening {
     /// The file for `kubectl --kubeconfig`, readable by its owner only.
     pub kubeconfig: PathBuf,
-    /// `http://127.0.0.1:<port>`.
+    /// `https://127.0.0.1:<port>`.
     pub url: String,
     /// The bearer token.
     pub token: String,
@@ -63,7 +68,9 @@ impl Sandbox {
         let listener = TcpListener::bind(address).await?;
         let address = listener.local_addr()?;
         let token = token();
-        let url = format!("http://{address}");
+        let url = format!("https://{address}");
+        let certificate =
+            Certificate::for_loopback().map_err(|_unspecified| io::Error::other("no randomness for a key"))?;
         let (dir, scratch) = match &self.dir {
             Some(dir) => (dir.clone(), None),
             None => {
@@ -72,20 +79,41 @@ impl Sandbox {
             }
         };
         let kubeconfig = dir.join("kubeconfig");
-        write_private(&kubeconfig, &kubeconfig_text(&url, &token))?;
-        let guard = Arc::new(Guard { address, token: format!("Bearer {token}") });
-        let accepting = tokio::spawn(accept(listener, self.service(), guard));
+        write_private(&kubeconfig, &kubeconfig_text(&url, &certificate.pem(), &token))?;
+        let door = Door {
+            tls: acceptor(certificate).map_err(io::Error::other)?,
+            service: self.service(),
+            guard: Arc::new(Guard { address, token: format!("Bearer {token}") }),
+        };
+        let accepting = tokio::spawn(accept(listener, door));
         Ok(Listening { kubeconfig, url, token, accepting, scratch })
     }
 }
 
-async fn accept(listener: TcpListener, service: SandboxService, guard: Arc<Guard>) {
+fn acceptor(certificate: Certificate) -> Result<TlsAcceptor, tokio_rustls::rustls::Error> {
+    let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(certificate.key));
+    let config = ServerConfig::builder_with_provider(Arc::new(crypto::ring::default_provider()))
+        .with_safe_default_protocol_versions()?
+        .with_no_client_auth()
+        .with_single_cert(vec![CertificateDer::from(certificate.der)], key)?;
+    Ok(TlsAcceptor::from(Arc::new(config)))
+}
+
+/// What every connection goes through.
+#[derive(Clone)]
+struct Door {
+    tls: TlsAcceptor,
+    service: SandboxService,
+    guard: Arc<Guard>,
+}
+
+async fn accept(listener: TcpListener, door: Door) {
     let mut connections = tokio::task::JoinSet::new();
     loop {
         tokio::select! {
             accepted = listener.accept() => match accepted {
                 Ok((stream, _)) => {
-                    connections.spawn(serve(stream, service.clone(), guard.clone()));
+                    connections.spawn(serve(stream, door.clone()));
                 }
                 Err(error) => {
                     tracing::warn!(%error, "the sandbox could not accept a connection");
@@ -97,7 +125,12 @@ async fn accept(listener: TcpListener, service: SandboxService, guard: Arc<Guard
     }
 }
 
-async fn serve(stream: TcpStream, service: SandboxService, guard: Arc<Guard>) {
+async fn serve(stream: TcpStream, door: Door) {
+    let Door { tls, service, guard } = door;
+    let stream = match tls.accept(stream).await {
+        Ok(stream) => stream,
+        Err(error) => return tracing::debug!(%error, "a connection to the sandbox was no TLS"),
+    };
     let guarded = tower::service_fn(move |request: Request<Incoming>| {
         let (guard, mut service) = (guard.clone(), service.clone());
         async move {
@@ -169,7 +202,8 @@ fn write_private(path: &Path, text: &str) -> io::Result<()> {
     fs::rename(&next, path)
 }
 
-fn kubeconfig_text(url: &str, token: &str) -> String {
+fn kubeconfig_text(url: &str, certificate: &str, token: &str) -> String {
+    let certificate = crate::normal::base64(certificate.as_bytes());
     format!(
         "apiVersion: v1\n\
          kind: Config\n\
@@ -177,7 +211,8 @@ fn kubeconfig_text(url: &str, token: &str) -> String {
          clusters:\n\
          - name: sandbox\n  \
            cluster:\n    \
-             server: {url}\n\
+             server: {url}\n    \
+             certificate-authority-data: {certificate}\n\
          contexts:\n\
          - name: sandbox\n  \
            context:\n    \

@@ -55,7 +55,7 @@ fn by<T>(writer: &Writer, run: impl FnOnce(&merge::Writer<'_>) -> T) -> T {
 }
 
 /// The resource in whose form the object is stored: the older one of the two Event resources.
-fn stored_as(resource: &'static Resource) -> &'static Resource {
+pub(crate) fn stored_as(resource: &Resource) -> &Resource {
     Resource::by_kind(resource.kind).unwrap_or(resource)
 }
 
@@ -112,7 +112,7 @@ impl Cluster {
         };
         let force = call.query.force;
         let merged = by(writer, |by| merge::apply(&live, &applied, by, force));
-        let merged = merged.map_err(|why| refused(writer, name, why))?;
+        let merged = merged.map_err(|why| refused(writer, &call.body, name, why))?;
         let mut object = value::object(merged.object);
         object.remove("apiVersion");
         object.remove("kind");
@@ -165,17 +165,16 @@ fn applied_object(writer: &Writer, body: &Value, name: &str) -> Result<Value, Ap
     Ok(with_type(stored_as(writer.resource), object))
 }
 
-fn refused(writer: &Writer, name: &str, why: Refused) -> ApiError {
+fn refused(writer: &Writer, body: &Value, name: &str, why: Refused) -> ApiError {
     match why {
         Refused::Conflicts(conflicts) => ApiError::apply_conflict(conflicts.iter().flat_map(causes).collect()),
         Refused::Mismatched(mismatches) => {
             let listed = mismatches.iter().map(|one| format!(".{}: {}", one.path, one.wrong));
             let listed: Vec<String> = listed.collect();
-            let object = match writer.namespace.as_str() {
-                "" => format!("/{name}"),
-                namespace => format!("{namespace}/{name}"),
-            };
-            ApiError::internal(format!(
+            // The namespace as the body has it, which may be none.
+            let namespace = body.pointer("/metadata/namespace").and_then(Value::as_str).unwrap_or_default();
+            let object = format!("{namespace}/{name}");
+            ApiError::untyped(format!(
                 "failed to create typed patch object ({object}; {}, Kind={}): {}",
                 writer.resource.api_version(),
                 writer.resource.kind,

@@ -2,16 +2,16 @@
 
 use crate::resource::Resource;
 use crate::value::{self, Object};
-use planner::schema::{Schema, TypeRef};
+use planner::schema::{TypeRef, defaults};
 use serde_json::{Map, Value, json};
 
 /// Brings an object into the form in which it is stored.
 pub fn normalize(resource: &Resource, object: &mut Object) {
-    let place = Schema::of(resource.group, resource.version, resource.kind);
-    let stored = events_place(resource).or(place).unwrap_or(TypeRef::object());
+    let place = crate::validate::place(resource);
+    crate::validate::drop_unknown(object, place);
     if !resource.is_custom() {
         for (field, value) in object.iter_mut() {
-            drop_blanks(value, stored.field(field));
+            drop_blanks(value, place.field(field));
         }
         object.retain(|_, value| !value.is_null());
     }
@@ -21,11 +21,20 @@ pub fn normalize(resource: &Resource, object: &mut Object) {
         "Namespace" => name_namespace(object),
         _ => {}
     }
+    fill_defaults(resource, object, place);
 }
 
-/// Events are stored in their older form.
-fn events_place(resource: &Resource) -> Option<TypeRef> {
-    (resource.kind == "Event").then(|| Schema::of("", "v1", "Event")).flatten()
+fn fill_defaults(resource: &Resource, object: &mut Object, place: TypeRef) {
+    // Status has no defaults of its own: controllers write it whole.
+    let status = object.remove("status");
+    let mut value = crate::managed::with_type(crate::managed::stored_as(resource), std::mem::take(object));
+    defaults::fill(&mut value, place);
+    *object = value::object(value);
+    object.remove("apiVersion");
+    object.remove("kind");
+    if let Some(status) = status {
+        object.insert("status".to_owned(), status);
+    }
 }
 
 /// Drops what the server's own types can't hold: nulls, and empty maps and lists that need not be there. An empty struct
@@ -89,8 +98,6 @@ fn name_namespace(object: &mut Object) {
     let name = value::name(object).to_owned();
     let meta = value::metadata(object);
     value::child(meta, "labels").insert("kubernetes.io/metadata.name".to_owned(), json!(name));
-    let spec = value::child(object, "spec");
-    spec.entry("finalizers").or_insert_with(|| json!(["kubernetes"]));
 }
 
 /// What a Job says about the pods it makes, where the client left it to the server.

@@ -147,9 +147,9 @@ fn decode(verb: Verb, headers: &HeaderMap, body: &Bytes) -> Result<Value, ApiErr
         other if other.contains("json") || other.is_empty() => {
             serde_json::from_slice(body).map_err(|error| unreadable(&error))
         }
-        _ => Err(ApiError::unsupported_media(
-            "the body of the request was in an unknown format - accepted media types include: application/json, application/yaml",
-        )),
+        other => Err(ApiError::unsupported_media(format!(
+            "the sandbox reads application/json and application/yaml, not {other}; with kubectl, add `--dry-run=client -o yaml` and pipe into `kubectl apply -f -`"
+        ))),
     }
 }
 

@@ -74,32 +74,24 @@ pub struct ApiError {
     /// For people.
     pub message: String,
     /// `details.kind`: a resource's plural, or the kind for `Invalid`.
-    pub kind: String,
+    pub kind: &'static str,
     /// `details.group`.
-    pub group: String,
+    pub group: &'static str,
     /// `details.name`.
-    pub name: String,
+    pub name: Box<str>,
     /// `details.causes`.
     pub causes: Vec<Cause>,
 }
 
 impl ApiError {
     fn plain(code: u16, reason: &'static str, message: impl Into<String>) -> Self {
-        Self {
-            code,
-            reason,
-            message: message.into(),
-            kind: String::new(),
-            group: String::new(),
-            name: String::new(),
-            causes: Vec::new(),
-        }
+        Self { code, reason, message: message.into(), kind: "", group: "", name: Box::default(), causes: Vec::new() }
     }
 
     fn about(mut self, resource: &Resource, name: &str) -> Self {
-        resource.plural.clone_into(&mut self.kind);
-        resource.group.clone_into(&mut self.group);
-        name.clone_into(&mut self.name);
+        self.kind = resource.plural;
+        self.group = resource.group;
+        self.name = name.into();
         self
     }
 
@@ -156,7 +148,7 @@ impl ApiError {
         };
         let message = format!("{} \"{name}\" is invalid: {text}", resource.qualified_kind());
         let mut error = Self::plain(422, "Invalid", message).about(resource, name);
-        resource.kind.clone_into(&mut error.kind);
+        error.kind = resource.kind;
         error.causes = causes;
         error
     }
@@ -235,6 +227,12 @@ impl ApiError {
         Self::plain(415, "UnsupportedMediaType", message)
     }
 
+    /// 500 without a reason, as the server answers an apply that it can't read.
+    #[must_use]
+    pub fn untyped(message: impl Into<String>) -> Self {
+        Self::plain(500, "", message)
+    }
+
     /// 500: the sandbox itself could not do it, for instance because its disk is full.
     #[must_use]
     pub fn internal(message: impl Into<String>) -> Self {
@@ -245,7 +243,7 @@ impl ApiError {
     #[must_use]
     pub fn to_value(&self) -> Value {
         let mut details = serde_json::Map::new();
-        for (key, text) in [("name", &self.name), ("group", &self.group), ("kind", &self.kind)] {
+        for (key, text) in [("name", &*self.name), ("group", self.group), ("kind", self.kind)] {
             if !text.is_empty() {
                 details.insert(key.to_owned(), json!(text));
             }
@@ -256,8 +254,11 @@ impl ApiError {
         }
         let mut status = json!({
             "kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure",
-            "message": self.message, "reason": self.reason, "code": self.code,
+            "message": self.message, "code": self.code,
         });
+        if !self.reason.is_empty() {
+            status["reason"] = json!(self.reason);
+        }
         if !details.is_empty() {
             status["details"] = Value::Object(details);
         }

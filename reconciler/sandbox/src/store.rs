@@ -101,8 +101,8 @@ pub struct Event {
 pub enum Change {
     /// This is the object now.
     Put(Arc<Entry>),
-    /// It is gone since this revision.
-    Removed(Key, u64),
+    /// It is gone; this was its last state, under the revision of the removal.
+    Removed(Arc<Entry>),
 }
 
 #[derive(Debug, Default)]
@@ -130,12 +130,6 @@ impl Store {
     #[must_use]
     pub fn revision(&self) -> u64 {
         self.revision
-    }
-
-    /// How many objects there are.
-    #[must_use]
-    pub fn len(&self) -> usize {
-        self.objects.len()
     }
 
     /// The object at this key.
@@ -170,6 +164,18 @@ impl Store {
         self.dependants.get(uid).map(|keys| keys.iter().cloned().collect()).unwrap_or_default()
     }
 
+    /// Where the object with this uid stands.
+    #[must_use]
+    pub fn key_of(&self, uid: &str) -> Option<&Key> {
+        self.uids.get(uid)
+    }
+
+    /// Every change was taken.
+    #[must_use]
+    pub fn has_no_changes(&self) -> bool {
+        self.changes.is_empty()
+    }
+
     /// Whether an object with this uid exists.
     #[must_use]
     pub fn lives(&self, uid: &str) -> bool {
@@ -198,7 +204,7 @@ impl Store {
         value::set_revision(&mut object, self.revision);
         let now = Arc::new(Entry::new(key.clone(), &object, self.revision));
         self.remember(Event { happened: Happened::Deleted, now: now.clone(), before: Some(before) });
-        self.changes.push(Change::Removed(key.clone(), self.revision));
+        self.changes.push(Change::Removed(now.clone()));
         Some(now)
     }
 

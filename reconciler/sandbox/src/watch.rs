@@ -72,7 +72,9 @@ impl Open {
             if self.ended {
                 return None;
             }
+            // From here on every change wakes, also one that comes while the history is read.
             self.changed.mark_unchanged();
+            self.ended = self.shared.is_stopped();
             self.read_history();
             if self.lines.is_empty() && !self.ended {
                 self.wait().await;
