@@ -1,11 +1,12 @@
 //! One desired object against the world: the same, a step, or held. Nothing here knows of other objects.
 
 use crate::decide::Input;
-use crate::drift::{self, FieldChange};
+use crate::drift::{self, ChangeKind, FieldChange};
 use crate::kinds::Kind;
 use crate::observed::is_terminating;
 use crate::plan::{Action, Cause, Held, NotReady, Request, Step, Why};
 use crate::readiness::Readiness;
+use crate::record::platform_digest;
 use renderer::{Object, ObjectId};
 use serde_json::Value;
 
@@ -81,19 +82,36 @@ fn configure(desired: &Object, drift: drift::Drift, input: &Input) -> Verdict {
     Verdict::Step(Step { id: desired.id.clone(), action: Action::Configure, cause, changes: drift.changes, requests })
 }
 
-/// Somebody else's hand, if there is one; else what is new on our side.
+/// Somebody else's hand, if there is one; else what is new on our side; else somebody's hand all the same: who removes a
+/// field leaves no trace.
 fn cause(changes: &[FieldChange], input: &Input) -> Cause {
     let foreign = changes.iter().filter_map(|change| change.by.as_ref()).find(|by| by.manager != input.field_manager);
     if let Some(by) = foreign {
         return Cause::Drift { manager: Some(by.manager.clone()), time: by.time.clone() };
     }
-    match (input.observed.stored.first(), input.newest_commit()) {
-        (Some(stored), Some(commit)) if stored.revision.commit.as_ref() == Some(commit) => {
-            let only_images = changes.iter().all(|change| change.path.to_string().ends_with(".image"));
-            if only_images { Cause::ImageReady } else { Cause::PlatformChange }
-        }
-        _ => Cause::NewRevision,
+    let (Some(stored), Some(commit)) = (input.observed.stored.first(), input.newest_commit()) else {
+        return Cause::NewRevision;
+    };
+    let is_missing = |change: &FieldChange| change.kind == ChangeKind::Added;
+    if stored.revision.commit.as_ref() != Some(commit) {
+        Cause::NewRevision
+    } else if changes.iter().all(|change| change.path.ends_with(".image")) {
+        Cause::ImageReady
+    } else if changes.iter().all(is_missing) && !config_is_new(&stored.platform, input) {
+        Cause::Drift { manager: None, time: None }
+    } else {
+        Cause::PlatformChange
     }
+}
+
+/// The config repository says something that this tool has not had before.
+fn config_is_new(stored_platform: &str, input: &Input) -> bool {
+    let mut tool = input.frame.iter().filter(|object| is_tool_itself(&object.id, input));
+    let differs = |desired: &Object| {
+        let live = input.observed.live(&desired.id);
+        live.is_none_or(|live| !drift::drift(desired, live, &input.ownership(&desired.id)).is_none())
+    };
+    stored_platform != platform_digest(input.platform) || tool.any(differs)
 }
 
 fn not_ready(id: &ObjectId, live: &Value) -> Option<NotReady> {
