@@ -13,6 +13,7 @@
 //! Nothing sleeps for a fixed time: [`Platform::until`] asks again until there is an answer, and when the deadline
 //! comes first it says what the Tools and the reconciler's log had to say.
 
+mod once;
 mod reconciler;
 mod route_status;
 mod tool;

@@ -1,0 +1,41 @@
+//! One pass by itself, without a reconciler: what `toolforge diff` and `toolforge apply` do.
+
+use anyhow::{Context as _, ensure};
+use planner::outcome::Outcome;
+use reconciler::driver;
+use reconciler::observe::{self, Scope};
+use reconciler::pass::{self, Decided, Subject};
+use reconciler::source::RepositoryUrl;
+use reconciler::source::config_repo;
+use renderer::Siblings;
+
+use super::{Platform, Tool};
+
+impl Platform {
+    /// Plans for a tool from what git and the cluster say now; only reads.
+    pub async fn diff(&self, tool: &Tool<'_>) -> anyhow::Result<Decided> {
+        let url = RepositoryUrl::parse(self.config.url())?;
+        let git = driver::git(&url, self.cache(), &|_| None)?;
+        let repository = config_repo::load(&git, &url, "HEAD").await?;
+        let folder = repository.choose(None)?;
+        git.dialer().set_rules(folder.rules(&url));
+        let platform = folder.platform.clone().context("platform.yaml is broken")?;
+        let found = folder.tools.iter().find(|found| found.name.as_str() == tool.name());
+        let declared = found.with_context(|| format!("no tool file of {}", tool.name()))?;
+        let siblings = Siblings::of(declared, &folder.tools);
+        let refs = git.ls_refs(&RepositoryUrl::parse(&declared.repository)?, [declared.branch.as_str()]).await;
+        let newest = driver::newest(&platform, declared, &siblings, refs, &git).await;
+        let registry = driver::registry(git.dialer().clone(), &platform, &|_| None);
+        let observed = observe::once(&self.client, &Scope::of("test", &platform), &declared.name).await;
+        let newest = newest.map_err(|error| error.to_string());
+        let subject = Subject { platform, tool: declared.clone(), siblings, newest, forgotten: false };
+        Ok(pass::decide(&subject, observed, &self.client, &registry).await)
+    }
+
+    /// Plans for a tool and executes the plan, once.
+    pub async fn apply(&self, tool: &Tool<'_>) -> anyhow::Result<Outcome> {
+        let decided = self.diff(tool).await?;
+        ensure!(decided.violations.is_empty(), "{:?}", decided.violations);
+        Ok(pass::execute(&decided, &self.client, &|_, _| ()).await)
+    }
+}
