@@ -71,7 +71,7 @@ struct Component {
 
 pub fn run(args: &Args, ui: &Ui) -> anyhow::Result<Exit> {
     let all = match place::look(&args.local.path)? {
-        Place::Tool(place) => vec![tool(args, place, ui)?],
+        Place::Tool(place) => vec![tool(args, *place, ui)?],
         Place::Operators(file) => vec![operators(&file, &file.file.display().to_string(), ui)],
         Place::ConfigRepository(folder) => repository(&folder, ui)?,
     };

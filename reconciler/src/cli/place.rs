@@ -15,7 +15,7 @@ const MAX_READ_BYTES: u64 = 4 << 20;
 #[derive(Debug)]
 pub enum Place {
     /// Something that describes a tool.
-    Tool(ToolPlace),
+    Tool(Box<ToolPlace>),
     /// A folder with a `platform.yaml`.
     ConfigRepository(PathBuf),
     /// `platform.yaml` or a file of `tools/` by itself.
@@ -82,7 +82,7 @@ fn folder(path: &Path) -> anyhow::Result<Place> {
         Files { service_template: Some(_), .. } => TEMPLATE,
         _ => return Err(nothing(path).into()),
     };
-    Ok(Place::Tool(ToolPlace { folder: path.to_owned(), file: path.join(file), worktree }))
+    Ok(Place::Tool(Box::new(ToolPlace { folder: path.to_owned(), file: path.join(file), worktree })))
 }
 
 fn nothing(path: &Path) -> crate::ui::Failure {
@@ -108,7 +108,7 @@ fn file(path: &Path) -> anyhow::Result<Place> {
     let folder = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let worktree = worktree::read(folder).map_err(|error| source(folder, error))?;
     let worktree = Worktree { files, ..worktree };
-    Ok(Place::Tool(ToolPlace { folder: folder.to_owned(), file: path.to_owned(), worktree }))
+    Ok(Place::Tool(Box::new(ToolPlace { folder: folder.to_owned(), file: path.to_owned(), worktree })))
 }
 
 fn source(path: &Path, error: SourceError) -> anyhow::Error {

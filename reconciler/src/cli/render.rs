@@ -30,7 +30,7 @@ pub fn run(args: &Args, ui: &Ui) -> anyhow::Result<Exit> {
         let message = format!("{} belongs to a config repository", args.local.path.display());
         return Err(wrong_use(message).hint("Run `toolforge check` on it; `render` takes a tool's own file.").into());
     };
-    let local = Local::new(&args.local, place, ui)?;
+    let local = Local::new(&args.local, *place, ui)?;
     let (_, rendered) = local.render(args.local.platform.is_some());
     let report = local.report(&rendered);
     local::tell(&report, &local.sources(), ui);

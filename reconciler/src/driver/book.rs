@@ -163,7 +163,8 @@ impl Book {
             let tools: Vec<_> = page.tools.values().cloned().collect();
             let known = page.tools.get(name).cloned();
             let siblings = known.as_ref().map(|tool| Siblings::of(tool, &tools)).unwrap_or_default();
-            let refs = known.as_ref().and_then(|tool| page.refs.get(&RepositoryUrl::parse(&tool.repository).ok()?.key()));
+            let refs =
+                known.as_ref().and_then(|tool| page.refs.get(&RepositoryUrl::parse(&tool.repository).ok()?.key()));
             (page.platform.clone(), known, page.unreadable.get(name).cloned(), siblings, refs.cloned())
         };
         if let (Some(tool), None) = (&known, &broken) {
@@ -220,7 +221,11 @@ fn page(repo: &ConfigRepo, wanted: Option<&str>) -> Result<Page, BookError> {
         commit: repo.commit.clone(),
         platform,
         tools: folder.tools.iter().map(|tool| (tool.name.clone(), tool.clone())).collect(),
-        unreadable: folder.unreadable.iter().filter_map(|u| Some((u.name.clone()?, first_error(folder, &u.file)))).collect(),
+        unreadable: folder
+            .unreadable
+            .iter()
+            .filter_map(|u| Some((u.name.clone()?, first_error(folder, &u.file))))
+            .collect(),
         folder: folder.clone(),
         refs: BTreeMap::new(),
     })

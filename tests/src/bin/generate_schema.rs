@@ -1,24 +1,20 @@
 //! Writes `reconciler/planner/schema.json`: what the planner and the sandbox know about the shape of Kubernetes objects.
 //!
 //! ```text
-//! cargo run -p tests --bin generate_schema              # the pinned Go modules, by `go mod download`
-//! cargo run -p tests --bin generate_schema -- FOLDER... # any folders with OpenAPI v3 documents and CRDs
+//! cargo run -p tests --bin generate_schema            # asks a real API server, and writes
+//! cargo run -p tests --bin generate_schema -- --check # asks it, and compares
 //! ```
 //!
-//! The input is the OpenAPI v3 of the real API server, which stands in the source of `k8s.io/kubernetes`, and the
-//! CustomResourceDefinitions of the Gateway API. Kept is what ownership, merging and validation need: types, list and
-//! map types with their keys, patch strategies, required fields, enums, formats and true defaults. Descriptions go, and
-//! so does everything that no kind in [`KINDS`] reaches. The same input gives the same bytes.
+//! The source is the OpenAPI v3 of the running server, the Gateway API's kinds included. Kept is what ownership, merging
+//! and validation need: types, list and map types with their keys, patch strategies, required fields, enums, formats and
+//! true defaults. Descriptions go, and so does everything that no kind in [`KINDS`] reaches. The same server gives the
+//! same bytes.
 
 use anyhow::{Context, Result, bail};
 use serde_json::{Map, Value, json};
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::{Path, PathBuf};
-use std::process::Command;
-
-/// Where the real types come from; bump together with `tests/control-plane/go.mod`.
-const MODULES: [(&str, &str); 2] =
-    [("k8s.io/kubernetes@v1.36.3", "api/openapi-spec/v3"), ("sigs.k8s.io/gateway-api@v1.6.3", "config/crd/standard")];
+use std::path::Path;
+use tests::control_plane::{ControlPlane, Options};
 
 /// Every kind we render, watch, read or serve from the sandbox.
 const KINDS: [&str; 32] = [
@@ -64,65 +60,43 @@ const OBJECT_META: &str = "io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta";
 /// The Gateway API writes durations as text with this shape.
 const GATEWAY_DURATION: &str = "^([0-9]{1,5}(h|m|s|ms)){1,4}$";
 
-fn main() -> Result<()> {
-    let given: Vec<PathBuf> = std::env::args_os().skip(1).map(PathBuf::from).collect();
-    let folders = if given.is_empty() { module_folders()? } else { given };
-    let source = Source::read(&folders)?;
-    let target = Path::new(env!("CARGO_MANIFEST_DIR")).join("../reconciler/planner/schema.json");
+#[tokio::main]
+async fn main() -> Result<()> {
+    let source = Source::ask(&ControlPlane::start(Options::default()).await?).await?;
     let text = print(&schema(&source)?);
+    let target = Path::new(env!("CARGO_MANIFEST_DIR")).join("../reconciler/planner/schema.json");
+    if std::env::args().any(|arg| arg == "--check") {
+        let written = std::fs::read_to_string(&target)?;
+        return if written == text { Ok(()) } else { bail!("{} is not what the server says", target.display()) };
+    }
     std::fs::write(&target, &text).with_context(|| format!("{} is not writable", target.display()))
 }
 
-fn module_folders() -> Result<Vec<PathBuf>> {
-    MODULES.iter().map(|(module, folder)| Ok(module_folder(module)?.join(folder))).collect()
-}
-
-fn module_folder(module: &str) -> Result<PathBuf> {
-    let output = Command::new("go")
-        .args(["mod", "download", "-json", module])
-        .current_dir(std::env::temp_dir())
-        .output()
-        .context("go did not start")?;
-    let answer: Value = serde_json::from_slice(&output.stdout).with_context(|| format!("go knows no {module}"))?;
-    match answer["Dir"].as_str() {
-        Some(folder) => Ok(folder.into()),
-        None => bail!("go has no folder for {module}: {}", answer["Error"]),
-    }
-}
-
-/// Everything the folders define.
+/// Everything the server defines.
 #[derive(Default)]
 struct Source {
+    /// `v1.36.3`.
+    version: String,
     /// OpenAPI definitions by their full name.
     definitions: BTreeMap<String, Value>,
-    /// Definition or schema of each `group/version/Kind`.
+    /// Definition of each `group/version/Kind`.
     kinds: BTreeMap<String, Value>,
 }
 
 impl Source {
-    fn read(folders: &[PathBuf]) -> Result<Self> {
-        let mut source = Self::default();
-        for folder in folders {
-            let entries = std::fs::read_dir(folder).with_context(|| format!("{} is no folder", folder.display()))?;
-            for entry in entries {
-                let path = entry?.path();
-                let text = std::fs::read_to_string(&path);
-                let text = text.with_context(|| format!("{} is not readable", path.display()))?;
-                match path.extension().and_then(|end| end.to_str()) {
-                    Some("json") => source.add_openapi(&serde_json::from_str(&text)?),
-                    Some("yaml") => source.add_crd(&text),
-                    _ => {}
-                }
-            }
+    async fn ask(server: &ControlPlane) -> Result<Self> {
+        let version = document(server, "/version").await?;
+        let version = version["gitVersion"].as_str().context("the server has no version")?.to_owned();
+        let mut source = Self { version, ..Self::default() };
+        let groups: BTreeSet<String> = KINDS.iter().filter(|kind| !OPEN_KINDS.contains(kind)).map(|kind| group_path(kind)).collect();
+        for group in groups {
+            source.add(&document(server, &format!("/openapi/v3/{group}")).await?);
         }
         Ok(source)
     }
 
-    fn add_openapi(&mut self, document: &Value) {
-        let Some(schemas) = document["components"]["schemas"].as_object() else {
-            return;
-        };
-        for (name, definition) in schemas {
+    fn add(&mut self, document: &Value) {
+        for (name, definition) in document["components"]["schemas"].as_object().into_iter().flatten() {
             for of in definition["x-kubernetes-group-version-kind"].as_array().into_iter().flatten() {
                 let text = |key: &str| of[key].as_str().unwrap_or_default().to_owned();
                 let kind = kind_name(&text("group"), &text("version"), &text("kind"));
@@ -131,22 +105,19 @@ impl Source {
             self.definitions.insert(name.clone(), definition.clone());
         }
     }
+}
 
-    /// Files that are no CRD (policies lie beside them) are not for us.
-    fn add_crd(&mut self, text: &str) {
-        let Ok(crd) = serde_yaml::from_str::<Value>(text) else {
-            return;
-        };
-        let (Some(group), Some(kind)) = (crd["spec"]["group"].as_str(), crd["spec"]["names"]["kind"].as_str()) else {
-            return;
-        };
-        for version in crd["spec"]["versions"].as_array().into_iter().flatten() {
-            let mut schema = version["schema"]["openAPIV3Schema"].clone();
-            schema["properties"]["metadata"] = reference(OBJECT_META);
-            schema["crd"] = json!(true);
-            let version = version["name"].as_str().unwrap_or_default();
-            self.kinds.insert(kind_name(group, version, kind), schema);
-        }
+async fn document(server: &ControlPlane, path: &str) -> Result<Value> {
+    let answer = server.kubectl(&["get", "--raw", path]).await?;
+    serde_json::from_str(&answer.stdout).with_context(|| format!("{path} is no JSON"))
+}
+
+/// `api/v1` or `apis/apps/v1`, where the server keeps a kind's definitions.
+fn group_path(kind: &str) -> String {
+    match kind.rsplit_once('/') {
+        Some((version, _)) if !version.contains('/') => format!("api/{version}"),
+        Some((group_version, _)) => format!("apis/{group_version}"),
+        None => String::new(),
     }
 }
 
@@ -171,7 +142,7 @@ fn schema(source: &Source) -> Result<Value> {
         } else {
             let schema = source.kinds.get(kind);
             let schema = schema.with_context(|| format!("nothing defines {kind}"))?;
-            Node { real_defaults: schema["crd"] == true }.of(schema, &mut wanted)
+            Node { real_defaults: false }.of(schema, &mut wanted)
         };
         kinds.insert(kind, node);
     }
@@ -182,12 +153,12 @@ fn schema(source: &Source) -> Result<Value> {
         }
         let schema = source.definitions.get(&name);
         let schema = schema.with_context(|| format!("nothing defines {name}"))?;
-        let node = Node { real_defaults: false }.definition(&name, schema, &mut wanted);
+        // A custom resource's defaults are what the server fills in; a built-in type's are mostly Go's zero values.
+        let node = Node { real_defaults: !name.starts_with("io.k8s.api") }.definition(&name, schema, &mut wanted);
         types.insert(short(&name).to_owned(), node);
         wanted.retain(|name| !types.contains_key(short(name)));
     }
-    let source: Vec<_> = MODULES.iter().map(|(module, _)| *module).collect();
-    Ok(json!({"source": source, "kinds": kinds, "types": types}))
+    Ok(json!({"source": format!("kube-apiserver {}", source.version), "kinds": kinds, "types": types}))
 }
 
 fn open_kind() -> Value {
@@ -213,7 +184,7 @@ fn short(name: &str) -> &str {
 /// Turns an OpenAPI schema into our compact one.
 #[derive(Clone, Copy)]
 struct Node {
-    /// A CRD's defaults are what the server fills in; a built-in type's are mostly Go's zero values.
+    /// Zero values count as defaults too.
     real_defaults: bool,
 }
 

@@ -28,11 +28,10 @@ pub(super) fn schema(text: &str) -> Result<Schema, Unreadable> {
     let types = table("types")?;
     let in_order: BTreeSet<&str> = types.keys().map(String::as_str).collect();
     let names: Names<'_> = in_order.into_iter().zip(0..).collect();
-    let source = file["source"].as_array().into_iter().flatten();
     Ok(Schema {
         types: nodes(types, &names)?.into_iter().collect(),
         kinds: nodes(table("kinds")?, &names)?,
-        source: source.filter_map(Value::as_str).map(str::to_owned).collect(),
+        source: file["source"].as_str().unwrap_or_default().to_owned(),
     })
 }
 

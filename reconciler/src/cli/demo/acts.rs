@@ -64,7 +64,7 @@ impl<'a> Show<'a> {
         };
         let (tools, took) = self.watcher.until("ten tools", TOOLS, settled).await?;
         let tools = items(tools.as_ref());
-        let ready: Vec<_> = tools.iter().filter(|tool| is_ready(tool)).map(|tool| name(tool)).collect();
+        let ready: Vec<_> = tools.iter().filter(|tool| is_ready(tool)).map(name).collect();
         let objects: usize =
             tools.iter().filter_map(|tool| tool.pointer("/status/inventory")?.as_array()).map(Vec::len).sum();
         self.seen(&format!("{} tools are Ready, {objects} objects: {}", ready.len(), ready.join(", ")), took)?;

@@ -12,6 +12,9 @@ const EXAMPLES: &[(&str, &[u8])] = include!(concat!(env!("OUT_DIR"), "/examples.
 /// Where the examples say that their repositories are. In the demo they are folders.
 const HOST: &str = "https://git.example/";
 
+/// Branch → files, each with its path.
+type Branches = BTreeMap<String, Vec<(String, &'static [u8])>>;
+
 /// A scratch folder with a config repository and the tools' repositories. Removed when this is dropped.
 pub struct Stage {
     folder: tempfile::TempDir,
@@ -81,7 +84,7 @@ impl Stage {
     }
 
     /// One repository: `main` first, then each other branch from it.
-    fn repository(&self, name: &str, branches: &BTreeMap<String, Vec<(String, &'static [u8])>>) -> anyhow::Result<()> {
+    fn repository(&self, name: &str, branches: &Branches) -> anyhow::Result<()> {
         let folder = format!("repos/{name}");
         // A toolforge.yaml may not name a folder; without an address it means its own repository.
         let own = format!("repository: {HOST}{name}");
@@ -119,8 +122,8 @@ impl Stage {
 }
 
 /// Name → branch → files.
-fn repositories() -> BTreeMap<String, BTreeMap<String, Vec<(String, &'static [u8])>>> {
-    let mut all: BTreeMap<String, BTreeMap<String, Vec<_>>> = BTreeMap::new();
+fn repositories() -> BTreeMap<String, Branches> {
+    let mut all: BTreeMap<String, Branches> = BTreeMap::new();
     for (path, bytes) in EXAMPLES {
         let mut parts = path.splitn(4, '/');
         if let (Some("repos"), Some(name), Some(branch), Some(file)) =

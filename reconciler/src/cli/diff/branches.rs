@@ -37,7 +37,7 @@ pub async fn run(args: &Args, here: &Worktree, against: &str, ui: &Ui) -> anyhow
     let Place::Tool(place) = place::look(Path::new("."))? else {
         return Err(wrong_use("this folder is a config repository").hint("Go to a tool's repository.").into());
     };
-    let local = Local::new(&LocalArgs::here(args.target.tool.clone()), place, ui)?;
+    let local = Local::new(&LocalArgs::here(args.target.tool.clone()), *place, ui)?;
     let url = RepositoryUrl::local(root);
     let at = Tool { repository: root.to_string_lossy().into_owned(), ..local.tool.clone() };
     let read = Reader { git: crate::cli::target::git(&url)?, url, tool: at };
