@@ -3,7 +3,7 @@
 mod branches;
 mod revision;
 
-use super::target::TargetArgs;
+use super::target::{TargetArgs, is_repository_of};
 use crate::ui::{self, Exit, Failure, Ui, failed};
 use planner::plan::Plan;
 use reconciler::observe::{self, Scope};
@@ -47,7 +47,7 @@ pub async fn run(args: &Args, ui: &Ui) -> anyhow::Result<Exit> {
         return branches::run(args, &here, against, ui).await;
     }
     let target = args.target.find(&here, ui).await?;
-    let newest = revision::wanted(args, &target, &here).await?;
+    let newest = revision::wanted(args, &target, &here, ui).await?;
     let subject = Subject {
         platform: target.declared.platform.clone(),
         tool: target.tool.clone(),
@@ -60,6 +60,7 @@ pub async fn run(args: &Args, ui: &Ui) -> anyhow::Result<Exit> {
     let observed = observe::once(&cluster.client, &scope, &subject.tool.name).await;
     let decided = decide(&subject, observed, &cluster.client, &target.declared.registry).await;
     show(&decided, &subject, ui)?;
+    next_step(args, &decided.plan, is_repository_of(&subject.tool, &here), ui);
     Ok(verdict(&decided.plan))
 }
 
@@ -71,13 +72,19 @@ fn show(decided: &Decided, subject: &Subject, ui: &Ui) -> anyhow::Result<()> {
     if ui.json {
         return ui.json(&decided.plan);
     }
-    ui.data(&explained(&decided.plan, ui))?;
-    if !decided.plan.steps.is_empty() && subject.newest.as_ref().is_ok_and(|revision| revision.commit.is_some()) {
-        ui.hint(&format!("Run `toolforge apply {}` to make these changes.", subject.tool.name));
-    } else if !decided.plan.steps.is_empty() {
-        ui.hint("Commit and push to make these changes.");
+    ui.data(&explained(&decided.plan, ui))
+}
+
+/// How these changes would be made: never from another branch or commit than the one that is followed.
+fn next_step(args: &Args, plan: &Plan, at_hand: bool, ui: &Ui) {
+    if ui.json || plan.steps.is_empty() || args.branch.is_some() || args.commit.is_some() {
+        return;
     }
-    Ok(())
+    if at_hand {
+        ui.hint("Commit and push to make these changes.");
+    } else {
+        ui.hint(&format!("Run `toolforge apply {}` to make these changes.", plan.tool));
+    }
 }
 
 /// The texts that findings point into.

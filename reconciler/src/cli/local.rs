@@ -59,7 +59,7 @@ impl Local {
         let branch = tree.branch.clone().unwrap_or_else(|| "main".to_owned());
         let tool = Tool {
             name,
-            repository: tree.origin.as_ref().map_or_else(String::new, |url| url.without_userinfo().to_string()),
+            repository: repository(&place),
             branch: branch.clone(),
             path: tree.path.clone(),
             uid: None,
@@ -114,6 +114,16 @@ impl Local {
             Some(_) if name == "toolforge.yaml" => self.place.file.display().to_string(),
             _ => self.place.folder.join(name).display().to_string(),
         }
+    }
+}
+
+/// Where the tool is: its remote, else the folder itself.
+fn repository(place: &ToolPlace) -> String {
+    let tree = &place.worktree;
+    let folder = tree.root.as_ref().unwrap_or(&place.folder);
+    match &tree.origin {
+        Some(url) => url.without_userinfo().to_string(),
+        None => folder.display().to_string(),
     }
 }
 

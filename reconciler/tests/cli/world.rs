@@ -114,11 +114,13 @@ fn diff_is_silent_until_something_differs(demo: &Demo, folder: &Path) {
     let differs = demo.run(folder, &["diff"]);
     assert_eq!(differs.exit, 1, "{differs:#?}");
     assert!(differs.out.contains("main@working tree"), "{differs:#?}");
+    assert!(differs.out.contains("    spec.replicas: 3 → 0\n"), "{differs:#?}");
+    assert!(differs.err.contains("uncommitted changes") && differs.err.contains("hint: Commit and push"), "{differs:#?}");
     let json = demo.run(folder, &["diff", "--json"]);
     assert_eq!((json.exit, json.json()["tool"].clone()), (1, "wordcount".into()));
     let branches = toolforge(folder, &["diff", "--against", "main"]);
     assert_eq!(branches.exit, 1, "{branches:#?}");
-    assert!(branches.out.contains("spec.replicas: 3 → 0"), "{branches:#?}");
+    assert!(branches.out.contains("spec.replicas: 3 → 0") && !branches.out.contains("image"), "{branches:#?}");
     let json = toolforge(folder, &["diff", "--against", "main", "--json"]).json();
     assert!(json.as_array().is_some_and(|list| !list.is_empty()), "{json:#}");
     std::fs::write(&file, text).expect("written");

@@ -43,7 +43,7 @@ pub async fn run(args: &Args, here: &Worktree, against: &str, ui: &Ui) -> anyhow
     let read = Reader { git: crate::cli::target::git(&url)?, url, tool: at };
     let new = match args.commit.as_ref().or(args.branch.as_ref()) {
         Some(name) => read.revision(name).await?,
-        None => revision::working_tree(&local.tool, here),
+        None => revision::working_tree(&local.tool, here, &read.git, ui).await?,
     };
     let old = read.revision(against).await?;
     let (old, new) = (objects(&local, &old), objects(&local, &new));

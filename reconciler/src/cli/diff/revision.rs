@@ -2,18 +2,18 @@
 
 use super::Args;
 use crate::cli::target::{Target, is_repository_of};
-use crate::ui::{Failure, failed, wrong_use};
+use crate::ui::{Failure, Ui, failed, wrong_use};
 use reconciler::source::worktree::Worktree;
-use reconciler::source::{RepositoryUrl, SourceError};
+use reconciler::source::{Git, RepositoryUrl, SourceError};
 use renderer::config::ParseContext;
 use renderer::{CommitId, Revision, Tool, sources_needed};
 use std::collections::BTreeMap;
 
 /// The revision that was asked for, complete with what it builds elsewhere.
-pub async fn wanted(args: &Args, target: &Target, here: &Worktree) -> anyhow::Result<Revision> {
+pub async fn wanted(args: &Args, target: &Target, here: &Worktree, ui: &Ui) -> anyhow::Result<Revision> {
     let at_hand = is_repository_of(&target.tool, here);
     let mut revision = match (&args.branch, &args.commit) {
-        (None, None) if at_hand => working_tree(&target.tool, here),
+        (None, None) if at_hand => working_tree(&target.tool, here, &target.declared.git, ui).await?,
         (branch, commit) => {
             let repository = if at_hand { at(&target.tool, here) } else { target.tool.clone() };
             let name = commit.as_ref().or(branch.as_ref()).unwrap_or(&target.tool.branch);
@@ -33,16 +33,23 @@ fn at(tool: &Tool, here: &Worktree) -> Tool {
     Tool { repository: repository.unwrap_or_else(|| tool.repository.clone()), ..tool.clone() }
 }
 
-/// The files as they are now. With uncommitted changes there is no tree yet, so what is built from it is not known.
-pub fn working_tree(tool: &Tool, here: &Worktree) -> Revision {
+/// The files as they are now. Uncommitted changes have no tree that an image could be built from, so what is built is
+/// taken from the last commit, and that is said.
+pub async fn working_tree(tool: &Tool, here: &Worktree, git: &Git, ui: &Ui) -> anyhow::Result<Revision> {
     let clean = here.dirty == Some(false);
-    Revision {
+    let mut revision = Revision {
         commit: here.commit.clone().filter(|_| clean),
         branch: tool.branch.clone(),
         tree: here.tree.clone(),
         files: here.files.clone(),
         resolved: BTreeMap::new(),
+    };
+    if let (None, Some(root), Some(commit)) = (&revision.tree, &here.root, &here.commit) {
+        let tree = git.tree(&RepositoryUrl::local(root), commit).await;
+        revision.tree = Some(tree.map_err(|error| failed("cannot read the last commit").because(error))?);
+        ui.say("uncommitted changes: images are shown as of the last commit; a new commit builds them again");
     }
+    Ok(revision)
 }
 
 /// What `name`, a branch or a commit, says in a repository.
