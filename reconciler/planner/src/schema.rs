@@ -1,9 +1,10 @@
 //! What a Kubernetes object looks like: the types, list keys and defaults of the real API server, as data.
 //!
-//! `schema.json` is what a real server publishes as OpenAPI v3, asked and pruned by `cargo run -p tests --bin generate_schema`; nothing in
-//! it is written by hand. Three readers share it, so that they cannot disagree: [`crate::fields`] (which fields a value
-//! has, as `managedFields` counts them), [`crate::merge`] (server-side apply, for the sandbox and the property tests)
-//! and [`crate::drift`]. What OpenAPI does not say stands in two tables here: [`defaults`] and [`immutable`].
+//! `schema.json` is what a real server publishes as OpenAPI v3, asked and pruned by
+//! `cargo run -p tests --bin generate_schema`; nothing in it is written by hand. Three readers share it, so that they
+//! cannot disagree: [`crate::fields`] (which fields a value has, as `managedFields` counts them), [`crate::merge`]
+//! (server-side apply, for the sandbox and the property tests) and [`crate::drift`]. What OpenAPI does not say stands in
+//! two tables here: [`defaults`] and [`immutable`].
 //!
 //! A [`TypeRef`] is one place in a type, and [`TypeRef::form`] answers the one question every walker asks: is this value
 //! a leaf that is owned as a whole, or does it have parts, and what tells the parts apart?
@@ -454,6 +455,14 @@ mod tests {
         assert_eq!(at(("", "v1", "Secret"), "data.password").scalar(), Some(Scalar::Bytes));
         let route = ("gateway.networking.k8s.io", "v1", "HTTPRoute");
         assert_eq!(at(route, "spec.rules.[].timeouts.request").scalar(), Some(Scalar::Duration));
+    }
+
+    #[test]
+    fn enums_and_bounds_come_from_the_server() {
+        let strategy = at(DEPLOYMENT, "spec.strategy.type").facets();
+        assert_eq!(strategy.one_of, [json!("Recreate"), json!("RollingUpdate")]);
+        let route = at(("gateway.networking.k8s.io", "v1", "HTTPRoute"), "spec.parentRefs.[].port").facets();
+        assert_eq!((route.minimum, route.maximum), (Some(1.0), Some(65535.0)));
     }
 
     #[test]

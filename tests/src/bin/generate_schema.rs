@@ -88,7 +88,8 @@ impl Source {
         let version = document(server, "/version").await?;
         let version = version["gitVersion"].as_str().context("the server has no version")?.to_owned();
         let mut source = Self { version, ..Self::default() };
-        let groups: BTreeSet<String> = KINDS.iter().filter(|kind| !OPEN_KINDS.contains(kind)).map(|kind| group_path(kind)).collect();
+        let groups: BTreeSet<String> =
+            KINDS.iter().filter(|kind| !OPEN_KINDS.contains(kind)).map(|kind| group_path(kind)).collect();
         for group in groups {
             source.add(&document(server, &format!("/openapi/v3/{group}")).await?);
         }
