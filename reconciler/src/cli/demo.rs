@@ -72,9 +72,8 @@ fn by_hand(stage: &Stage, kubeconfig: &str, ui: &Ui) -> String {
   kubectl get tools
   kubectl -n tool-wordcount scale deployment/web --replicas=7; kubectl -n tool-wordcount get deployment/web
   kubectl -n tool-wordcount delete deployment/web
-  cd {repo}
-  sed -i 's/replicas: 3/replicas: 4/' toolforge.yaml; {binary} diff --kubeconfig $KUBECONFIG
-  git commit -am 'Four copies'; {binary} status wordcount --kubeconfig $KUBECONFIG
+  cd {repo} && sed -i 's/replicas: 3/replicas: 4/' toolforge.yaml && {binary} diff --kubeconfig $KUBECONFIG
+  git -C {repo} commit -am 'Four copies' && {binary} status wordcount --kubeconfig $KUBECONFIG
 
 Ctrl-C ends it and leaves nothing behind.
 "
