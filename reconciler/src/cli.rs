@@ -36,7 +36,7 @@ use tokio_util::sync::CancellationToken;
     max_term_width = 100,
     subcommand_required = true,
     disable_help_subcommand = true,
-    after_help = "Begin with `toolforge init`. Each command has examples: `toolforge check --help`."
+    after_help = "See it work with `toolforge demo`, begin with `toolforge init`. Each command has examples: `toolforge diff --help`."
 )]
 struct Cli {
     #[command(flatten)]

@@ -4,4 +4,5 @@ mod examples;
 mod files;
 mod harness;
 mod help;
+mod server;
 mod world;

@@ -1,6 +1,7 @@
 //! The commands that speak of a cluster: on the demo's sandbox, which is served while they look in from outside.
 
 use crate::harness::{command, folder, toolforge};
+use crate::server::Recorder;
 use std::io::{BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Stdio};
@@ -84,6 +85,7 @@ fn the_demo_stays_up_and_every_command_looks_in() {
     status_tells_all_tools_and_one(&demo, &wordcount);
     diff_is_silent_until_something_differs(&demo, &wordcount);
     what_the_sandbox_cannot_do_is_said(&demo, &wordcount);
+    diff_only_gets_and_lists(&demo, &wordcount);
     apply_leaves_it_to_the_one_who_holds_the_lease(&demo, &wordcount);
     suspend_and_resume_are_seen_in_the_status(&demo, &wordcount);
     assert_eq!(demo.end(), Some(0));
@@ -115,7 +117,10 @@ fn diff_is_silent_until_something_differs(demo: &Demo, folder: &Path) {
     assert_eq!(differs.exit, 1, "{differs:#?}");
     assert!(differs.out.contains("main@working tree"), "{differs:#?}");
     assert!(differs.out.contains("    spec.replicas: 3 → 0\n"), "{differs:#?}");
-    assert!(differs.err.contains("uncommitted changes") && differs.err.contains("hint: Commit and push"), "{differs:#?}");
+    assert!(
+        differs.err.contains("uncommitted changes") && differs.err.contains("hint: Commit and push"),
+        "{differs:#?}"
+    );
     let json = demo.run(folder, &["diff", "--json"]);
     assert_eq!((json.exit, json.json()["tool"].clone()), (1, "wordcount".into()));
     let branches = toolforge(folder, &["diff", "--against", "main"]);
@@ -136,6 +141,23 @@ fn diff_is_silent_until_something_differs(demo: &Demo, folder: &Path) {
     assert_eq!(named.exit, 0, "{named:#?}");
     let near = demo.run(Path::new("/"), &["diff", "statsbot"]);
     assert!(near.err.contains("hint: Did you mean `statusbot`?"), "{near:#?}");
+}
+
+fn diff_only_gets_and_lists(demo: &Demo, folder: &Path) {
+    let kubeconfig = std::fs::read_to_string(demo.kubeconfig()).expect("the kubeconfig");
+    let server = kubeconfig.lines().find_map(|line| line.trim().strip_prefix("server: ")).expect("a server").to_owned();
+    let listening = Recorder::before(&server);
+    let through = demo.home.path().join("through-the-recorder");
+    std::fs::write(&through, kubeconfig.replace(&server, &listening.url)).expect("written");
+    let through = through.to_str().expect("UTF-8");
+    for arguments in [&["diff"][..], &["diff", "statusbot"], &["status"]] {
+        let ran = toolforge(folder, &[arguments, &["--kubeconfig", through]].concat());
+        assert_eq!(ran.exit, 0, "{ran:#?}");
+    }
+    std::fs::remove_file(through).expect("removed");
+    let asked = listening.asked();
+    assert!(asked.len() > 20, "{asked:#?}");
+    assert!(asked.iter().all(|line| line.starts_with("GET ") && !line.contains("watch=")), "{asked:#?}");
 }
 
 fn what_the_sandbox_cannot_do_is_said(demo: &Demo, folder: &Path) {
