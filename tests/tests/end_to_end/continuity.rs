@@ -72,10 +72,66 @@ async fn killed_at_any_point_the_next_process_ends_equal() -> anyhow::Result<()>
     Ok(())
 }
 
+/// What becomes of one tool, commit after commit: each is the whole of `components:` for the component `web`.
+const CAREER: [(&str, &str); 11] = [
+    ("published", "run: {command: web, port: 8000, publish: /}"),
+    ("replicated", "run: {command: web, port: 8000, publish: /, replicas: 2}"),
+    ("checked", "run: {command: web, port: 8000, publish: /, health_check_http: /healthz, cpu: 1, memory: 1Gi}"),
+    ("another-port", "run: {command: web, port: 9000, publish: /api}"),
+    ("private", "run: {command: web, port: 9000}"),
+    ("udp", "run: {command: web, port: 9000, port_protocol: udp}"),
+    ("worker", "run: {command: work --fast, replicas: 3}\n    env: {MODE: fast, LEVEL: \"1\"}"),
+    ("stopped", "run: {command: work, replicas: 0}"),
+    ("scheduled", "component_type: scheduled\n    run: {command: work, schedule: \"5 4 * * *\", timeout: 60}"),
+    ("script-checked", "run: {command: work, health_check_script: ./check}\n    env: {LEVEL: \"2\"}"),
+    ("published-again", "run: {command: web, port: 8000, publish: /}"),
+];
+
+#[tokio::test(flavor = "multi_thread")]
+async fn however_a_tool_came_there_the_same_file_makes_the_same_objects() -> anyhow::Result<()> {
+    let platform = Platform::start("career").await?;
+    let image = prebuilt(&platform, "web").await?;
+    let config = |lines: &str| format!("components:\n  web:\n    image: {}\n    {lines}\n", image.by_tag);
+    // Each file once on a tool that has never seen another.
+    let mut fresh = Vec::new();
+    for (name, lines) in CAREER {
+        let tool = platform.tool(name)?;
+        tool.commit(&config(lines))?;
+        fresh.push(tool);
+    }
+    let tool = platform.tool("tool")?;
+    for ((name, lines), fresh) in CAREER.iter().zip(&fresh) {
+        tool.commit(&config(lines))?;
+        tool.ready().await.context(*name)?;
+        fresh.ready().await.context(*name)?;
+        let expected = world(fresh).await?;
+        let arrived = async || Ok((world(&tool).await? == expected).then_some(()));
+        if let Err(error) = platform.until("the objects are those of a new tool", arrived).await {
+            let found = world(&tool).await?;
+            let differ = found.iter().zip(&expected).find(|(found, expected)| found != expected);
+            anyhow::bail!("{name}: {error:#}\n{} and {} objects, first {differ:#?}", found.len(), expected.len());
+        }
+    }
+    platform.quiet().await
+}
+
+const KINDS: [&str; 10] = [
+    "Deployment",
+    "CronJob",
+    "Job",
+    "Service",
+    "Ingress",
+    "NetworkPolicy",
+    "PodDisruptionBudget",
+    "ServiceAccount",
+    "ResourceQuota",
+    "LimitRange",
+];
+
 /// Everything of a tool, with its name taken out.
 async fn world(tool: &Tool<'_>) -> anyhow::Result<Vec<Value>> {
     let mut all = Vec::new();
-    for kind in ["Deployment", "Service", "Ingress", "NetworkPolicy", "ServiceAccount", "ResourceQuota", "LimitRange"] {
+    for kind in KINDS {
         all.extend(tool.platform().objects(kind, &tool.namespace()).await?);
     }
     let named = |object: &Value| {
