@@ -23,6 +23,7 @@ use crate::ui::{ColourChoice, Exit, Ui, failed};
 use anyhow::Context as _;
 use clap::builder::styling::{AnsiColor, Style, Styles};
 use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
+use log::Voice;
 use std::process::ExitCode;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
@@ -125,7 +126,12 @@ fn parse() -> Result<Cli, clap::Error> {
 }
 
 fn run(cli: Cli, ui: &Ui) -> anyhow::Result<Exit> {
-    log::start(&cli.global, matches!(cli.command, Command::Run(_)));
+    let voice = match cli.command {
+        Command::Run(_) => Voice::Loud,
+        Command::Demo(_) => Voice::Quiet,
+        _ => Voice::Normal,
+    };
+    log::start(&cli.global, voice);
     match cli.command {
         Command::Init(args) => init::run(&args, ui),
         Command::Check(args) => check::run(&args, ui),
@@ -150,11 +156,12 @@ async fn interruptible(command: Command, ui: &Ui) -> anyhow::Result<Exit> {
     loop {
         tokio::select! {
             ended = &mut work => return ended,
-            () = signalled(), if !stop.is_cancelled() => {
-                stop.cancel();
-                if !stays {
+            () = signalled() => {
+                if stop.is_cancelled() || !stays {
                     return Err(failed("interrupted").into());
                 }
+                stop.cancel();
+                ui.say("stopping; once more to end at once");
             }
         }
     }

@@ -4,9 +4,21 @@ use super::{Global, LogFormat};
 use std::io::IsTerminal as _;
 use tracing_subscriber::EnvFilter;
 
+/// How much a command says by itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Voice {
+    /// It tells a story of its own, which logs would only interrupt.
+    Quiet,
+    /// What is wrong.
+    Normal,
+    /// What it does: that is its job.
+    Loud,
+}
+
 /// Starts logging. `RUST_LOG` wins over `-v`.
-pub fn start(global: &Global, speaks: bool) {
-    let level = match global.verbose + u8::from(speaks) {
+pub fn start(global: &Global, voice: Voice) {
+    let level = match global.verbose + u8::from(voice == Voice::Loud) {
+        0 if voice == Voice::Quiet => "error,kube_client=off",
         // kube tells each failed request by itself; we tell it once, in our own words.
         0 => "warn,kube_client=off",
         1 => "warn,kube_client=off,reconciler=info,toolforge=info",
