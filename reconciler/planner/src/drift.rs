@@ -33,7 +33,7 @@ use crate::fields::{FieldSet, Path, PathElement, UnreadableEntry};
 use crate::merge::{self, Remains, Writer};
 use crate::schema::Schema;
 use crate::schema::immutable::{self, Immutable};
-use owners::Owners;
+use owners::OwnersOf;
 use renderer::Object;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -60,7 +60,7 @@ pub struct Drift {
     /// Fields that nobody but the object's first writer owns and that may be defaults: intruders only if a dry-run create
     /// of the desired object does not produce them.
     pub needs_dry_run: Vec<String>,
-    /// Entries of `managedFields` that cannot be read: what they own is unknown.
+    /// Entries of `managedFields` that had to be read and cannot be: what they own is unknown.
     pub unreadable: Vec<UnreadableEntry>,
     /// Changed fields that the server will refuse to change.
     pub immutable: Vec<Immutable>,
@@ -121,7 +121,7 @@ pub struct By {
 #[must_use]
 pub fn drift(desired: &Object, live: &Value, ownership: &Ownership<'_>) -> Drift {
     let at = Schema::of_object(&desired.value);
-    let owners = Owners::of(&desired.value, live, at, ownership.field_manager);
+    let owners = OwnersOf::new(&desired.value, live, at, ownership.field_manager);
     let found = walk::walk(desired, live, at, &owners, ownership.autoscaled);
     let patch = (!found.intruders.is_empty()).then(|| patch(&desired.value, live, &found.intruders, ownership));
     let refused = |change: &FieldChange| immutable::of(&desired.id, &change.path).copied();
@@ -131,7 +131,7 @@ pub fn drift(desired: &Object, live: &Value, ownership: &Ownership<'_>) -> Drift
         patch,
         apply: found.apply,
         needs_dry_run: found.needs_dry_run.iter().map(ToString::to_string).collect(),
-        unreadable: owners.unreadable,
+        unreadable: owners.unreadable(),
     }
 }
 

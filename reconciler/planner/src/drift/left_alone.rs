@@ -31,16 +31,16 @@ fn is_person(manager: &str) -> bool {
     manager == "kubectl" || manager.starts_with("kubectl-")
 }
 
-/// Why the field at this path is left alone, if it is. `hand` is its owner, if it has one beside us.
-pub(super) fn reason(id: &ObjectId, path: &Path, hand: Option<&str>) -> Option<&'static str> {
-    let entitled = |from: From| match from {
+/// Why the field at this path is left alone, if it is. `hand` says who owns it beside us; it is asked only where it counts.
+pub(super) fn reason(id: &ObjectId, path: &Path, hand: impl FnOnce() -> Option<String>) -> Option<&'static str> {
+    let kind = |row: &&Row| row.kind.is_empty() || row.kind == id.kind;
+    let row = ROWS.iter().filter(kind).find(|row| matches(row.path, path))?;
+    let entitled = match row.from {
         From::Anyone => true,
-        From::Programs => !hand.is_some_and(is_person),
-        From::Nobody => hand.is_none(),
+        From::Programs => !hand().is_some_and(|manager| is_person(&manager)),
+        From::Nobody => hand().is_none(),
     };
-    let kind = |row: &Row| row.kind.is_empty() || row.kind == id.kind;
-    let row = ROWS.iter().find(|row| kind(row) && matches(row.path, path) && entitled(row.from))?;
-    Some(row.why)
+    entitled.then_some(row.why)
 }
 
 /// `spec.replicas`, which an autoscaler may own.
@@ -113,7 +113,7 @@ mod tests {
 
     fn left_alone(kind: &str, path: &[&str], hand: Option<&str>) -> bool {
         let id = ObjectId { group: String::new(), kind: kind.into(), namespace: None, name: "x".into() };
-        reason(&id, &Path::of_fields(path.iter().copied()), hand).is_some()
+        reason(&id, &Path::of_fields(path.iter().copied()), || hand.map(str::to_owned)).is_some()
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! When two values mean the same. The server prints what it keeps: `0.5` of a CPU comes back as `500m`.
 
-use crate::schema::{Scalar, TypeRef, defaults};
+use crate::schema::defaults::{self, Beside};
+use crate::schema::{Scalar, TypeRef};
 use renderer::Quantity;
 use serde_json::{Map, Value};
 use std::borrow::Cow;
@@ -117,7 +118,7 @@ pub(super) fn covers(desired: &Value, live: &Value, at: TypeRef, trust_extra: bo
 
 /// A map with the keys that the server adds to it.
 fn completed<'a>(field: &str, value: &'a Value, beside: &Map<String, Value>, at: TypeRef) -> Cow<'a, Value> {
-    match (value, defaults::of(at, field, beside)) {
+    match (value, defaults::of(at, field, Beside::of(beside))) {
         (Value::Object(value), defaults::Default::Is(Value::Object(mut keys))) => {
             keys.extend(value.clone());
             Cow::Owned(keys.into())
@@ -128,7 +129,7 @@ fn completed<'a>(field: &str, value: &'a Value, beside: &Map<String, Value>, at:
 
 /// A field holds what the server fills in there; or nothing at all.
 pub(super) fn is_default(field: &str, value: &Value, beside: &Map<String, Value>, at: TypeRef) -> bool {
-    match defaults::of(at, field, beside) {
+    match defaults::of(at, field, Beside::of(beside)) {
         defaults::Default::Is(default) => covers(&default, value, at.field(field), false),
         _ => is_nothing(value),
     }

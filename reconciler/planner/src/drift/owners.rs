@@ -5,6 +5,43 @@ use crate::fields::{FieldSet, ManagedFieldsEntry, Operation, PathElement, Unread
 use crate::merge::BEFORE_FIRST_APPLY;
 use crate::schema::TypeRef;
 use serde_json::Value;
+use std::cell::OnceCell;
+
+/// The owners of one object, read when somebody first asks: nobody does while everything is as it should be, and reading
+/// them is most of the work.
+pub(super) struct OwnersOf<'a> {
+    desired: &'a Value,
+    live: &'a Value,
+    at: TypeRef,
+    field_manager: &'a str,
+    read: OnceCell<Owners>,
+}
+
+impl<'a> OwnersOf<'a> {
+    pub(super) fn new(desired: &'a Value, live: &'a Value, at: TypeRef, field_manager: &'a str) -> Self {
+        Self { desired, live, at, field_manager, read: OnceCell::new() }
+    }
+
+    pub(super) fn read(&self) -> &Owners {
+        self.read.get_or_init(|| Owners::of(self.desired, self.live, self.at, self.field_manager))
+    }
+
+    /// We have applied to this object, and the server remembers it.
+    pub(super) fn applied_by_us(&self) -> bool {
+        let entries = self.live.pointer("/metadata/managedFields").and_then(Value::as_array);
+        let ours = |entry: &Value| {
+            entry["manager"] == self.field_manager
+                && entry["operation"] == Operation::Apply.word()
+                && entry["subresource"].as_str().is_none_or(str::is_empty)
+        };
+        entries.is_some_and(|entries| entries.iter().any(ours))
+    }
+
+    /// Entries that turned out unreadable.
+    pub(super) fn unreadable(self) -> Vec<UnreadableEntry> {
+        self.read.into_inner().map(|owners| owners.unreadable).unwrap_or_default()
+    }
+}
 
 /// The entries of one object, sorted by what they say.
 #[derive(Debug)]
@@ -12,11 +49,12 @@ pub(super) struct Owners {
     ours_applied: FieldSet,
     ours_updated: FieldSet,
     foreign: Vec<ManagedFieldsEntry>,
-    /// Entries that own what was there before anybody applied: their fields may well be defaults.
+    /// Entries that own fields only because they were there first, so that these may well be defaults: the server's own
+    /// stand-in, the Update that created the object, and entries in another version, whose paths may not be ours. A
+    /// creating Update is told by its time and by owning what we want: an edit within the object's first second owns the
+    /// edited fields alone.
     first_writers: Vec<ManagedFieldsEntry>,
-    pub(super) unreadable: Vec<UnreadableEntry>,
-    /// We have applied to this object, and the server remembers it.
-    pub(super) applied_by_us: bool,
+    unreadable: Vec<UnreadableEntry>,
     /// The server remembers nobody: ownership proves nothing here.
     pub(super) untracked: bool,
 }
@@ -37,7 +75,7 @@ pub(super) enum Whose {
 }
 
 impl Owners {
-    pub(super) fn of(desired: &Value, live: &Value, at: TypeRef, field_manager: &str) -> Self {
+    fn of(desired: &Value, live: &Value, at: TypeRef, field_manager: &str) -> Self {
         let (entries, unreadable) = entries(live);
         let untracked = entries.is_empty() && unreadable.is_empty();
         let mut owners = Self {
@@ -46,18 +84,23 @@ impl Owners {
             foreign: Vec::new(),
             first_writers: Vec::new(),
             unreadable,
-            applied_by_us: false,
             untracked,
         };
-        let wanted = FieldSet::of(desired, at);
+        let created = live.pointer("/metadata/creationTimestamp").and_then(Value::as_str);
+        // Most objects have no such entry, and need not be asked what they would own.
+        let creating = |entry: &ManagedFieldsEntry| {
+            let first = entry.operation == Operation::Update && entry.subresource.is_empty();
+            let at_once = first && entry.time.as_deref() == created;
+            at_once && !entry.fields.intersection(&FieldSet::of(desired, at)).is_empty()
+        };
+        let version = desired.get("apiVersion").and_then(Value::as_str).unwrap_or_default();
         for entry in entries {
             match entry.operation {
-                Operation::Apply if entry.manager == field_manager => {
-                    owners.applied_by_us |= entry.subresource.is_empty();
-                    owners.ours_applied.extend(&entry.fields);
-                }
+                Operation::Apply if entry.manager == field_manager => owners.ours_applied.extend(&entry.fields),
                 Operation::Update if entry.manager == field_manager => owners.ours_updated.extend(&entry.fields),
-                _ if is_first_writer(&entry, desired, live, &wanted) => owners.first_writers.push(entry),
+                _ if entry.manager == BEFORE_FIRST_APPLY || entry.api_version != version || creating(&entry) => {
+                    owners.first_writers.push(entry);
+                }
                 _ => owners.foreign.push(entry),
             }
         }
@@ -113,17 +156,4 @@ fn hand_of(entry: &ManagedFieldsEntry) -> By {
         subresource => format!("{}-{subresource}", entry.manager),
     };
     By { manager, time: entry.time.clone() }
-}
-
-/// An entry that owns fields only because they were there first: the server's own stand-in, the Update that created the
-/// object, or an entry in another version, whose paths may not be ours. A creating Update is told by its time and by
-/// owning what we want: an edit within the object's first second owns the edited fields alone.
-fn is_first_writer(entry: &ManagedFieldsEntry, desired: &Value, live: &Value, wanted: &FieldSet) -> bool {
-    let created = live.pointer("/metadata/creationTimestamp").and_then(Value::as_str);
-    let creating = entry.operation == Operation::Update
-        && entry.subresource.is_empty()
-        && entry.time.as_deref() == created
-        && !entry.fields.intersection(wanted).is_empty();
-    let other_version = desired.get("apiVersion").and_then(Value::as_str) != Some(entry.api_version.as_str());
-    entry.manager == BEFORE_FIRST_APPLY || creating || other_version
 }

@@ -2,11 +2,12 @@
 
 use super::meaning::{covers, is_nothing, same_meaning};
 use super::order::disorder;
-use super::owners::{Owners, Whose};
+use super::owners::{OwnersOf, Whose};
 use super::{By, ChangeKind, FieldChange, Shown, left_alone};
 use crate::fields::{FieldSet, Path, PathElement, item_element};
 use crate::kinds::Kind;
-use crate::schema::{Form, TypeRef, defaults};
+use crate::schema::defaults::{self, Beside};
+use crate::schema::{Form, TypeRef};
 use renderer::{Object, ObjectId};
 use serde_json::{Map, Value};
 use std::collections::BTreeMap;
@@ -22,10 +23,10 @@ pub(super) struct Found {
 }
 
 /// Walks both objects.
-pub(super) fn walk(desired: &Object, live: &Value, at: TypeRef, owners: &Owners, autoscaled: bool) -> Found {
+pub(super) fn walk(desired: &Object, live: &Value, at: TypeRef, owners: &OwnersOf<'_>, autoscaled: bool) -> Found {
     let secret = Kind::of_id(&desired.id).map_or(&[][..], |kind| kind.secret_paths);
     let mut walk = Walk { id: &desired.id, owners, autoscaled, secret, path: Path::default(), found: Found::default() };
-    if !owners.applied_by_us {
+    if !owners.applied_by_us() {
         walk.claim();
     }
     walk.both(&desired.value, live, at);
@@ -48,7 +49,7 @@ enum Fate {
 
 struct Walk<'a> {
     id: &'a ObjectId,
-    owners: &'a Owners,
+    owners: &'a OwnersOf<'a>,
     autoscaled: bool,
     secret: &'a [&'a str],
     path: Path,
@@ -93,13 +94,14 @@ impl Walk<'_> {
 
     fn leaf(&mut self, desired: &Value, live: &Value, at: TypeRef) {
         let same = if at.is_atomic() {
-            covers(desired, live, at, self.owners.is_ours(&self.path))
+            covers(desired, live, at, false)
+                || (self.owners.read().is_ours(&self.path) && covers(desired, live, at, true))
         } else {
             same_meaning(desired, live, at) || (is_nothing(desired) && is_nothing(live))
         };
         if !same {
             self.found.apply = true;
-            let by = self.owners.hand(&self.path);
+            let by = self.owners.read().hand(&self.path);
             self.record(ChangeKind::Reverted, Some(live), Some(desired), by);
         }
     }
@@ -117,19 +119,21 @@ impl Walk<'_> {
     /// The fields that only live has. Defaults depend on what stands beside them once everything is right, so those that
     /// seemed right beside a field that goes are looked at again.
     fn extras(&mut self, desired: &Map<String, Value>, live: &Map<String, Value>, at: TypeRef) {
-        let mut beside = live.clone();
-        beside.extend(desired.clone());
+        let mut gone = Vec::new();
         let mut kept = Vec::new();
         for (name, value) in live.iter().filter(|(name, _)| !desired.contains_key(*name)) {
-            let default = defaults::of(at, name, &beside);
+            let default = defaults::of(at, name, Beside::over(desired, live, &gone));
             match self.below(PathElement::field(name), |walk| walk.extra(value, at.field(name), &default)) {
                 Fate::Default => kept.push((name, default)),
                 Fate::Stays => {}
-                Fate::Applied | Fate::Patched => _ = beside.remove(name),
+                Fate::Applied | Fate::Patched => gone.push(name.as_str()),
             }
         }
+        if gone.is_empty() {
+            return;
+        }
         for (name, before) in kept {
-            let default = defaults::of(at, name, &beside);
+            let default = defaults::of(at, name, Beside::over(desired, live, &gone));
             if default != before {
                 self.below(PathElement::field(name), |walk| walk.extra(&live[name], at.field(name), &default));
             }
@@ -186,16 +190,15 @@ impl Walk<'_> {
             Value::String(text) if !text.is_empty() => true,
             Value::Bool(true) => true,
             Value::Number(number) if number.as_f64() != Some(0.0) => true,
-            _ => !self.owners.is_ours(&self.path),
+            _ => !self.owners.read().is_ours(&self.path),
         }
     }
 
     /// Not wanted, and there.
     fn extra(&mut self, live: &Value, at: TypeRef, default: &defaults::Default) -> Fate {
-        let hand = self.owners.hand(&self.path);
+        let hand = || self.owners.read().hand(&self.path).map(|by| by.manager);
         let autoscaled = self.autoscaled && left_alone::is_replicas(&self.path);
-        if autoscaled || left_alone::reason(self.id, &self.path, hand.as_ref().map(|by| by.manager.as_str())).is_some()
-        {
+        if autoscaled || left_alone::reason(self.id, &self.path, hand).is_some() {
             return Fate::Stays;
         }
         if is_nothing(live) {
@@ -217,7 +220,7 @@ impl Walk<'_> {
             defaults::Default::Is(Value::Object(keys)) if keys.contains_key(name) => {
                 defaults::Default::Is(keys[name].clone())
             }
-            _ => defaults::of(at, name, object),
+            _ => defaults::of(at, name, Beside::of(object)),
         };
         let fates = object.iter().map(|(name, value)| {
             let default = part(name);
@@ -265,7 +268,7 @@ impl Walk<'_> {
         let Some(first) = parts.first() else { return };
         let (kind, by) = (first.kind, first.by.clone());
         let one_hand = parts.iter().all(|part| part.kind == kind && part.by == by);
-        if one_hand && (!has_defaults || self.owners.made(&self.path, by.as_ref())) {
+        if one_hand && (!has_defaults || self.owners.read().made(&self.path, by.as_ref())) {
             self.found.changes.truncate(since);
             self.record(kind, Some(live), None, by);
         }
@@ -278,13 +281,13 @@ impl Walk<'_> {
             return Fate::Default;
         }
         let misplaced = *default == defaults::Default::NotHere;
-        let (fate, kind, by) = match self.owners.whose(&self.path) {
-            Whose::Nobodys if !misplaced && !self.owners.untracked => return Fate::Default,
+        let (fate, kind, by) = match self.owners.read().whose(&self.path) {
+            Whose::Nobodys if !misplaced && !self.owners.read().untracked => return Fate::Default,
             Whose::FirstWriters if !misplaced => {
                 self.found.needs_dry_run.push(self.path.clone());
                 return Fate::Stays;
             }
-            Whose::Nobodys if self.owners.untracked && !misplaced => (Fate::Patched, ChangeKind::Intruder, None),
+            Whose::Nobodys if self.owners.read().untracked && !misplaced => (Fate::Patched, ChangeKind::Intruder, None),
             Whose::Nobodys | Whose::FirstWriters | Whose::Patched => (Fate::Patched, ChangeKind::Removed, None),
             Whose::Applied => (Fate::Applied, ChangeKind::Removed, None),
             Whose::Foreign(by) => (Fate::Patched, ChangeKind::Intruder, Some(by)),

@@ -11,8 +11,43 @@
 use super::TypeRef;
 use serde_json::{Map, Value, json};
 
-/// The fields beside the one in question.
-type Beside<'a> = &'a Map<String, Value>;
+/// The fields beside the one in question: of one struct, or of a struct laid over another.
+#[derive(Debug, Clone, Copy)]
+pub struct Beside<'a> {
+    over: Option<&'a Map<String, Value>>,
+    under: &'a Map<String, Value>,
+    /// Fields of `under` that count as absent.
+    gone: &'a [&'a str],
+}
+
+impl<'a> Beside<'a> {
+    /// The fields of one struct.
+    #[must_use]
+    pub const fn of(fields: &'a Map<String, Value>) -> Self {
+        Self { over: None, under: fields, gone: &[] }
+    }
+
+    /// The fields of one struct, and those of another that it lacks, but for some.
+    #[must_use]
+    pub const fn over(over: &'a Map<String, Value>, under: &'a Map<String, Value>, gone: &'a [&'a str]) -> Self {
+        Self { over: Some(over), under, gone }
+    }
+
+    fn get(self, field: &str) -> Option<&'a Value> {
+        let under = || self.under.get(field).filter(|_| !self.gone.contains(&field));
+        self.over.and_then(|over| over.get(field)).or_else(under)
+    }
+
+    fn has_only(self, fields: &[&str]) -> bool {
+        let known = |name: &String| fields.contains(&name.as_str());
+        let under = self.under.keys().filter(|name| !self.gone.contains(&name.as_str()));
+        self.over.is_none_or(|over| over.keys().all(known)) && { under }.all(known)
+    }
+
+    fn is(self, field: &str, any_of: &[&str]) -> bool {
+        self.get(field).and_then(Value::as_str).is_some_and(|text| any_of.contains(&text))
+    }
+}
 
 struct Row {
     of: &'static str,
@@ -63,7 +98,9 @@ pub fn of(at: TypeRef, field: &str, beside: Beside<'_>) -> Default {
 
 fn rows(at: TypeRef, name: &'static str) -> impl Iterator<Item = &'static Row> {
     let owner = at.owner_name().unwrap_or_default();
-    ROWS.iter().filter(move |row| row.of == name && (row.within.is_empty() || row.within == owner))
+    // Sorted by type: `the_table_is_sorted_by_type`.
+    let (start, end) = (ROWS.partition_point(|row| row.of < name), ROWS.partition_point(|row| row.of <= name));
+    ROWS.get(start..end).into_iter().flatten().filter(move |row| row.within.is_empty() || row.within == owner)
 }
 
 /// Fills in every default that is known and missing, all the way down, as the server does before it stores an object.
@@ -87,7 +124,7 @@ fn fill_fields(object: &mut Map<String, Value>, at: TypeRef) {
     }
     // In the order of the table: a later row may look at what an earlier one filled in.
     for row in at.name().into_iter().flat_map(|name| rows(at, name)) {
-        if let Some(default) = (row.value)(object) {
+        if let Some(default) = (row.value)(Beside::of(object)) {
             complete(object.entry(row.field).or_insert(Value::Null), default);
         }
     }
@@ -106,10 +143,6 @@ fn complete(value: &mut Value, default: Value) {
     }
 }
 
-fn is(beside: Beside<'_>, field: &str, any_of: &[&str]) -> bool {
-    beside.get(field).and_then(Value::as_str).is_some_and(|text| any_of.contains(&text))
-}
-
 fn copy(beside: Beside<'_>, field: &str) -> Option<Value> {
     beside.get(field).cloned()
 }
@@ -125,7 +158,7 @@ fn pull_policy(container: Beside<'_>) -> Option<Value> {
 
 /// Limits of a container that are not stated follow from its maximum.
 fn limit_default(item: Beside<'_>) -> Option<Value> {
-    is(item, "type", &["Container"]).then(|| copy(item, "max").unwrap_or(json!({})))
+    item.is("type", &["Container"]).then(|| copy(item, "max").unwrap_or(json!({})))
 }
 
 /// Requests follow from the limits, and from the minimum where there is none.
@@ -133,7 +166,7 @@ fn limit_default_request(item: Beside<'_>) -> Option<Value> {
     let amounts = |field: &str| item.get(field).and_then(Value::as_object).cloned().unwrap_or_default();
     let mut request = amounts("min");
     request.extend(amounts("default"));
-    is(item, "type", &["Container"]).then(|| request.into())
+    item.is("type", &["Container"]).then(|| request.into())
 }
 
 fn policy_types(spec: Beside<'_>) -> Option<Value> {
@@ -166,7 +199,7 @@ const ROWS: &[Row] = &[
     row("apps.v1.DeploymentSpec", "revisionHistoryLimit", |_| Some(json!(10))),
     row("apps.v1.DeploymentSpec", "strategy", |_| Some(json!({}))),
     row("apps.v1.DeploymentStrategy", "type", |_| Some(json!("RollingUpdate"))),
-    row("apps.v1.DeploymentStrategy", "rollingUpdate", |strategy| is(strategy, "type", &["RollingUpdate"]).then(|| json!({}))),
+    row("apps.v1.DeploymentStrategy", "rollingUpdate", |strategy| strategy.is("type", &["RollingUpdate"]).then(|| json!({}))),
     row("apps.v1.ReplicaSetSpec", "replicas", |_| Some(json!(1))),
     row("apps.v1.RollingUpdateDeployment", "maxSurge", |_| Some(json!("25%"))),
     row("apps.v1.RollingUpdateDeployment", "maxUnavailable", |_| Some(json!("25%"))),
@@ -181,7 +214,7 @@ const ROWS: &[Row] = &[
     row_within("batch.v1.Job", "batch.v1.JobSpec", "completions", completions),
     row_within("batch.v1.Job", "batch.v1.JobSpec", "manualSelector", |_| Some(json!(false))),
     row_within("batch.v1.Job", "batch.v1.JobSpec", "parallelism", |_| Some(json!(1))),
-    row_within("batch.v1.Job", "batch.v1.JobSpec", "podReplacementPolicy", |job| Some(json!(if job.contains_key("podFailurePolicy") { "Failed" } else { "TerminatingOrFailed" }))),
+    row_within("batch.v1.Job", "batch.v1.JobSpec", "podReplacementPolicy", |job| Some(json!(if job.get("podFailurePolicy").is_some() { "Failed" } else { "TerminatingOrFailed" }))),
     row_within("batch.v1.Job", "batch.v1.JobSpec", "suspend", |_| Some(json!(false))),
     row("core.v1.ConfigMapVolumeSource", "defaultMode", |_| Some(json!(420))),
     row("core.v1.Container", "imagePullPolicy", pull_policy),
@@ -214,22 +247,27 @@ const ROWS: &[Row] = &[
     row("core.v1.ServiceAccountTokenProjection", "expirationSeconds", |_| Some(json!(3600))),
     row("core.v1.ServicePort", "targetPort", |port| copy(port, "port")),
     row("core.v1.ServiceSpec", "type", |_| Some(json!("ClusterIP"))),
-    row("core.v1.ServiceSpec", "allocateLoadBalancerNodePorts", |service| is(service, "type", &["LoadBalancer"]).then_some(Value::Bool(true))),
-    row("core.v1.ServiceSpec", "externalTrafficPolicy", |service| is(service, "type", &["NodePort", "LoadBalancer"]).then(|| json!("Cluster"))),
-    row("core.v1.ServiceSpec", "internalTrafficPolicy", |service| (!is(service, "type", &["ExternalName"])).then(|| json!("Cluster"))),
+    row("core.v1.ServiceSpec", "allocateLoadBalancerNodePorts", |service| service.is("type", &["LoadBalancer"]).then_some(Value::Bool(true))),
+    row("core.v1.ServiceSpec", "externalTrafficPolicy", |service| service.is("type", &["NodePort", "LoadBalancer"]).then(|| json!("Cluster"))),
+    row("core.v1.ServiceSpec", "internalTrafficPolicy", |service| (!service.is("type", &["ExternalName"])).then(|| json!("Cluster"))),
     row("core.v1.ServiceSpec", "sessionAffinity", |_| Some(json!("None"))),
-    row("core.v1.ServiceSpec", "sessionAffinityConfig", |service| is(service, "sessionAffinity", &["ClientIP"]).then(|| json!({"clientIP": {"timeoutSeconds": 10800}}))),
-    row("core.v1.Volume", "emptyDir", |volume| volume.keys().all(|key| ["name", "emptyDir"].contains(&key.as_str())).then(|| json!({}))),
+    row("core.v1.ServiceSpec", "sessionAffinityConfig", |service| service.is("sessionAffinity", &["ClientIP"]).then(|| json!({"clientIP": {"timeoutSeconds": 10800}}))),
+    row("core.v1.Volume", "emptyDir", |volume| volume.has_only(&["name", "emptyDir"]).then(|| json!({}))),
     row("networking.v1.NetworkPolicyPort", "protocol", |_| Some(json!("TCP"))),
     row("networking.v1.NetworkPolicySpec", "policyTypes", policy_types),
     row("rbac.v1.RoleRef", "apiGroup", |_| Some(json!("rbac.authorization.k8s.io"))),
-    row("rbac.v1.Subject", "apiGroup", |subject| is(subject, "kind", &["User", "Group"]).then(|| json!("rbac.authorization.k8s.io"))),
+    row("rbac.v1.Subject", "apiGroup", |subject| subject.is("kind", &["User", "Group"]).then(|| json!("rbac.authorization.k8s.io"))),
 ];
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::schema::Schema;
+
+    #[test]
+    fn the_table_is_sorted_by_type() {
+        assert!(ROWS.is_sorted_by_key(|row| row.of));
+    }
 
     #[test]
     fn every_row_names_a_type_and_a_field_of_the_schema() {
@@ -251,7 +289,11 @@ mod tests {
             ("a:latest@sha256:0", "Always"),
         ] {
             let container = json!({"image": image});
-            assert_eq!(pull_policy(container.as_object().expect("an object")), Some(json!(policy)), "{image}");
+            assert_eq!(
+                pull_policy(Beside::of(container.as_object().expect("an object"))),
+                Some(json!(policy)),
+                "{image}"
+            );
         }
     }
 
