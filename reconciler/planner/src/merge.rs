@@ -125,6 +125,16 @@ pub fn update(old: &Value, new: &Value, by: &Writer<'_>) -> Value {
     with_managers(new, &managers)
 }
 
+/// Records who owns what after `new` was created. `zero` is an object of the kind as the server's own types have it before
+/// anybody set a field: structs that can't be left out are there, and nobody's.
+#[must_use]
+pub fn create(zero: &Value, new: &Value, by: &Writer<'_>) -> Value {
+    let managers = edited_managers(&Value::Null, new);
+    let new = without_managers(new);
+    let managers = track(zero, &new, by, managers, Schema::of_object(&new));
+    with_managers(new, &managers)
+}
+
 /// The owners after an update from `old` to `new`.
 fn track(
     old: &Value,
@@ -151,15 +161,15 @@ fn track(
 fn prune(merged: &Value, last: &FieldSet, owned: &FieldSet, at: TypeRef) -> Value {
     let whole = |set: &FieldSet| remove::with_struct_fields(set, at);
     let fields_of = |value: &Value| whole(&FieldSet::of(value, at));
-    let (last, all) = (whole(last), fields_of(merged));
+    let (last, owned, all) = (whole(last), whole(owned), fields_of(merged));
     // Taking an item takes all that is in it; what somebody owns there comes back, ...
     let bare = without(merged, &last, at, Remains::Null);
-    let unowned = all.difference(&fields_of(&bare).union(&whole(owned)));
+    let unowned = all.difference(&fields_of(&bare).union(&owned));
     let pruned = without(merged, &unowned, at, Remains::Null);
     // ... and so does what nobody owns, unless the manager itself once put it there.
-    let dropped = all.difference(&fields_of(&pruned));
+    let dropped = all.difference(&fields_of(&pruned)).intersection(&last);
     // What somebody owns as a whole stays, though nothing is left in it.
-    without(merged, &dropped.intersection(&last), at, Remains::Empty)
+    without(merged, &dropped.difference(&owned), at, Remains::Empty)
 }
 
 fn conflicts(managers: &[ManagedFieldsEntry], comparison: &Comparison) -> Vec<Conflict> {
