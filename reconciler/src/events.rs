@@ -10,8 +10,8 @@ use crate::execute::FIELD_MANAGER;
 use jiff::Timestamp;
 use kube::Client;
 use planner::observed::uid_of;
-use planner::outcome::{FailureKind, Outcome, RowResult};
-use planner::plan::{Action, Plan};
+use planner::outcome::{FailureKind, Outcome, Row, RowResult};
+use planner::plan::{Action, Cause, Plan};
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 use std::collections::{BTreeMap, HashMap};
@@ -121,7 +121,7 @@ fn events(plan: &Plan, outcome: &Outcome) -> Vec<Event> {
     let mut say = |warning, reason: String, note: String| notes.entry((warning, reason)).or_default().push(note);
     for row in &outcome.rows {
         match &row.result {
-            RowResult::Done { .. } => say(false, word(row.action).to_owned(), row.id.to_string()),
+            RowResult::Done { .. } => say(false, word(row.action).to_owned(), done(plan, row)),
             // The next pass plans anew; there is nothing to tell yet.
             RowResult::Failed(failure) if failure.kind == FailureKind::Stale => {}
             RowResult::Failed(failure) => {
@@ -134,6 +134,15 @@ fn events(plan: &Plan, outcome: &Outcome) -> Vec<Event> {
     }
     let joined = |((warning, reason), notes): (_, Vec<String>)| Event { reason, note: note(&notes), warning };
     notes.into_iter().map(joined).collect()
+}
+
+/// What was done, and whose hand it undid: who scaled something up wants to know why it did not last.
+fn done(plan: &Plan, row: &Row) -> String {
+    let step = plan.steps.iter().find(|step| step.id == row.id && step.action == row.action);
+    match step.map(|step| &step.cause) {
+        Some(cause @ Cause::Drift { .. }) => format!("{} ({cause})", row.id),
+        _ => row.id.to_string(),
+    }
 }
 
 fn word(action: Action) -> &'static str {

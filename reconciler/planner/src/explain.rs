@@ -90,15 +90,12 @@ fn step_lines(step: &Step, width: usize, paint: Paint, ago: Ago) -> String {
 
 fn cause(step: &Step, ago: Ago) -> String {
     match &step.cause {
-        Cause::NewRevision => "new revision".to_owned(),
-        Cause::PlatformChange => "platform change".to_owned(),
-        Cause::ImageReady => "image ready".to_owned(),
         Cause::Drift { manager: None, .. } if step.action == Action::Create => "drift: it was deleted".to_owned(),
-        Cause::Drift { manager, time } => {
-            let by = manager.as_deref().map_or_else(String::new, |manager| format!(" by {manager}"));
+        Cause::Drift { time, .. } => {
             let when = time.as_deref().and_then(ago).map_or_else(String::new, |when| format!(", {when}"));
-            format!("drift{by}{when}")
+            format!("{}{when}", step.cause)
         }
+        cause => cause.to_string(),
     }
 }
 

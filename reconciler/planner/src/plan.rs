@@ -230,6 +230,19 @@ impl Cause {
     }
 }
 
+impl fmt::Display for Cause {
+    /// In words, without the time: the same cause reads the same.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NewRevision => f.write_str("new revision"),
+            Self::PlatformChange => f.write_str("platform change"),
+            Self::ImageReady => f.write_str("image ready"),
+            Self::Drift { manager: Some(manager), .. } => write!(f, "drift by {manager}"),
+            Self::Drift { manager: None, .. } => f.write_str("drift"),
+        }
+    }
+}
+
 impl Why {
     /// The reason as one CamelCase word, for conditions, event reasons and metric labels.
     #[must_use]
