@@ -22,7 +22,13 @@ async fn a_commit_becomes_a_ready_tool_as_kubectl_wait_sees_it_and_kubectl_scale
     assert_eq!(*image_of(&deployment), json!(image.by_digest));
     tool.kubectl(&["scale", "deployment/web", "--replicas=5"]).await?;
     tool.until("Deployment", "web", "has one replica again", |web| web["spec"]["replicas"] == 1).await?;
-    Ok(())
+
+    // Who looks at the Tool is told what was done, and whose hand it was.
+    let told = async || {
+        let described = platform.kubectl(&["describe", &format!("tool/{}", tool.name())]).await?;
+        Ok((described.contains("deployment/tool-spine-web/web (drift by kubectl-scale)")).then_some(()))
+    };
+    platform.until("kubectl describe names the drift and its hand", told).await
 }
 
 #[tokio::test(flavor = "multi_thread")]
