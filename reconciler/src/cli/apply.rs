@@ -170,10 +170,10 @@ impl<'a> Apply<'a> {
         diff::refused(decided)?;
         if first || !plan.steps.is_empty() {
             if !ui.json {
-                ui.data(&diff::explained(plan, ui))?;
+                ui.data(&if first { diff::explained(plan, ui) } else { steps_alone(plan, ui) })?;
             }
             *told = " ".to_owned();
-        } else {
+        } else if !plan.is_ready() && stuck(plan).is_none() {
             let waits = waiting(plan);
             if waits != *told {
                 ui.say(&format!("waiting for {waits}"));
@@ -204,6 +204,12 @@ impl<'a> Apply<'a> {
         }
         Ok(())
     }
+}
+
+/// What a later pass does: its header, and what waits, were told by the first one.
+fn steps_alone(plan: &Plan, ui: &Ui) -> String {
+    let text = diff::explained(&Plan { held: Vec::new(), ..plan.clone() }, ui);
+    text.split_once('\n').map_or(String::new(), |(_, rest)| rest.to_owned())
 }
 
 fn ended(outcome: &Outcome) -> Exit {
