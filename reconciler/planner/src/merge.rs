@@ -216,10 +216,10 @@ impl Writer<'_> {
 }
 
 impl ManagedFieldsEntry {
-    /// An apply that changed nothing keeps the time of the last one.
+    /// An apply that changed nothing keeps the time of the last one; a new owner of what is there already has none.
     fn dated(mut self, last: Option<Self>, changed: bool) -> Self {
-        if let Some(last) = last.filter(|_| !changed) {
-            self.time = last.time;
+        if !changed {
+            self.time = last.and_then(|last| last.time);
         }
         self
     }

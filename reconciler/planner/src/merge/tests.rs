@@ -75,6 +75,10 @@ fn the_same_value_is_owned_by_both_without_a_conflict() {
     let live = forced(&Value::Null, &wanted, "a");
     let applied = apply(&live, &wanted, &writer("b"), false).expect("no conflict");
     assert_eq!(owned(&applied.object, "a"), owned(&applied.object, "b"));
+    // As on the server: who changed nothing has no time, and stands first.
+    let (owners, _) = entries(&applied.object);
+    let times: Vec<_> = owners.iter().map(|owner| (owner.manager.as_str(), owner.time.is_some())).collect();
+    assert_eq!(times, [("b", false), ("a", true)]);
 }
 
 #[test]
