@@ -22,6 +22,20 @@ pub enum Verb {
     Delete,
 }
 
+impl Verb {
+    /// What the options of such a request are called.
+    #[must_use]
+    pub const fn options(self) -> &'static str {
+        match self {
+            Self::Get => "GetOptions",
+            Self::Create => "CreateOptions",
+            Self::Update => "UpdateOptions",
+            Self::Patch(_) => "PatchOptions",
+            Self::Delete => "DeleteOptions",
+        }
+    }
+}
+
 /// The four kinds of patch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum PatchKind {

@@ -170,11 +170,7 @@ fn check_preconditions(writer: &Writer, entry: &Entry, new: &Object) -> Result<(
 /// Each subresource changes its own part and leaves the rest as it was.
 fn keep_what_is_not_ours(writer: &Writer, old: &Object, new: &mut Object) {
     if matches!(writer.part, Part::Status) {
-        let status = new.remove("status");
-        let managed_fields = value::metadata(new).remove("managedFields");
-        new.clone_from(old);
-        put_or_remove(new, "status", status);
-        put_or_remove(value::metadata(new), "managedFields", managed_fields);
+        keep_all_but_status(writer, old, new);
     } else if writer.resource.has_status() {
         put_or_remove(new, "status", old.get("status").cloned());
     }
@@ -185,6 +181,26 @@ fn keep_what_is_not_ours(writer: &Writer, old: &Object, new: &mut Object) {
     // Only `/finalize` empties the finalizers of a namespace's spec.
     if writer.resource.kind == "Namespace" && writer.part != Part::Finalize {
         put_or_remove(new, "spec", old.get("spec").cloned());
+    }
+}
+
+/// A status may come with metadata, except for a custom resource.
+fn keep_all_but_status(writer: &Writer, old: &Object, new: &mut Object) {
+    put_or_remove(new, "spec", old.get("spec").cloned());
+    let kept: &[&str] = match writer.resource.kind {
+        _ if writer.resource.is_custom() => {
+            let managed_fields = value::metadata(new).remove("managedFields");
+            put_or_remove(new, "metadata", old.get("metadata").cloned());
+            put_or_remove(value::metadata(new), "managedFields", managed_fields);
+            &[]
+        }
+        "Deployment" => &["labels"],
+        "Pod" => &["ownerReferences"],
+        _ => &[],
+    };
+    for field in kept {
+        let value = old.get("metadata").and_then(|meta| meta.get(*field));
+        put_or_remove(value::metadata(new), field, value.cloned());
     }
 }
 
@@ -206,7 +222,11 @@ fn count_generation(writer: &Writer, old: &Object, new: &mut Object) {
     }
     let counts = |field: &&String| !matches!(field.as_str(), "metadata" | "status" | "apiVersion" | "kind");
     let fields = old.keys().chain(new.keys()).filter(counts);
-    let differs = fields.into_iter().any(|field| old.get(field) != new.get(field));
+    let mut differs = fields.into_iter().any(|field| old.get(field) != new.get(field));
+    // Deployments count annotations, too, but not those that come with a status.
+    if writer.resource.kind == "Deployment" && writer.part != Part::Status {
+        differs |= value::at(old, "metadata.annotations") != value::at(new, "metadata.annotations");
+    }
     let generation = value::number(old, "metadata.generation").unwrap_or(0) + i64::from(differs);
     value::metadata(new).insert("generation".to_owned(), json!(generation));
 }

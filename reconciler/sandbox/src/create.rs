@@ -144,7 +144,10 @@ impl Cluster {
         let wanted = value::text(object, "spec.clusterIP").to_owned();
         if value::text(object, "spec.type") == "ExternalName" || wanted == "None" {
             if wanted == "None" {
-                value::child(object, "spec").insert("clusterIPs".to_owned(), json!(["None"]));
+                let spec = value::child(object, "spec");
+                spec.insert("clusterIPs".to_owned(), json!(["None"]));
+                spec.entry("ipFamilies").or_insert(json!(["IPv4"]));
+                spec.entry("ipFamilyPolicy").or_insert(json!("SingleStack"));
             }
             return;
         }
@@ -157,6 +160,8 @@ impl Cluster {
         let free = addresses.into_iter().find(|one| !taken.contains(one));
         let address = if wanted.is_empty() { free.unwrap_or_default() } else { wanted };
         let spec = value::child(object, "spec");
+        spec.entry("ipFamilies").or_insert(json!(["IPv4"]));
+        spec.entry("ipFamilyPolicy").or_insert(json!("SingleStack"));
         spec.insert("clusterIPs".to_owned(), json!([address]));
         spec.insert("clusterIP".to_owned(), json!(address));
     }

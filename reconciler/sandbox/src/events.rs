@@ -32,6 +32,12 @@ pub fn to_events_v1(mut object: Object) -> Object {
     for (newer, stored) in RENAMED {
         rename(&mut object, stored, newer);
     }
+    // Empty texts are left out here, and there in the older form.
+    for field in ["reportingController", "reportingInstance"] {
+        if object.get(field) == Some(&json!("")) {
+            object.remove(field);
+        }
+    }
     if !object.contains_key("eventTime") {
         object.insert("eventTime".to_owned(), json!(null));
     }

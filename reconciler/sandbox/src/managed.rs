@@ -6,6 +6,7 @@
 use crate::call::Call;
 use crate::cluster::{Cluster, Reply, Written};
 use crate::events;
+use crate::normal;
 use crate::resource::Resource;
 use crate::route::Part;
 use crate::status::{ApiError, Cause};
@@ -30,20 +31,73 @@ pub fn with_type(resource: &Resource, object: Object) -> Value {
 
 /// Records what an update changed.
 pub fn track(writer: &Writer, old: Option<&Object>, new: &mut Object) {
-    let typed = |object: Object| with_type(stored_as(writer.resource), object);
-    let before = old.map_or(Value::Null, |old| typed(old.clone()));
+    // Fields are owned in the form in which they were written, also those of Events.
+    let typed = |object: Object| with_type(writer.resource, object);
+    let before = typed(old.map_or_else(|| empty(writer.resource), Object::clone));
     let after = typed(std::mem::take(new));
-    let tracked = by(writer, |by| merge::update(&before, &after, by));
+    let tracked = by(writer, |by| match old {
+        Some(_) => merge::update(&before, &after, by),
+        None => merge::create(&before, &after, by),
+    });
     *new = value::object(tracked);
+    if writer.part == Part::Scale && value::number(new, "spec.replicas") == Some(0) {
+        disown_replicas(new);
+    }
+    if writer.resource.group == events::GROUP {
+        *new = events::to_stored(std::mem::take(new));
+    }
     new.remove("apiVersion");
     new.remove("kind");
+}
+
+/// A Scale leaves out `replicas: 0`, and what it leaves out it takes from everybody: a real server's owners of replicas
+/// vanish when a workload is scaled to nothing.
+fn disown_replicas(object: &mut Object) {
+    let typed = Value::Object(object.clone());
+    let (mut entries, _) = planner::fields::entries(&typed);
+    let replicas: FieldSet = std::iter::once(Path::of_fields(["spec", "replicas"])).collect();
+    for entry in &mut entries {
+        entry.fields = entry.fields.difference(&replicas);
+    }
+    let list = planner::fields::write_entries(&entries);
+    value::metadata(object).insert("managedFields".to_owned(), list);
+}
+
+/// What the server compares a new object with: a zero of its type, in which structs are there and nobody's.
+fn empty(resource: &Resource) -> Object {
+    let template = json!({"metadata": {}, "spec": {"containers": null}});
+    let spec = match resource.kind {
+        "Deployment" => json!({"strategy": {}, "template": template}),
+        "ReplicaSet" => json!({"template": template}),
+        "Job" => json!({"template": template}),
+        "CronJob" => json!({"jobTemplate": {"metadata": {}, "spec": {"template": template}}}),
+        "NetworkPolicy" => json!({"podSelector": {}}),
+        "HorizontalPodAutoscaler" => json!({"scaleTargetRef": {}}),
+        "PersistentVolumeClaim" => json!({"resources": {}}),
+        _ => json!({}),
+    };
+    let mut object = value::object(json!({"metadata": {}}));
+    match resource.kind {
+        "Event" => {
+            object.insert("involvedObject".to_owned(), json!({}));
+            normal::complete_event(&mut object);
+        }
+        "RoleBinding" | "ClusterRoleBinding" => {
+            object.insert("roleRef".to_owned(), json!({}));
+        }
+        _ if resource.is_custom() => {}
+        _ => {
+            object.insert("spec".to_owned(), spec);
+        }
+    }
+    object
 }
 
 /// Calls with the writer as the merge knows it.
 fn by<T>(writer: &Writer, run: impl FnOnce(&merge::Writer<'_>) -> T) -> T {
     run(&merge::Writer {
         manager: &writer.manager,
-        api_version: &stored_as(writer.resource).api_version(),
+        api_version: &writer.resource.api_version(),
         subresource: match writer.part {
             Part::Status => "status",
             Part::Scale => "scale",
@@ -62,7 +116,8 @@ pub(crate) fn stored_as(resource: &Resource) -> &Resource {
 /// What a write to this part can't change, and so can't own.
 fn resets(writer: &Writer) -> FieldSet {
     let fields: &[&str] = match writer.part {
-        Part::Status => &["spec", "metadata", "data"],
+        Part::Status if writer.resource.is_custom() => &["spec", "metadata"],
+        Part::Status => &["spec"],
         _ if writer.resource.has_status() => &["status"],
         _ => &[],
     };
@@ -93,9 +148,8 @@ pub fn conflict_text(causes: &[Cause]) -> String {
 impl Cluster {
     pub(crate) fn apply_from(&mut self, writer: &mut Writer, call: &Call, name: &str) -> Result<Written, ApiError> {
         if call.query.manager.is_none() {
-            return Err(ApiError::unprocessable(
-                "PatchOptions.meta.k8s.io \"\" is invalid: fieldManager: Required value: is required for apply patch",
-            ));
+            let cause = Cause::required("fieldManager", "is required for apply patch");
+            return Err(ApiError::bad_options("PatchOptions", cause));
         }
         if writer.part == Part::Scale {
             return Err(ApiError::method_not_allowed());

@@ -1,8 +1,9 @@
 //! The form in which the server keeps an object: empty values dropped, defaults filled in.
 
+use crate::quantity;
 use crate::resource::Resource;
 use crate::value::{self, Object};
-use planner::schema::{TypeRef, defaults};
+use planner::schema::{Scalar, TypeRef, defaults};
 use serde_json::{Map, Value, json};
 
 /// Brings an object into the form in which it is stored.
@@ -11,14 +12,16 @@ pub fn normalize(resource: &Resource, object: &mut Object) {
     crate::validate::drop_unknown(object, place);
     if !resource.is_custom() {
         for (field, value) in object.iter_mut() {
+            write_back(value, place.field(field));
             drop_blanks(value, place.field(field));
         }
-        object.retain(|_, value| !value.is_null());
+        object.retain(|field, value| !is_blank(value, place.field(field)));
     }
     drop_empty_metadata(object);
     match resource.kind {
         "Secret" => encode_string_data(object),
         "Namespace" => name_namespace(object),
+        "Event" => complete_event(object),
         _ => {}
     }
     fill_defaults(resource, object, place);
@@ -29,6 +32,7 @@ fn fill_defaults(resource: &Resource, object: &mut Object, place: TypeRef) {
     let status = object.remove("status");
     let mut value = crate::managed::with_type(crate::managed::stored_as(resource), std::mem::take(object));
     defaults::fill(&mut value, place);
+    fill_structs(resource, &mut value);
     *object = value::object(value);
     object.remove("apiVersion");
     object.remove("kind");
@@ -37,10 +41,62 @@ fn fill_defaults(resource: &Resource, object: &mut Object, place: TypeRef) {
     }
 }
 
+/// Structs that the server's own types can't leave out, and a default that only one kind has.
+fn fill_structs(resource: &Resource, object: &mut Value) {
+    let paths: &[&str] = match resource.kind {
+        "Deployment" | "ReplicaSet" | "Job" => &["spec.template.metadata"],
+        "CronJob" => &["spec.jobTemplate.metadata", "spec.jobTemplate.spec.template.metadata"],
+        _ => &[],
+    };
+    let Value::Object(object) = object else { return };
+    for path in paths {
+        let mut place = &mut *object;
+        for field in path.split('.') {
+            place = value::child(place, field);
+        }
+    }
+    if resource.kind == "HorizontalPodAutoscaler" {
+        let target = json!({"type": "Utilization", "averageUtilization": 80});
+        let metric = json!([{"type": "Resource", "resource": {"name": "cpu", "target": target}}]);
+        value::child(object, "spec").entry("metrics").or_insert(metric);
+    }
+}
+
+/// Events have fields that are always there.
+pub(crate) fn complete_event(object: &mut Object) {
+    for (field, value) in [
+        ("eventTime", Value::Null),
+        ("firstTimestamp", Value::Null),
+        ("lastTimestamp", Value::Null),
+        ("source", json!({})),
+        ("reportingComponent", json!("")),
+        ("reportingInstance", json!("")),
+    ] {
+        object.entry(field).or_insert(value);
+    }
+}
+
+/// Quantities as the server writes them.
+fn write_back(value: &mut Value, place: TypeRef) {
+    match value {
+        Value::Object(map) => map.iter_mut().for_each(|(field, value)| write_back(value, place.field(field))),
+        Value::Array(items) => items.iter_mut().for_each(|item| write_back(item, place.items())),
+        Value::String(_) | Value::Number(_) if place.scalar() == Some(Scalar::Quantity) => {
+            let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+            if let Some(text) = quantity::canonical(&text) {
+                *value = json!(text);
+            }
+        }
+        _ => {}
+    }
+}
+
 /// Drops what the server's own types can't hold: nulls, and empty maps and lists that need not be there. An empty struct
 /// is a value (`emptyDir: {}`).
 fn drop_blanks(value: &mut Value, place: TypeRef) {
     match value {
+        // Raw data is kept as it is.
+        _ if place.is_any() => {}
         Value::Object(map) => {
             let required = place.required();
             for (field, value) in map.iter_mut() {
@@ -117,6 +173,9 @@ pub fn select_own_pods(object: &mut Object) {
     ] {
         labels.insert(key.to_owned(), json!(text));
     }
+    let labels = labels.clone();
+    let meta = value::metadata(object);
+    meta.entry("labels").or_insert(Value::Object(labels));
 }
 
 /// What an update may leave out and the server keeps.

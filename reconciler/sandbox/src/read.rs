@@ -101,6 +101,9 @@ impl Cluster {
             None => self.list_now(call)?,
         };
         let mut meta = json!({"resourceVersion": revision.to_string()});
+        if call.target.resource.is_custom() {
+            meta["continue"] = json!("");
+        }
         let (page, rest) = match *limit {
             0 => (entries.as_slice(), [].as_slice()),
             limit => entries.split_at(limit.min(entries.len())),

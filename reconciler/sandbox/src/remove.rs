@@ -4,7 +4,7 @@ use crate::call::Call;
 use crate::cluster::{Cluster, Reply, Written};
 use crate::read::takes;
 use crate::route::Part;
-use crate::status::ApiError;
+use crate::status::{ApiError, Cause};
 use crate::store::Entry;
 use crate::value::{self, Object};
 use crate::write::Writer;
@@ -77,7 +77,12 @@ impl Cluster {
         let is_namespace = writer.resource.kind == "Namespace";
         if finalizers.is_empty() && !is_namespace {
             let gone = self.remove_unless_dry(writer, entry);
-            return Ok(Written { code: 200, reply: Reply::Value(success(writer, &gone)) });
+            let reply = if returns_object(writer.resource.kind) {
+                Reply::Object(gone)
+            } else {
+                Reply::Value(success(writer, &gone))
+            };
+            return Ok(Written { code: 200, reply });
         }
         if value::is_terminating(&object) && is_namespace {
             return Err(ApiError::conflict(
@@ -97,16 +102,18 @@ impl Cluster {
 }
 
 fn check(writer: &Writer, entry: &Entry, options: &Options) -> Result<(), ApiError> {
-    let refuse = |what: &str, want: &str, have: &str| {
-        let why = format!("Precondition failed: {what} in precondition: {want}, {what} in object meta: {have}");
-        Err(ApiError::conflict(writer.resource, &entry.key.name, &why))
+    let refuse = |what: &str, want: &str, have: &str, may_be: &str| {
+        let why = format!(
+            "the {what} in the precondition ({want}) does not match the {what} in record ({have}). The object might have been {may_be}"
+        );
+        Err(ApiError::precondition(writer.resource, &entry.key.name, &why))
     };
     if let Some(uid) = options.uid.as_ref().filter(|uid| **uid != entry.uid) {
-        return refuse("UID", uid, &entry.uid);
+        return refuse("UID", uid, &entry.uid, "deleted and then recreated");
     }
     let revision = entry.revision.to_string();
     if let Some(wanted) = options.revision.as_ref().filter(|r| **r != revision) {
-        return refuse("ResourceVersion", wanted, &revision);
+        return refuse("ResourceVersion", wanted, &revision, "modified");
     }
     Ok(())
 }
@@ -163,12 +170,17 @@ fn options(writer: &mut Writer, call: &Call) -> Result<Options, ApiError> {
         Some("Foreground") => Some(Propagation::Foreground),
         Some("Orphan") => Some(Propagation::Orphan),
         Some(other) => {
-            return Err(ApiError::unprocessable(format!(
-                "DeleteOptions.meta.k8s.io \"\" is invalid: propagationPolicy: Unsupported value: \"{other}\": supported values: \"Foreground\", \"Background\", \"Orphan\", \"nil\""
-            )));
+            let known = ["Foreground", "Background", "Orphan", "nil"];
+            let cause = Cause::unsupported("propagationPolicy", &json!(other), &known);
+            return Err(ApiError::bad_options("DeleteOptions", cause));
         }
     };
     Ok(Options { uid: text("/preconditions/uid"), revision: text("/preconditions/resourceVersion"), propagation })
+}
+
+/// Most kinds answer a deletion with a `Status`.
+fn returns_object(kind: &str) -> bool {
+    matches!(kind, "Pod" | "PersistentVolumeClaim" | "ResourceQuota" | "Service" | "ServiceAccount")
 }
 
 fn success(writer: &Writer, gone: &Entry) -> Value {

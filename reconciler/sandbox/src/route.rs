@@ -76,6 +76,18 @@ pub fn parse(path: &str) -> Option<Route> {
     }
 }
 
+/// A path below a group version that is served, where every 404 is a `Status`.
+#[must_use]
+pub fn is_inside_served_group(path: &str) -> bool {
+    let parts: Vec<&str> = path.split('/').filter(|part| !part.is_empty()).collect();
+    let (group, version) = match parts.as_slice() {
+        ["api", version, _, ..] => ("", *version),
+        ["apis", group, version, _, ..] => (*group, *version),
+        _ => return false,
+    };
+    crate::resource::RESOURCES.iter().any(|row| row.group == group && row.version == version)
+}
+
 fn target(group: &str, version: &str, rest: &[&str]) -> Option<Target> {
     let (namespace, rest) = match rest {
         // The Namespace object itself and its own subresources are no collection inside a namespace.
@@ -149,6 +161,8 @@ pub struct Query {
     pub fields: FieldSelector,
     /// `dryRun=All`.
     pub dry_run: bool,
+    /// Another value of `dryRun`, which is refused once it is known who asks.
+    pub bad_dry_run: Option<String>,
     /// `fieldManager`.
     pub manager: Option<String>,
     /// `force=true` of an apply.
@@ -187,7 +201,10 @@ impl Query {
             "continue" => self.continue_token = text().filter(|v| !v.is_empty()),
             "labelSelector" => self.labels = LabelSelector::parse(value)?,
             "fieldSelector" => self.fields = FieldSelector::parse(value)?,
-            "dryRun" => self.dry_run = dry_run(value)?,
+            "dryRun" => {
+                self.dry_run = value == "All";
+                self.bad_dry_run = text().filter(|value| !matches!(value.as_str(), "" | "All"));
+            }
             "fieldManager" => self.manager = text().filter(|v| !v.is_empty()),
             "force" => self.force = flag(value),
             "fieldValidation" => self.validation = field_validation(value)?,
@@ -207,16 +224,6 @@ fn flag(value: &str) -> bool {
 fn number<N: std::str::FromStr>(key: &str, value: &str) -> Result<N, ApiError> {
     let bad = |_| ApiError::bad_request(format!("invalid value for {key}: \"{value}\""));
     value.parse().map_err(bad)
-}
-
-fn dry_run(value: &str) -> Result<bool, ApiError> {
-    match value {
-        "" => Ok(false),
-        "All" => Ok(true),
-        other => {
-            Err(ApiError::unprocessable(format!("dryRun: Unsupported value: \"{other}\": supported values: \"All\"")))
-        }
-    }
 }
 
 fn field_validation(value: &str) -> Result<FieldValidation, ApiError> {

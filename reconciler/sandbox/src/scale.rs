@@ -16,7 +16,7 @@ pub fn of(object: &Object) -> Value {
             "name": meta("name"), "namespace": meta("namespace"), "uid": meta("uid"),
             "resourceVersion": meta("resourceVersion"), "creationTimestamp": meta("creationTimestamp"),
         },
-        "spec": {"replicas": replicas("spec.replicas")},
+        "spec": if replicas("spec.replicas") == 0 { json!({}) } else { json!({"replicas": replicas("spec.replicas")}) },
         "status": {
             "replicas": replicas("status.replicas"),
             "selector": selector.unwrap_or_default().to_text(),

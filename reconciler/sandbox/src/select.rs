@@ -134,7 +134,10 @@ fn checked(term: Term, text: &str) -> Result<Term, ApiError> {
 }
 
 fn unparsable(text: &str) -> ApiError {
-    ApiError::bad_request(format!("unable to parse requirement: found '{text}', expected: a selector term"))
+    let found = text.split_whitespace().nth(1).unwrap_or(text);
+    ApiError::bad_request(format!(
+        "unable to parse requirement: found '{found}', expected: in, notin, =, ==, !=, gt, lt"
+    ))
 }
 
 /// A field selector: `path=value` and `path!=value`.
@@ -178,7 +181,12 @@ impl FieldSelector {
                 path => kind == "Event" && (path.starts_with("involvedObject.") || path.starts_with("regarding.")),
             };
             if !known {
-                let message = format!("field label not supported: {path}");
+                let has_more = matches!(kind, "Pod" | "Namespace" | "Secret" | "Event" | "Job");
+                let message = if has_more {
+                    format!("field label not supported: {path}")
+                } else {
+                    format!("\"{path}\" is not a known field selector: only \"metadata.name\", \"metadata.namespace\"")
+                };
                 return Err(ApiError::bad_request(message));
             }
         }

@@ -3,7 +3,7 @@
 use crate::call::{Answer, Call, PatchKind, Verb, View};
 use crate::route::{self, Query, Route};
 use crate::server::Shared;
-use crate::status::ApiError;
+use crate::status::{ApiError, Cause};
 use crate::{discovery, openapi, watch};
 use bytes::Bytes;
 use futures::StreamExt;
@@ -54,8 +54,13 @@ where
     B: http_body::Body,
     B::Error: Into<Box<dyn Error + Send + Sync>>,
 {
-    let Some(route) = route::parse(request.uri().path()) else {
-        return text(404, "404 page not found\n");
+    let path = request.uri().path();
+    let Some(route) = route::parse(path) else {
+        return if route::is_inside_served_group(path) {
+            json(&ApiError::no_such_path().into())
+        } else {
+            text(404, "404 page not found\n")
+        };
     };
     let target = match route {
         Route::Target(target) => target,
@@ -98,11 +103,16 @@ fn document(route: &Route, headers: &HeaderMap) -> Response<Body> {
 }
 
 fn call(shared: &Shared, target: route::Target, parts: &http::request::Parts, body: &Bytes) -> Result<Call, ApiError> {
-    let verb = verb(&parts.method, &parts.headers)?;
+    let verb = verb(&parts.method, &parts.headers, &target)?;
+    let query = Query::parse(parts.uri.query().unwrap_or_default())?;
+    if let Some(other) = &query.bad_dry_run {
+        let cause = Cause::unsupported("dryRun", &json!([other]), &["All"]);
+        return Err(ApiError::bad_options(verb.options(), cause));
+    }
     Ok(Call {
         verb,
         target,
-        query: Query::parse(parts.uri.query().unwrap_or_default())?,
+        query,
         view: view(&parts.headers),
         agent: agent(&parts.headers),
         body: decode(verb, &parts.headers, body)?,
@@ -110,8 +120,9 @@ fn call(shared: &Shared, target: route::Target, parts: &http::request::Parts, bo
     })
 }
 
-fn verb(method: &Method, headers: &HeaderMap) -> Result<Verb, ApiError> {
+fn verb(method: &Method, headers: &HeaderMap, target: &route::Target) -> Result<Verb, ApiError> {
     match *method {
+        Method::PATCH | Method::PUT if target.name.is_none() => Err(ApiError::method_not_allowed()),
         Method::GET | Method::HEAD => Ok(Verb::Get),
         Method::POST => Ok(Verb::Create),
         Method::PUT => Ok(Verb::Update),
@@ -121,9 +132,7 @@ fn verb(method: &Method, headers: &HeaderMap) -> Result<Verb, ApiError> {
             "application/merge-patch+json" => Ok(Verb::Patch(PatchKind::Merge)),
             "application/strategic-merge-patch+json" => Ok(Verb::Patch(PatchKind::Strategic)),
             "application/apply-patch+yaml" => Ok(Verb::Patch(PatchKind::Apply)),
-            _ => Err(ApiError::unsupported_media(
-                "the body of the request was in an unknown format - accepted media types include: application/json-patch+json, application/merge-patch+json, application/strategic-merge-patch+json, application/apply-patch+yaml",
-            )),
+            _ => Err(ApiError::unsupported_media("415: Unsupported Media Type")),
         },
         _ => Err(ApiError::method_not_allowed()),
     }

@@ -153,6 +153,23 @@ impl ApiError {
         error
     }
 
+    /// 422 of a request's options.
+    #[must_use]
+    pub fn bad_options(kind: &'static str, cause: Cause) -> Self {
+        let message = format!("{kind}.meta.k8s.io \"\" is invalid: {}: {}", cause.field, cause.message);
+        Self { kind, group: "meta.k8s.io", causes: vec![cause], ..Self::plain(422, "Invalid", message) }
+    }
+
+    /// 409 of a deletion that meant another object.
+    #[must_use]
+    pub fn precondition(resource: &Resource, name: &str, why: &str) -> Self {
+        let message = format!("Operation cannot be fulfilled on {} \"{name}\": {why}", resource.kind);
+        let mut error = Self::plain(409, "Conflict", message).about(resource, name);
+        error.kind = resource.kind;
+        error.group = "";
+        error
+    }
+
     /// 422 without an object, as the server answers a patch that can't be applied.
     #[must_use]
     pub fn unprocessable(message: impl Into<String>) -> Self {
@@ -239,6 +256,16 @@ impl ApiError {
         Self::plain(500, "InternalError", message)
     }
 
+    /// Answers that the server makes without looking at an object have empty details.
+    fn is_generic(&self) -> bool {
+        match self.code {
+            404 | 405 => true,
+            415 => self.message.starts_with("415"),
+            422 => self.reason == "Invalid",
+            _ => false,
+        }
+    }
+
     /// The `Status` object that goes over the wire.
     #[must_use]
     pub fn to_value(&self) -> Value {
@@ -259,7 +286,7 @@ impl ApiError {
         if !self.reason.is_empty() {
             status["reason"] = json!(self.reason);
         }
-        if !details.is_empty() {
+        if !details.is_empty() || self.is_generic() {
             status["details"] = Value::Object(details);
         }
         status

@@ -2,7 +2,6 @@
 //! single kinds that a renderer or a hand at kubectl is likely to break. What else a real server refuses is listed in
 //! `docs/sandbox.md`.
 
-mod choices;
 mod fields;
 mod immutable;
 mod kinds;
@@ -49,7 +48,6 @@ pub fn object(writer: &Writer, object: &Object, old: Option<&Object>) -> Result<
 
 fn by_schema(resource: &Resource, object: &Object, causes: &mut Vec<Cause>) {
     let (typed, place) = typed(resource, object);
-    choices::check(&typed, place, "", causes);
     for one in check(&typed, place) {
         let field = indexed(&one.path, &typed, place);
         let value = value_at(&one.path, &typed, place);
@@ -59,6 +57,10 @@ fn by_schema(resource: &Resource, object: &Object, causes: &mut Vec<Cause>) {
             Wrong::Missing if is_status => {}
             Wrong::Missing => causes.push(Cause::required(field, "")),
             Wrong::NotOneOf => {
+                // The one type whose refusal names the struct around the field.
+                let strategy = field.strip_suffix(".type").filter(|rest| *rest == "spec.strategy");
+                let value = strategy.map_or(value, |_| &typed["spec"]["strategy"]);
+                let field = strategy.map_or(field.clone(), str::to_owned);
                 let allowed: Vec<&str> = one_of(&one.path, place).iter().filter_map(Value::as_str).collect();
                 causes.push(Cause::unsupported(field, value, &allowed));
             }

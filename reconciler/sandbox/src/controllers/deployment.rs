@@ -7,6 +7,7 @@ use crate::cluster::Cluster;
 use crate::ids::hashed;
 use crate::store::Entry;
 use crate::value::{self, Object};
+use crate::write::Writer;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 use std::sync::Arc;
@@ -100,7 +101,8 @@ impl Cluster {
             if self::revision(&entry.object()) == revision {
                 continue;
             }
-            let by = writer(&entry, CONTROLLER_MANAGER, now);
+            // With the status, as the real controller does: it is no change of what is wanted.
+            let by = writer(&entry, CONTROLLER_MANAGER, now).map(Writer::on_status);
             self.edit(by, &entry, |object| {
                 let annotations = value::child(value::metadata(object), "annotations");
                 annotations.insert(REVISION.to_owned(), json!(revision.to_string()));

@@ -54,6 +54,8 @@ fn merge_map(target: &mut Map<String, Value>, patch: &Map<String, Value>, place:
         Some(other) => return Err(Failed::Directive(other.to_owned())),
     }
     retain_keys(target, patch);
+    let before = target.clone();
+    let items = |list: &str| before.get(list).and_then(Value::as_array).cloned().unwrap_or_default();
     for (key, change) in patch {
         if let Some(list) = key.strip_prefix(DELETE) {
             delete_values(target, list, change);
@@ -63,7 +65,7 @@ fn merge_map(target: &mut Map<String, Value>, patch: &Map<String, Value>, place:
     }
     for (key, order) in patch {
         if let Some(list) = key.strip_prefix(ORDER) {
-            reorder(target, list, order, place.field(list));
+            reorder(target, list, order, place.field(list), &items(list));
         }
     }
     Ok(())
@@ -115,9 +117,11 @@ fn merge_list(have: &mut Vec<Value>, items: &[Value], place: TypeRef) -> Result<
         }
         return Ok(());
     };
+    let before = have.clone();
     for item in items {
         merge_item(have, item, key, place.items())?;
     }
+    arrange(have, items, &before, Some(key));
     Ok(())
 }
 
@@ -154,25 +158,35 @@ fn delete_values(target: &mut Map<String, Value>, list: &str, gone: &Value) {
     }
 }
 
-/// Items named in the order come in that order; others keep their place behind the one they followed.
-fn reorder(target: &mut Map<String, Value>, list: &str, order: &Value, place: TypeRef) {
-    let (Some(Value::Array(have)), Value::Array(order)) = (target.get_mut(list), order) else {
-        return;
-    };
-    let key = place.facets().patch_key.as_deref();
+/// Brings a list into the order of `$setElementOrder`.
+fn reorder(target: &mut Map<String, Value>, list: &str, order: &Value, place: TypeRef, before: &[Value]) {
+    if let (Some(Value::Array(have)), Value::Array(order)) = (target.get_mut(list), order) {
+        arrange(have, order, before, place.facets().patch_key.as_deref());
+    }
+}
+
+/// Items of the order come as the order has them. The others keep their own order, each before the first item of the
+/// order that it stood before when both were there; items of the order come first where nothing is known.
+fn arrange(list: &mut Vec<Value>, order: &[Value], before: &[Value], key: Option<&str>) {
     let id = |item: &Value| match key {
         Some(key) => item.get(key).cloned().unwrap_or(Value::Null),
         None => item.clone(),
     };
-    let rank = |item: &Value| order.iter().position(|one| id(one) == id(item));
-    let mut last = 0;
-    let mut ranked: Vec<(usize, Value)> = Vec::with_capacity(have.len());
-    for item in have.drain(..) {
-        last = rank(&item).map_or(last, |rank| rank + 1);
-        ranked.push((last, item));
+    let rank = |item: &Value, all: &[Value]| all.iter().position(|one| id(one) == id(item));
+    let (mut ordered, mut others): (Vec<_>, Vec<_>) = list.drain(..).partition(|item| rank(item, order).is_some());
+    ordered.sort_by_key(|item| rank(item, order));
+    others.sort_by_key(|item| rank(item, before));
+    let mut others = others.into_iter().peekable();
+    for item in ordered {
+        let at = rank(&item, before);
+        while let Some(other) =
+            others.next_if(|other| at.is_some() && rank(other, before).is_some_and(|one| Some(one) < at))
+        {
+            list.push(other);
+        }
+        list.push(item);
     }
-    ranked.sort_by_key(|(rank, _)| *rank);
-    have.extend(ranked.into_iter().map(|(_, item)| item));
+    list.extend(others);
 }
 
 /// A value as it is stored: directives and nulls are instructions, not content.
@@ -210,7 +224,7 @@ mod tests {
         let before = deployment(json!([{"name": "a", "image": "x", "args": ["1"]}, {"name": "b"}]));
         let patch = deployment(json!([{"name": "a", "args": ["2"]}, {"name": "c", "image": null}]));
         let after = patched(before, &patch).expect("merges");
-        let expect = json!([{"name": "a", "image": "x", "args": ["2"]}, {"name": "b"}, {"name": "c"}]);
+        let expect = json!([{"name": "a", "image": "x", "args": ["2"]}, {"name": "c"}, {"name": "b"}]);
         assert_eq!(after, deployment(expect));
     }
 

@@ -70,7 +70,7 @@ fn schedule(object: &Object, causes: &mut Vec<Cause>) {
     let fields: Vec<&str> = text.split_whitespace().collect();
     let is_cron = fields.len() == 5 && fields.iter().all(|field| field.chars().all(good));
     if !is_macro && !is_cron {
-        let why = format!("expected exactly 5 fields, found {}: {fields:?}", fields.len());
+        let why = format!("expected exactly 5 fields, found {}: [{}]", fields.len(), fields.join(" "));
         causes.push(Cause::invalid("spec.schedule", &json!(text), &why));
     }
 }

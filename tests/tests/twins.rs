@@ -1,0 +1,133 @@
+//! The same requests, word for word, to the sandbox and to a real control plane: the answers are equal, but for what no
+//! two servers share (uids, versions, times, addresses).
+
+mod twins {
+    pub mod kinds;
+    pub mod steps;
+}
+
+use anyhow::{Context as _, ensure};
+use kube::Client;
+use kube::client::Body;
+use serde_json::{Value, json};
+use tests::control_plane::ControlPlane;
+use twins::steps::{Step, steps};
+
+/// What a server answered, without what is its own.
+#[derive(Debug, PartialEq)]
+struct Answer {
+    code: u16,
+    body: Value,
+}
+
+async fn ask(client: &Client, step: &Step) -> anyhow::Result<Answer> {
+    let body = step.body.as_ref().map(serde_json::to_vec).transpose()?.unwrap_or_default();
+    let request = http::Request::builder()
+        .method(step.method)
+        .uri(&step.path)
+        .header("Accept", step.accept)
+        .header("Content-Type", step.content_type)
+        .header("User-Agent", "twins/1")
+        .body(Body::from(body))?;
+    let response = client.send(request).await?;
+    let code = response.status().as_u16();
+    let bytes = response.into_body().collect_bytes().await?;
+    let body = serde_json::from_slice(&bytes).unwrap_or_else(|_| json!(String::from_utf8_lossy(&bytes)));
+    Ok(Answer { code, body: scrubbed(body) })
+}
+
+fn scrubbed(mut body: Value) -> Value {
+    let uid = body.pointer("/metadata/uid").and_then(Value::as_str).map(str::to_owned);
+    scrub(&mut body, uid.as_deref());
+    body
+}
+
+/// Fields whose values only a server of its own can have.
+const OWN: &[&str] = &[
+    "uid",
+    "resourceVersion",
+    "creationTimestamp",
+    "time",
+    "clusterIP",
+    "clusterIPs",
+    "deletionTimestamp",
+    "lastTransitionTime",
+    "lastUpdateTime",
+    "selfLink",
+    "deployment.kubernetes.io/revision",
+];
+
+fn scrub(value: &mut Value, uid: Option<&str>) {
+    match value {
+        Value::Object(map) => {
+            // Controllers answer in their own time, and what they say is not the API's answer.
+            let is_status = map.get("kind").is_some_and(|kind| kind == "Status");
+            if !is_status {
+                map.remove("status");
+            }
+            if let Some(Value::Array(causes)) = map.get_mut("causes") {
+                // A real server may find the same thing several times.
+                let mut seen = Vec::new();
+                causes.retain(|cause| {
+                    let is_new = !seen.contains(cause);
+                    seen.push(cause.clone());
+                    is_new
+                });
+            }
+            if let Some(Value::Array(entries)) = map.get_mut("managedFields") {
+                entries.retain(|entry| {
+                    !["kube-controller-manager", "toolforge-sandbox"].iter().any(|one| entry["manager"] == *one)
+                });
+            }
+            for (field, value) in map.iter_mut() {
+                if OWN.contains(&field.as_str()) && !value.is_null() && value != "None" {
+                    *value = json!("own");
+                } else {
+                    scrub(value, uid);
+                }
+            }
+        }
+        Value::Array(items) => items.iter_mut().for_each(|item| scrub(item, uid)),
+        Value::String(text) => {
+            if let Some(uid) = uid {
+                *text = text.replace(uid, "own");
+            }
+            *text = without_dumps(text);
+        }
+        _ => {}
+    }
+}
+
+/// Messages without what is dumped into them: structs of the server's own language, and uids.
+fn without_dumps(text: &str) -> String {
+    let mut out = String::new();
+    let mut depth = 0_usize;
+    for letter in text.chars() {
+        depth += usize::from(letter == '{');
+        if depth == 0 {
+            out.push(letter);
+        }
+        depth = depth.saturating_sub(usize::from(letter == '}'));
+    }
+    let is_uid = |word: &&str| word.len() == 36 && word.matches('-').count() == 4;
+    let words = out.split(['(', ')', ' ']).filter(is_uid).map(str::to_owned).collect::<Vec<_>>();
+    words.iter().fold(out, |text, uid| text.replace(uid.as_str(), "own"))
+}
+
+#[tokio::test]
+async fn the_sandbox_answers_as_a_real_server_does() -> anyhow::Result<()> {
+    let real = ControlPlane::shared().await?.client().await?;
+    let sandbox = sandbox::Sandbox::in_memory();
+    let double = Client::new(sandbox.service(), "default");
+    let mut different = Vec::new();
+    for step in steps() {
+        let theirs = ask(&real, &step).await.with_context(|| step.name.to_owned())?;
+        let ours = ask(&double, &step).await.with_context(|| step.name.to_owned())?;
+        if ours != theirs {
+            let text = |answer: &Answer| format!("{} {:#}", answer.code, answer.body);
+            different.push(format!("{}\n--- real\n{}\n--- sandbox\n{}\n", step.name, text(&theirs), text(&ours)));
+        }
+    }
+    ensure!(different.is_empty(), "{} answers differ:\n{}", different.len(), different.join("\n"));
+    Ok(())
+}
