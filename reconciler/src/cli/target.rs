@@ -97,7 +97,10 @@ impl Declared {
         let url = config_url(config)?;
         let git = git(&url)?;
         let unreadable = |error: SourceError| {
-            let hint = error.hint();
+            let hint = match error {
+                SourceError::Empty => Some("Commit a platform.yaml, and a file in tools/ for each tool.".to_owned()),
+                _ => error.hint(),
+            };
             failed(format!("cannot read the config repository {url}")).hint_if(hint).because(error)
         };
         let repository = config_repo::load(&git, &url, "HEAD").await.map_err(unreadable)?;

@@ -54,8 +54,8 @@ impl Failure {
     }
 
     /// Adds the layer below. (As anyhow's context it could not be found again in the chain.)
-    pub fn because(self, source: impl Into<anyhow::Error>) -> Self {
-        Self { source: Some(source.into().into()), ..self }
+    pub fn because(self, source: impl std::error::Error + Send + Sync + 'static) -> Self {
+        Self { source: Some(Box::new(source)), ..self }
     }
 
     /// Adds the hint of a lower layer, if it has one.

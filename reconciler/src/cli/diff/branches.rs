@@ -163,8 +163,19 @@ fn printed(differences: &[Difference], header: &str, ui: &Ui) -> String {
     out
 }
 
+/// Characters of a value that are shown; `--json` has all of it.
+const WIDTH: usize = 200;
+
+/// A value in one line.
 fn plain(value: &Value) -> String {
-    value.as_str().map_or_else(|| value.to_string(), str::to_owned)
+    let text = match value.as_str() {
+        Some(text) if !text.contains(char::is_control) => text.to_owned(),
+        _ => value.to_string(),
+    };
+    match text.char_indices().nth(WIDTH) {
+        Some((end, _)) => format!("{}...", &text[..end]),
+        None => text,
+    }
 }
 
 #[cfg(test)]
@@ -176,6 +187,13 @@ mod tests {
         let mut changes = Vec::new();
         fields(&mut changes, String::new(), Some(from), Some(to));
         changes.into_iter().map(|change| change.path).collect()
+    }
+
+    #[test]
+    fn a_value_takes_one_line_of_bounded_length_and_says_nothing_to_a_terminal() {
+        assert_eq!(plain(&json!("a: b")), "a: b");
+        assert_eq!(plain(&json!("a\n\u{1b}[31m")), r#""a\n\u001b[31m""#);
+        assert_eq!(plain(&json!("x".repeat(5_000))).len(), WIDTH + 3);
     }
 
     #[test]
