@@ -28,6 +28,7 @@ pub struct Cluster {
     /// Rests of long lists.
     pub(crate) pages: Pages,
     pub(crate) dirty: crate::controllers::Dirty,
+    pub(crate) addresses: crate::addresses::Addresses,
 }
 
 /// A write's result before it is rendered.
@@ -59,6 +60,7 @@ impl Cluster {
             ids: Ids::seeded(seed),
             pages: Pages::default(),
             dirty: crate::controllers::Dirty::default(),
+            addresses: crate::addresses::Addresses::default(),
         }
     }
 
@@ -118,6 +120,7 @@ impl Cluster {
     pub fn take_changes(&mut self) -> Vec<Change> {
         let changes = self.store.take_changes();
         self.dirty.note(&changes, &self.store);
+        self.addresses.note(&changes);
         changes
     }
 

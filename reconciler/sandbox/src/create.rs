@@ -110,7 +110,7 @@ impl Cluster {
     fn allocate(&mut self, writer: &Writer, object: &mut Object) {
         match writer.resource.kind {
             "Service" => {
-                self.allocate_cluster_ip(object);
+                self.addresses.fill_in(object, &self.store);
                 object.insert("status".to_owned(), json!({"loadBalancer": {}}));
             }
             "Job" => normal::select_own_pods(object),
@@ -137,33 +137,6 @@ impl Cluster {
             }
             _ => {}
         }
-    }
-
-    /// The first free address of 10.96.0.0/16; headless services and names have none.
-    fn allocate_cluster_ip(&self, object: &mut Object) {
-        let wanted = value::text(object, "spec.clusterIP").to_owned();
-        if value::text(object, "spec.type") == "ExternalName" || wanted == "None" {
-            if wanted == "None" {
-                let spec = value::child(object, "spec");
-                spec.insert("clusterIPs".to_owned(), json!(["None"]));
-                spec.entry("ipFamilies").or_insert(json!(["IPv4"]));
-                spec.entry("ipFamilyPolicy").or_insert(json!("SingleStack"));
-            }
-            return;
-        }
-        let taken: std::collections::BTreeSet<String> = self
-            .store
-            .range("Service", None)
-            .map(|entry| value::text(&entry.object(), "spec.clusterIP").to_owned())
-            .collect();
-        let addresses = (1..=65_533_u32).map(|n| format!("10.96.{}.{}", n / 256, n % 256));
-        let free = addresses.into_iter().find(|one| !taken.contains(one));
-        let address = if wanted.is_empty() { free.unwrap_or_default() } else { wanted };
-        let spec = value::child(object, "spec");
-        spec.entry("ipFamilies").or_insert(json!(["IPv4"]));
-        spec.entry("ipFamilyPolicy").or_insert(json!("SingleStack"));
-        spec.insert("clusterIPs".to_owned(), json!([address]));
-        spec.insert("clusterIP".to_owned(), json!(address));
     }
 
     /// Stores the object, or shows what would be stored.

@@ -12,6 +12,7 @@
 //! ```
 //! The core (`cluster` and below) has no clock, no files and no sockets: time and seed are arguments.
 
+mod addresses;
 pub mod call;
 mod certificate;
 mod change;

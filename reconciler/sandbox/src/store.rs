@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
 
 /// How many events a kind remembers; a watch that asks for older ones gets 410 and lists again.
-const HISTORY: usize = 4096;
+const HISTORY: usize = 2048;
 
 /// Where an object stands.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
