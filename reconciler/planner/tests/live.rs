@@ -1,5 +1,5 @@
 //! What a real API server said (`tests/live/*.json`: the desired object, and the live one after somebody's hand), and what
-//! drift makes of it. Recorded from kube-apiserver 1.36.3 with stock kubectl; uids, times and versions are replaced.
+//! drift makes of it. Recorded by `cargo run -p tests --bin record_live`; uids, times and versions are replaced.
 
 #![expect(clippy::disallowed_methods, reason = "the recorded answers lie beside the test")]
 
