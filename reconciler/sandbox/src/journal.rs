@@ -12,6 +12,7 @@ use crate::value::Object;
 use serde_json::{Value, json};
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -58,6 +59,8 @@ pub struct Journal {
     bytes: u64,
     /// Size after the last rewrite.
     base_bytes: u64,
+    /// A record could not be written: nothing is appended any more.
+    is_broken: bool,
 }
 
 /// A file, and how much of it is known to be on disk.
@@ -118,7 +121,7 @@ impl Journal {
             Err(error) => return Err(io(error)),
         };
         let good = replay(&bytes, store, &path)?;
-        let file = OpenOptions::new().create(true).append(true).open(&path).map_err(io)?;
+        let file = private_log().open(&path).map_err(io)?;
         if good < bytes.len() as u64 {
             tracing::warn!(path = %path.display(), at = good, "cut off a record that was never completed");
             file.set_len(good).map_err(io)?;
@@ -129,6 +132,7 @@ impl Journal {
             file: Arc::new(Synchronized { file, synced: Mutex::new(good) }),
             bytes: good,
             base_bytes: 0,
+            is_broken: false,
         })
     }
 
@@ -138,11 +142,21 @@ impl Journal {
     }
 
     fn try_append(&mut self, changes: &[Change], store: &Store) -> io::Result<(Arc<Synchronized>, u64)> {
+        if self.is_broken {
+            return Err(io::Error::other("an earlier record could not be written"));
+        }
         let line = record(changes.iter().map(change_text));
-        (&self.file.file).write_all(&line)?;
+        if let Err(error) = (&self.file.file).write_all(&line) {
+            // Half a record may be there. Nothing may follow it, or it would look like damage in the middle.
+            self.is_broken = true;
+            return Err(error);
+        }
         self.bytes += line.len() as u64;
-        if self.bytes > MIN_REWRITE_BYTES.max(4 * self.base_bytes) {
-            self.rewrite(store)?;
+        if self.bytes > MIN_REWRITE_BYTES.max(4 * self.base_bytes)
+            && let Err(error) = self.rewrite(store)
+        {
+            tracing::warn!(%error, "the sandbox's log could not be rewritten, and grows on");
+            self.base_bytes = self.bytes;
         }
         Ok((self.file.clone(), self.bytes))
     }
@@ -157,17 +171,27 @@ impl Journal {
         for entry in store.all() {
             bytes.extend(record([put_text(entry)].into_iter()));
         }
-        let mut file = OpenOptions::new().create(true).write(true).truncate(true).open(&next)?;
+        match fs::remove_file(&next) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+        let mut file = private_log().open(&next)?;
         file.write_all(&bytes)?;
         file.sync_all()?;
+        // The rename is the one moment of change; the file that was written is the one that is appended to.
         fs::rename(&next, self.dir.join(LOG))?;
-        sync_dir(&self.dir)?;
-        let file = OpenOptions::new().append(true).open(self.dir.join(LOG))?;
         self.bytes = bytes.len() as u64;
         self.base_bytes = self.bytes;
         self.file = Arc::new(Synchronized { file, synced: Mutex::new(self.bytes) });
-        Ok(())
+        sync_dir(&self.dir)
     }
+}
+
+/// The state holds Secrets: nobody else reads it.
+fn private_log() -> OpenOptions {
+    let mut options = OpenOptions::new();
+    options.create(true).append(true).mode(0o600);
+    options
 }
 
 fn sync_dir(dir: &Path) -> io::Result<()> {

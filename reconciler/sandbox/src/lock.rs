@@ -1,7 +1,8 @@
 //! One process per directory.
 
-use std::fs::{File, OpenOptions, TryLockError};
+use std::fs::{DirBuilder, File, OpenOptions, TryLockError};
 use std::io::{self, Read, Seek, Write};
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
 /// Why a directory can't be had.
@@ -39,7 +40,7 @@ impl Lock {
     /// Where another process has it, or the disk refuses.
     pub fn take(dir: &Path) -> Result<Self, Taken> {
         let io = |source| Taken::Io { dir: dir.to_owned(), source };
-        std::fs::create_dir_all(dir).map_err(io)?;
+        DirBuilder::new().recursive(true).mode(0o700).create(dir).map_err(io)?;
         let mut file = OpenOptions::new()
             .create(true)
             .read(true)

@@ -121,6 +121,21 @@ async fn a_long_history_is_rewritten_and_loses_nothing() {
     assert!(state(&sandbox).await.0 == before.0);
 }
 
+#[tokio::test]
+async fn nobody_else_can_read_the_state_or_the_kubeconfig() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let parent = tempfile::tempdir().expect("a directory");
+    let dir = parent.path().join("new");
+    let sandbox = Sandbox::open(&dir).expect("opened");
+    apply(&maps(&sandbox), "a", "1").await;
+    let listening = sandbox.listen(([127, 0, 0, 1], 0).into()).await.expect("a free port");
+    let mode = |path: &Path| fs::metadata(path).expect("there").permissions().mode() & 0o777;
+    assert_eq!(mode(&dir), 0o700);
+    assert_eq!(mode(&dir.join("state.log")), 0o600);
+    assert_eq!(mode(&listening.kubeconfig), 0o600);
+    assert!(sandbox.listen(([0, 0, 0, 0], 0).into()).await.is_err(), "loopback only");
+}
+
 /// Controllers write a moment after a request.
 async fn settle() {
     tokio::time::sleep(std::time::Duration::from_millis(300)).await;
