@@ -5,6 +5,7 @@ use super::connect::{ClusterArgs, Connected};
 use super::local::tool_name;
 use crate::ui::{Failure, Ui, failed, wrong_use};
 use kube::Client;
+use planner::observed::label;
 use reconciler::cluster::address;
 use reconciler::cluster::call::{self, CallError};
 use reconciler::driver;
@@ -13,6 +14,7 @@ use reconciler::source::config_repo::{self, PlatformFolder};
 use reconciler::source::worktree::Worktree;
 use reconciler::source::{Git, RepositoryUrl, SourceError};
 use renderer::build::same_repository;
+use renderer::render::PLATFORM_MARK;
 use renderer::{Platform, Report, Siblings, Tool, ToolName};
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -117,7 +119,8 @@ impl Declared {
     pub async fn of_cluster(connected: &Connected, namespace: &str) -> anyhow::Result<Self> {
         let client = &connected.cluster.client;
         let platform = published_platform(client, namespace).await?;
-        let tools = tools(client).await?.iter().filter_map(Tool::from_object).collect();
+        let ours = |tool: &&Value| label(tool, PLATFORM_MARK) == Some(&platform.name);
+        let tools = tools(client).await?.iter().filter(ours).filter_map(Tool::from_object).collect();
         let git = git(&nowhere())?;
         let folder = PlatformFolder {
             path: String::new(),
