@@ -285,7 +285,7 @@ async fn a_revision_and_its_sources_are_resolved_and_hostile_addresses_are_not_a
     tool.path = "web".to_owned();
     let revision = reader.revision(&tool, &id(&tip)).await.expect("a revision");
     assert_eq!(revision.files.config.as_deref(), Some(&b"one"[..]));
-    assert_eq!(revision.tree.expect("a tree").as_str(), own.git(&["rev-parse", "HEAD^{tree}"]));
+    assert_eq!(revision.tree.expect("a tree").as_str(), own.git(&["rev-parse", "HEAD:web"]));
 
     let source = |repository: &str, reference: &str| SourceRef {
         repository: repository.to_owned(),
@@ -334,7 +334,7 @@ fn a_working_tree_is_read_as_it_is() {
     assert_eq!(clean.commit, Some(id(&commit)));
     assert_eq!(clean.branch.as_deref(), Some("main"));
     assert_eq!(clean.dirty, Some(false));
-    assert_eq!(clean.tree.expect("a tree").as_str(), repository.git(&["rev-parse", "HEAD^{tree}"]));
+    assert_eq!(clean.tree.expect("a tree").as_str(), repository.git(&["rev-parse", "HEAD:web"]));
     assert_eq!(clean.origin.expect("a remote").key().as_str(), "gitlab.example/group/tool");
     repository.write("web/toolforge.yaml", b"two");
     let dirty = worktree::read(&repository.path.join("web")).expect("read");
