@@ -299,6 +299,7 @@ fn bombs_are_told_in_time() {
     let mib = 1_000_000;
     for (what, text) in [
         ("alias bomb", bomb(9)),
+        ("aliases of a long text", format!("x-a: &a \"{}\"\nx-b: [{}]\n", "a".repeat(900_000), "*a, ".repeat(19_900))),
         ("a long plain line", format!("components: {}", "a".repeat(mib))),
         ("a long quoted line", format!("components: \"{}\"", "a ".repeat(mib / 2))),
         ("a long key", format!("{}: 1", "a".repeat(mib))),
@@ -362,6 +363,25 @@ fn bombs_are_told_in_time() {
         let took = start.elapsed();
         // A guard against work that grows with the square of the input (hours here), not a measure of speed.
         assert!(took < Duration::from_secs(120), "{what} took {took:?}");
+    }
+}
+
+/// Few values, but many bytes: as a scalar, as a key, and within a list.
+#[test]
+fn aliases_copy_no_more_bytes_than_a_file_may_have() {
+    let long = "a".repeat(100_000);
+    for anchored in [format!("\"{long}\""), format!("{{? {long} : 1}}"), format!("[[{long}]]")] {
+        let told = |aliases: usize| {
+            let text = format!(
+                "x-a: &a {anchored}\nx-b: [{}]\ncomponents: {{web: {{run: {{command: a}}}}}}\n",
+                "*a, ".repeat(aliases)
+            );
+            let files = Files { config: Some(text.into_bytes()), ..Files::default() };
+            let report = config::parse(&files, &ParseContext::default()).report;
+            report.errors().map(|d| d.code.clone()).collect::<Vec<_>>().join(" ")
+        };
+        assert_eq!(told(9), "", "the anchor and nine aliases are 1,000,000 bytes");
+        assert_eq!(told(10), "yaml-too-large");
     }
 }
 

@@ -14,6 +14,8 @@ pub const MAX_DEPTH: usize = 32;
 pub const MAX_NODES: usize = 100_000;
 /// Most values that anchors and aliases may copy.
 const MAX_COPIED: usize = 20_000;
+/// Most bytes of keys and scalars that they may copy: as much again as the largest file.
+const MAX_COPIED_BYTES: usize = MAX_BYTES;
 
 /// Reads one document. None, and a finding, where the text as a whole cannot be understood.
 pub fn read(bytes: &[u8], findings: &mut Findings) -> Option<Node> {
@@ -69,15 +71,25 @@ struct Tree {
     anchors: HashMap<usize, Anchored>,
     nodes: usize,
     copied: usize,
+    copied_bytes: usize,
+}
+
+/// How much a complete value is.
+#[derive(Clone, Copy)]
+struct Size {
+    /// Values, itself included.
+    nodes: usize,
+    /// Sum of the lengths of its keys and scalars.
+    bytes: usize,
+    /// How deep they nest.
+    height: usize,
 }
 
 /// A collection whose end has not come yet.
 struct Frame {
     anchor: usize,
     place: Place,
-    /// Values within, itself included, and how deep they nest.
-    nodes: usize,
-    height: usize,
+    size: Size,
     kind: Kind,
 }
 
@@ -96,8 +108,7 @@ struct Pairs {
 
 struct Anchored {
     node: Node,
-    nodes: usize,
-    height: usize,
+    size: Size,
 }
 
 impl Tree {
@@ -113,10 +124,11 @@ impl Tree {
             }
             Event::Scalar(text, style, anchor, tag) => {
                 let is_plain = plain(style, tag.as_deref(), tagged)?;
+                let size = Size { nodes: 1, bytes: text.len(), height: 1 };
                 let scalar = Scalar { text: text.into_owned(), is_plain };
                 let node = Node { place, value: Value::Scalar(scalar) };
                 self.count(1, place)?;
-                self.close(node, anchor, 1, 1)?;
+                self.close(node, anchor, size)?;
             }
             Event::SequenceStart(_, anchor, tag) => {
                 untagged(tag.as_deref(), tagged)?;
@@ -151,7 +163,7 @@ impl Tree {
             return Err(too_deep(place));
         }
         self.count(1, place)?;
-        self.open.push(Frame { anchor, place, nodes: 1, height: 1, kind });
+        self.open.push(Frame { anchor, place, size: Size { nodes: 1, bytes: 0, height: 1 }, kind });
         Ok(())
     }
 
@@ -164,7 +176,7 @@ impl Tree {
             Kind::Mapping(pairs) => Value::Mapping(pairs.merged()?),
         };
         let node = Node { place: frame.place, value };
-        self.close(node, frame.anchor, frame.nodes, frame.height)
+        self.close(node, frame.anchor, frame.size)
     }
 
     fn alias(&mut self, anchor: usize, place: Place) -> Result<(), Stop> {
@@ -172,40 +184,42 @@ impl Tree {
             let hint = Some("Remove the alias, or write the value out.".to_owned());
             return Err(Stop { hint, ..Stop::new(Code::YamlAlias, place, "an alias inside the value it stands for") });
         };
-        let (nodes, height) = (found.nodes, found.height);
-        if self.open.len() + height > MAX_DEPTH {
+        let size = found.size;
+        if self.open.len() + size.height > MAX_DEPTH {
             return Err(too_deep(place));
         }
-        self.count(nodes, place)?;
-        self.copy(nodes, place)?;
+        self.count(size.nodes, place)?;
+        self.copy(size, place)?;
         let node = self.anchors.get(&anchor).map(|found| found.node.clone());
-        node.map_or(Ok(()), |node| self.close(node, 0, nodes, height))
+        node.map_or(Ok(()), |node| self.close(node, 0, size))
     }
 
-    fn copy(&mut self, nodes: usize, place: Place) -> Result<(), Stop> {
-        self.copied += nodes;
-        if self.copied > MAX_COPIED {
-            return Err(Stop::new(
-                Code::YamlTooLarge,
-                place,
-                format!("anchors and aliases copy more than {MAX_COPIED} values"),
-            ));
-        }
-        Ok(())
+    fn copy(&mut self, size: Size, place: Place) -> Result<(), Stop> {
+        self.copied += size.nodes;
+        self.copied_bytes += size.bytes;
+        let most = if self.copied > MAX_COPIED {
+            format!("{MAX_COPIED} values")
+        } else if self.copied_bytes > MAX_COPIED_BYTES {
+            format!("{MAX_COPIED_BYTES} bytes")
+        } else {
+            return Ok(());
+        };
+        Err(Stop::new(Code::YamlTooLarge, place, format!("anchors and aliases copy more than {most}")))
     }
 
     /// A value is complete: it becomes the root, an item, a key or a key's value.
-    fn close(&mut self, node: Node, anchor: usize, nodes: usize, height: usize) -> Result<(), Stop> {
+    fn close(&mut self, node: Node, anchor: usize, size: Size) -> Result<(), Stop> {
         if anchor > 0 {
-            self.copy(nodes, node.place)?;
-            self.anchors.insert(anchor, Anchored { node: node.clone(), nodes, height });
+            self.copy(size, node.place)?;
+            self.anchors.insert(anchor, Anchored { node: node.clone(), size });
         }
         let Some(frame) = self.open.last_mut() else {
             self.root = Some(node);
             return Ok(());
         };
-        frame.nodes += nodes;
-        frame.height = frame.height.max(height + 1);
+        frame.size.nodes += size.nodes;
+        frame.size.bytes += size.bytes;
+        frame.size.height = frame.size.height.max(size.height + 1);
         match &mut frame.kind {
             Kind::Sequence(items) => items.push(node),
             Kind::Mapping(pairs) => pairs.take(node)?,
