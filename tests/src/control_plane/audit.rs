@@ -80,12 +80,16 @@ pub(super) fn mark(log: &Path) -> anyhow::Result<Mark> {
 
 pub(super) fn since(log: &Path, Mark(offset): Mark) -> anyhow::Result<Vec<Request>> {
     let mut file = File::open(log).with_context(|| format!("read {}", log.display()))?;
-    file.seek(SeekFrom::Start(offset))?;
-    let mut text = String::new();
-    file.read_to_string(&mut text)?;
+    // From the byte before: a mark may have been taken within a line that was being written. That one began earlier.
+    file.seek(SeekFrom::Start(offset.saturating_sub(1)))?;
+    let mut bytes = Vec::new();
+    file.read_to_end(&mut bytes)?;
+    let begin = if offset == 0 { Some(0) } else { bytes.iter().position(|byte| *byte == b'\n').map(|at| at + 1) };
     // A last line without its end is still being written.
-    let whole = text.rfind('\n').map_or("", |end| &text[..end]);
-    let events = whole.lines().map(serde_json::from_str::<Event>).collect::<Result<Vec<_>, _>>();
+    let end = bytes.iter().rposition(|byte| *byte == b'\n').unwrap_or(0);
+    let whole = begin.and_then(|begin| bytes.get(begin..end)).unwrap_or_default();
+    let lines = std::str::from_utf8(whole).context("read the audit log")?.lines();
+    let events = lines.map(serde_json::from_str::<Event>).collect::<Result<Vec<_>, _>>();
     Ok(events.context("parse the audit log")?.into_iter().filter(Event::counts).map(Request::from).collect())
 }
 
@@ -119,5 +123,31 @@ impl From<Event> for Request {
             uri: event.request_uri,
             status: event.response_status.code,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::Write as _;
+
+    #[test]
+    fn a_mark_within_a_line_means_the_next_line() {
+        let line =
+            |name: &str| format!(r#"{{"stage": "ResponseComplete", "verb": "get", "requestURI": "/{name}"}}"#) + "\n";
+        let mut log = tempfile::NamedTempFile::new().expect("a file");
+        let all = |log: &Path, at: u64| {
+            let found = since(log, Mark(at)).expect("the log");
+            found.into_iter().map(|request| request.uri).collect::<Vec<_>>()
+        };
+        assert!(all(log.path(), 0).is_empty());
+        write!(log, "{}{}", line("a"), line("b")).expect("written");
+        let end_of_a = line("a").len() as u64;
+        assert_eq!(all(log.path(), 0), ["/a", "/b"]);
+        assert_eq!(all(log.path(), 5), ["/b"]);
+        assert_eq!(all(log.path(), end_of_a), ["/b"]);
+        assert!(all(log.path(), end_of_a + 1).is_empty());
+        write!(log, "{}{}", line("c"), r#"{"stage": "#).expect("written");
+        assert_eq!(all(log.path(), end_of_a + 1), ["/c"], "the last line is still being written");
     }
 }
