@@ -7,6 +7,7 @@
 
 mod challenge;
 mod reference;
+mod tokens;
 
 pub use reference::{BadReference, Reference};
 
@@ -16,18 +17,19 @@ use http::{Method, StatusCode};
 use renderer::Digest;
 use serde::Deserialize;
 use sha2::Digest as _;
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
+use tokens::{Scope, Tokens};
 use url::Url;
 
 /// For one question, its authentication included.
 const TIMEOUT: Duration = Duration::from_secs(10);
 /// Manifests are a few kilobytes; registries themselves refuse more than this.
 const MAX_MANIFEST_BYTES: u64 = 4 << 20;
-/// What a registry grants where it does not say how long.
-const TOKEN_SECS: u64 = 60;
+/// A token is a few kilobytes; whoever grants it need not be the registry.
+const MAX_TOKEN_BYTES: u64 = 64 << 10;
 const ACCEPT: &str = "application/vnd.oci.image.index.v1+json, \
     application/vnd.oci.image.manifest.v1+json, \
     application/vnd.docker.distribution.manifest.list.v2+json, \
@@ -73,14 +75,7 @@ pub struct Registry {
     dialer: Dialer,
     credentials: BTreeMap<String, Credentials>,
     insecure: BTreeSet<String>,
-    tokens: Mutex<HashMap<Scope, (Secret, Instant)>>,
-}
-
-/// A token is good for one repository of one registry.
-#[derive(PartialEq, Eq, Hash)]
-struct Scope {
-    registry: String,
-    path: String,
+    tokens: Mutex<Tokens>,
 }
 
 impl Registry {
@@ -201,23 +196,18 @@ impl Registry {
         if response.status() != StatusCode::OK {
             return Err(refusal(reference, response.status()));
         }
-        let body = dialer::body(response, MAX_MANIFEST_BYTES).await?;
+        let body = dialer::body(response, MAX_TOKEN_BYTES).await?;
         let granted: Granted = serde_json::from_slice(&body).map_err(|_| garbage("with something that is no token"))?;
         let token = granted.token.or(granted.access_token);
         let token = Secret::new(token.ok_or_else(|| garbage("with an answer without a token"))?);
-        // Half of its life: a token must not run out on the way.
-        let life = Duration::from_secs(granted.expires_in.unwrap_or(TOKEN_SECS) / 2);
         let mut tokens = self.tokens.lock().unwrap_or_else(PoisonError::into_inner);
-        let now = Instant::now();
-        tokens.retain(|_, (_, until)| *until > now);
-        tokens.insert(scope(reference), (token.clone(), now + life));
+        tokens.keep(scope(reference), token.clone(), granted.expires_in, Instant::now());
         Ok(token)
     }
 
     fn token(&self, reference: &Reference) -> Option<Secret> {
         let tokens = self.tokens.lock().unwrap_or_else(PoisonError::into_inner);
-        let (token, until) = tokens.get(&scope(reference))?;
-        (*until > Instant::now()).then(|| token.clone())
+        tokens.get(&scope(reference), Instant::now())
     }
 
     fn url(&self, reference: &Reference) -> Result<Url, RegistryError> {

@@ -68,6 +68,14 @@ async fn serve(State(fake): State<Fake>, method: Method, uri: Uri, headers: Head
         assert!(scope.contains("service=fake") && scope.contains("scope=repository%3Atool-x%2Fweb%3Apull"), "{scope}");
         return answer(200, r#"{"token":"t0ken","expires_in":300}"#, false);
     }
+    match uri.path() {
+        "/eternal" => return answer(200, r#"{"token":"t0ken","expires_in":18446744073709551615}"#, false),
+        "/endless" => {
+            let token = format!(r#"{{"token":"{}"}}"#, "x".repeat(65 << 10));
+            return Response::new(Body::from(token));
+        }
+        _ => {}
+    }
     match mode {
         Mode::Hang => std::future::pending().await,
         Mode::Plain(status, body, header) => answer(status, body, header),
@@ -174,6 +182,16 @@ async fn a_token_realm_is_dialled_under_the_same_rules_and_gets_no_password_in_t
             matches!(error, RegistryError::Garbage { .. } | RegistryError::Dial(DialError::HostNotAllowed(_)));
         assert!(refused, "{realm}: {error:?}");
     }
+}
+
+#[tokio::test]
+async fn a_token_may_neither_live_for_ever_nor_fill_memory() {
+    let eternal = Fake::start(Mode::Guarded("Bearer t0ken", "Bearer realm=\"http://127.0.0.1:{port}/eternal\"")).await;
+    let found = eternal.reader(None).resolve(&eternal.repository(), "abc").await.expect("an answer");
+    assert!(found.is_some());
+    let endless = Fake::start(Mode::Guarded("Bearer x", "Bearer realm=\"http://127.0.0.1:{port}/endless\"")).await;
+    let error = endless.reader(None).resolve(&endless.repository(), "abc").await.expect_err("too large");
+    assert!(matches!(error, RegistryError::Dial(DialError::TooLarge { limit_bytes: 65_536, .. })), "{error:?}");
 }
 
 #[tokio::test]
