@@ -5,7 +5,7 @@
 //! asked for by name, so that a gigabyte of data beside a `toolforge.yaml` costs its trees.
 
 use super::SourceError;
-use super::refs::Refs;
+use super::refs::{Refs, is_plain};
 use super::transport::{self, Endpoint, Watch};
 use crate::dialer::{USER_AGENT, innermost};
 use gix::ObjectId;
@@ -200,16 +200,14 @@ fn refs(listed: Vec<Ref>, prefixes: &[String]) -> Result<Refs, SourceError> {
         let Ok(name) = std::str::from_utf8(&name) else {
             continue;
         };
-        if name == "HEAD" || prefixes.iter().any(|prefix| name.starts_with(prefix)) {
-            refs.insert(name, commit_id(object)?);
-        }
+        refs.insert(name, commit_id(object)?);
     }
-    Ok(refs)
+    Ok(refs.only(prefixes))
 }
 
 fn branch(target: &[u8]) -> Option<String> {
     let target = std::str::from_utf8(target).ok()?;
-    target.strip_prefix("refs/heads/").map(str::to_owned)
+    target.strip_prefix("refs/heads/").filter(|name| is_plain(name)).map(str::to_owned)
 }
 
 pub(super) fn commit_id(id: ObjectId) -> Result<CommitId, SourceError> {

@@ -81,7 +81,7 @@ impl Servers {
         let speaks_v2 = matches!(found, Advertisement::V2);
         self.remember(key, Known { base: base.clone(), speaks_v2 });
         match found {
-            Advertisement::Refs(refs) => Ok(only(refs, prefixes)),
+            Advertisement::Refs(refs) => Ok(refs.only(prefixes)),
             Advertisement::V2 => match remote.list(&base, prefixes).await? {
                 Listed::Refs(refs) => Ok(refs),
                 Listed::Refused(error) => Err(error),
@@ -128,7 +128,7 @@ impl HttpRemote<'_> {
         }
         let bytes = dialer::body(response, MAX_ANSWER_BYTES).await?;
         // An older server takes the command for a malformed want.
-        Ok(pkt::ls_refs_answer(&bytes).map_or(Listed::AskFirst, Listed::Refs))
+        Ok(pkt::ls_refs_answer(&bytes).map_or(Listed::AskFirst, |refs| Listed::Refs(refs.only(prefixes))))
     }
 
     async fn discover(&self, base: &Url) -> Result<(Advertisement, Url), SourceError> {
@@ -192,14 +192,4 @@ fn below(base: &Url, tail: &str) -> Url {
     let mut url = base.clone();
     url.set_path(&format!("{}/{tail}", base.path().trim_end_matches('/')));
     url
-}
-
-fn only(mut refs: Refs, prefixes: &[String]) -> Refs {
-    let wanted = |kind: &str, name: &str| {
-        let full = format!("{kind}{name}");
-        prefixes.iter().any(|prefix| full.starts_with(prefix))
-    };
-    refs.branches.retain(|name, _| wanted("refs/heads/", name));
-    refs.tags.retain(|name, _| wanted("refs/tags/", name));
-    refs
 }

@@ -1,7 +1,7 @@
 //! git's pkt-line framing, and the two answers that list refs: protocol v2 `ls-refs`, and the advertisement of the
 //! older protocols. Pure: bytes in, [`Refs`] out; every length is checked against what is there.
 
-use super::refs::Refs;
+use super::refs::{Refs, is_plain};
 use renderer::CommitId;
 
 /// One packet.
@@ -162,7 +162,7 @@ fn commit(id: &str) -> Result<CommitId, Garbage> {
 }
 
 fn branch_name(full: &str) -> Option<String> {
-    full.strip_prefix("refs/heads/").map(str::to_owned)
+    full.strip_prefix("refs/heads/").filter(|name| is_plain(name)).map(str::to_owned)
 }
 
 #[cfg(test)]

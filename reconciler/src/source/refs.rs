@@ -1,7 +1,12 @@
 //! The refs of a repository at one moment, and exact look-ups in them: `main` is never `x/main`.
 
 use renderer::CommitId;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// Refs of one answer kept beside those that were asked for by their whole names.
+const MAX_OTHERS: usize = 10_000;
+/// Names compared for a suggestion.
+const MAX_COMPARED: usize = 1000;
 
 /// What one ls-refs answered. Only refs that were asked for are in it, so an absent branch means absent only for a
 /// name that was asked for.
@@ -49,6 +54,7 @@ impl Refs {
             .chain(self.tags.keys())
             // Names are a stranger's: a long one costs time and is no suggestion.
             .filter(|candidate| candidate.len() <= 100 && name.len() <= 100)
+            .take(MAX_COMPARED)
             .map(|candidate| (distance(&name, &candidate.to_lowercase()), candidate))
             .filter(|(distance, candidate)| {
                 *distance <= 1 + name.len().max(candidate.len()) / 4 || candidate.ends_with(&format!("/{name}"))
@@ -57,7 +63,29 @@ impl Refs {
             .map(|(_, candidate)| candidate.clone())
     }
 
+    /// Drops what a server said unasked. What was asked for by its whole name stays; of the rest, only so many.
+    pub(super) fn only(mut self, prefixes: &[String]) -> Self {
+        let asked: BTreeSet<&str> = prefixes.iter().map(String::as_str).collect();
+        let mut others = 0;
+        let mut wanted = |kind: &str, name: &str| {
+            let full = format!("{kind}{name}");
+            if asked.contains(full.as_str()) {
+                return true;
+            }
+            let kept = others < MAX_OTHERS && prefixes.iter().any(|prefix| full.starts_with(prefix));
+            others += usize::from(kept);
+            kept
+        };
+        self.branches.retain(|name, _| wanted("refs/heads/", name));
+        self.tags.retain(|name, _| wanted("refs/tags/", name));
+        self
+    }
+
+    /// A name that would move an operator's cursor, or turn a line around, is none that anybody follows.
     pub(super) fn insert(&mut self, full_name: &str, commit: CommitId) {
+        if !is_plain(full_name) {
+            return;
+        }
         if full_name == "HEAD" {
             self.head_commit = Some(commit);
         } else if let Some(branch) = full_name.strip_prefix("refs/heads/") {
@@ -78,6 +106,14 @@ pub(super) fn prefixes(name: &str) -> Vec<String> {
     } else {
         vec![format!("refs/heads/{name}"), format!("refs/tags/{name}")]
     }
+}
+
+/// Whether a name can be shown as it is.
+pub(super) fn is_plain(name: &str) -> bool {
+    !name.chars().any(|c| {
+        c.is_control()
+            || matches!(c, '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
+    })
 }
 
 /// Damerau-Levenshtein without transposition across edits.
@@ -139,5 +175,28 @@ mod tests {
         assert_eq!(refs.nearest("Develop").as_deref(), Some("develop"));
         assert_eq!(refs.nearest("v1.1").as_deref(), Some("v1.0"));
         assert_eq!(refs.nearest("production"), None);
+    }
+
+    #[test]
+    fn a_name_that_a_terminal_would_obey_is_dropped() {
+        let mut refs = Refs::default();
+        for name in ["refs/heads/ma\u{1b}[2Jin", "refs/heads/\u{202e}niam", "refs/tags/v1\u{7}", "refs/tags/\u{9b}1m"] {
+            refs.insert(name, id('1'));
+        }
+        assert_eq!(refs, Refs::default());
+        refs.insert("refs/heads/gr\u{fc}n", id('1'));
+        assert_eq!(refs.find("gr\u{fc}n"), Some(id('1')));
+    }
+
+    #[test]
+    fn what_was_asked_for_is_kept_however_much_else_is_said() {
+        let mut said = refs(&["main", "develop"], &["v1"]);
+        for n in 0..MAX_OTHERS + 5 {
+            said.insert(&format!("refs/heads/a{n}"), id('3'));
+        }
+        let kept = said.clone().only(&["refs/heads/main".to_owned(), "refs/tags/v".to_owned()]);
+        assert_eq!(kept, refs(&["main"], &["v1"]));
+        let all = said.only(&["refs/heads/".to_owned(), "refs/heads/main".to_owned()]);
+        assert_eq!((all.branches.len(), all.find("main")), (MAX_OTHERS + 1, Some(id('1'))));
     }
 }
