@@ -26,6 +26,8 @@ use tokio::time::Instant;
 const MAX_LISTING_BYTES: u64 = 64 << 20;
 /// Paths and commits of one repository kept in memory: a repository shared by many tools has a path for each.
 const KEPT_IN_MEMORY: usize = 64;
+/// And their bytes: a volunteer writes 1 MiB into a file as easily as 1 KiB.
+const KEPT_BYTES: usize = 2 << 20;
 
 /// Budgets and places.
 #[derive(Debug, Clone)]
@@ -212,7 +214,7 @@ impl Git {
         let snapshot = self.read(url, id, Filter::Blobs, move |objects| tree::snapshot(objects, id, &at)).await?;
         let snapshot = Arc::new(snapshot);
         let entry = (commit.clone(), path.to_owned(), snapshot.clone());
-        known.snapshots.put(entry);
+        known.snapshots.put(entry, path.len() + size_bytes(&snapshot));
         Ok(snapshot)
     }
 
@@ -232,7 +234,7 @@ impl Git {
         let id = object_id(commit)?;
         let root = self.read(url, id, Filter::Trees, move |objects| tree::root_tree(objects, id)).await?;
         let tree = TreeId::new(root.to_string()).map_err(|error| SourceError::Corrupt { why: error.to_string() })?;
-        known.trees.put((commit.clone(), tree.clone()));
+        known.trees.put((commit.clone(), tree.clone()), 0);
         Ok(tree)
     }
 
@@ -342,8 +344,13 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// The entries used last, newest at the back.
-struct Recent<T>(VecDeque<T>);
+fn size_bytes(snapshot: &Snapshot) -> usize {
+    let files = &snapshot.files;
+    [&files.config, &files.procfile, &files.service_template].into_iter().flatten().map(Vec::len).sum()
+}
+
+/// The entries used last, each with its bytes, newest at the back.
+struct Recent<T>(VecDeque<(T, usize)>);
 
 impl<T> Default for Recent<T> {
     fn default() -> Self {
@@ -353,16 +360,42 @@ impl<T> Default for Recent<T> {
 
 impl<T> Recent<T> {
     fn get(&mut self, wanted: impl Fn(&T) -> bool) -> Option<&T> {
-        let at = self.0.iter().position(wanted)?;
+        let at = self.0.iter().position(|(entry, _)| wanted(entry))?;
         let found = self.0.remove(at)?;
         self.0.push_back(found);
-        self.0.back()
+        self.0.back().map(|(entry, _)| entry)
     }
 
-    fn put(&mut self, fresh: T) {
-        if self.0.len() >= KEPT_IN_MEMORY {
+    /// The newest stays, whatever its size: it is in use.
+    fn put(&mut self, fresh: T, bytes: usize) {
+        self.0.push_back((fresh, bytes));
+        while self.0.len() > 1 && (self.0.len() > KEPT_IN_MEMORY || self.bytes() > KEPT_BYTES) {
             self.0.pop_front();
         }
-        self.0.push_back(fresh);
+    }
+
+    fn bytes(&self) -> usize {
+        self.0.iter().map(|(_, bytes)| bytes).sum()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_kept_in_memory_is_bounded_in_number_and_in_bytes() {
+        let mut recent = Recent::default();
+        for n in 0..100 {
+            recent.put(n, 1);
+        }
+        assert_eq!(recent.0.len(), KEPT_IN_MEMORY);
+        assert!(recent.get(|n| *n == 36).is_some() && recent.get(|n| *n == 35).is_none());
+        recent.put(100, KEPT_BYTES - 1);
+        assert!(recent.get(|n| *n == 36).is_some(), "used last, so it stays");
+        assert_eq!(recent.0.len(), 2);
+        recent.put(101, KEPT_BYTES + 1);
+        assert_eq!(recent.0.len(), 1);
+        assert!(recent.get(|n| *n == 101).is_some());
     }
 }
