@@ -345,6 +345,32 @@ fn a_working_tree_is_read_as_it_is() {
 }
 
 #[test]
+fn a_stranger_s_working_tree_runs_no_program_and_shows_no_file_from_outside() {
+    let folder = tempfile::tempdir().expect("a folder");
+    std::fs::write(folder.path().join("private"), "secret").expect("a file");
+    let repository = Repository::new(folder.path(), "tool");
+    repository.commit(&[("toolforge.yaml", "one")]);
+    let hook = folder.path().join("hook");
+    let ran = folder.path().join("ran");
+    std::fs::write(&hook, format!("#!/bin/sh\ntouch '{}'\n", ran.display())).expect("a file");
+    std::fs::set_permissions(&hook, std::fs::Permissions::from_mode(0o755)).expect("permissions");
+    repository.git(&["config", "core.fsmonitor", &hook.display().to_string()]);
+    assert_eq!(worktree::read(&repository.path).expect("read").dirty, Some(false));
+    assert!(!ran.exists(), "the repository's program was run");
+    repository.git(&["status"]);
+    assert!(ran.exists(), "the program would not have been run anyway");
+
+    std::fs::create_dir(repository.path.join("web")).expect("a folder");
+    std::os::unix::fs::symlink("../toolforge.yaml", repository.path.join("web/toolforge.yaml")).expect("a link");
+    let inside = worktree::read(&repository.path.join("web")).expect("read");
+    assert_eq!(inside.files.config.as_deref(), Some(&b"one"[..]));
+    std::fs::remove_file(repository.path.join("web/toolforge.yaml")).expect("a link");
+    std::os::unix::fs::symlink("../../private", repository.path.join("web/toolforge.yaml")).expect("a link");
+    let outside = worktree::read(&repository.path.join("web")).expect_err("refused");
+    assert!(matches!(outside, SourceError::NotAFile { .. }), "{outside:?}");
+}
+
+#[test]
 fn a_commit_in_a_watched_repository_wakes_and_an_edit_does_not() {
     let folder = tempfile::tempdir().expect("a folder");
     let repository = Repository::new(folder.path(), "tool");

@@ -7,7 +7,7 @@
 use super::SourceError;
 use super::fetch::commit_id;
 use super::refs::Refs;
-use super::tree::MAX_FILE_BYTES;
+use super::tree::{MAX_FILE_BYTES, NotAFile};
 use super::url::RepositoryUrl;
 use renderer::{CommitId, Files, TreeId};
 use std::io::Read as _;
@@ -89,14 +89,28 @@ fn tree_at(repository: &gix::Repository, path: &Path) -> anyhow::Result<Option<T
 /// The describing files in `folder` as they are now.
 ///
 /// # Errors
-/// Where one cannot be read, is too large, or is no file; a missing one is no error.
+/// Where one cannot be read, is too large, is no file, or is a link out of the repository; a missing one is no error.
 pub fn files(folder: &Path) -> Result<Files, SourceError> {
-    let config = file(&folder.join("toolforge.yaml"))?;
+    let folder = folder.canonicalize().map_err(|e| unreadable(folder, &e))?;
+    let root = root_of(&folder).unwrap_or_else(|| folder.clone());
+    let inside = |name: &str| file_below(&root, &folder.join(name));
+    let config = inside("toolforge.yaml")?;
     let (procfile, service_template) = match config {
         Some(_) => (None, None),
-        None => (file(&folder.join("Procfile"))?, file(&folder.join("service.template"))?),
+        None => (inside("Procfile")?, inside("service.template")?),
     };
     Ok(Files { config, procfile, service_template })
+}
+
+/// Like [`file`], and a link may not lead out of `root`: who cloned a stranger's repository did not mean to show or
+/// send what it points to.
+fn file_below(root: &Path, path: &Path) -> Result<Option<Vec<u8>>, SourceError> {
+    match path.canonicalize() {
+        Ok(real) if real.starts_with(root) => file(&real),
+        Ok(_) => Err(SourceError::NotAFile { path: path.display().to_string(), is: NotAFile::SymbolicLink }),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(unreadable(path, &error)),
+    }
 }
 
 /// One file, bounded; none where there is none. A symbolic link of one's own is followed: it is one's own machine.
@@ -175,9 +189,9 @@ fn origin(repository: &gix::Repository, root: &Path) -> Option<RepositoryUrl> {
 /// Asks git itself, whose index rules (filters, line ends, ignore files) are many; none where git is not there.
 fn is_dirty(root: &Path) -> Option<bool> {
     let output = std::process::Command::new("git")
-        .args(["status", "--porcelain", "-z"])
+        // The folder may be a stranger's, and its configuration names a program there.
+        .args(["-c", "core.fsmonitor=false", "--no-optional-locks", "status", "--porcelain", "-z"])
         .current_dir(root)
-        .env("GIT_OPTIONAL_LOCKS", "0")
         .env("GIT_TERMINAL_PROMPT", "0")
         .stdin(std::process::Stdio::null())
         .stderr(std::process::Stdio::null())
