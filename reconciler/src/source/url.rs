@@ -299,13 +299,12 @@ impl fmt::Debug for RepositoryUrl {
     }
 }
 
-/// Replaces everything between `://` and the last `@` of the authority.
+/// Replaces everything between `://` and the last `@`: a password may hold a `/`.
 fn mask(text: &str) -> String {
     let (scheme, rest) = text.split_once("://").map_or(("", text), |(scheme, rest)| (scheme, rest));
-    let (authority, path) = rest.find('/').map_or((rest, ""), |slash| rest.split_at(slash));
-    match authority.rsplit_once('@') {
-        Some((_, host)) if scheme.is_empty() => format!("***@{host}{path}"),
-        Some((_, host)) => format!("{scheme}://***@{host}{path}"),
+    match rest.rsplit_once('@') {
+        Some((_, host)) if scheme.is_empty() => format!("***@{host}"),
+        Some((_, host)) => format!("{scheme}://***@{host}"),
         None => text.to_owned(),
     }
 }
@@ -382,6 +381,8 @@ mod tests {
             "ftp://user:secret@host.example/x",
             "https://user:secret@host.example/x?y",
             "user:secret@host.example",
+            "https://user:pa/secret@host.example/x",
+            "ftp://user:pass/@secret@host.example/x",
         ] {
             let said = match RepositoryUrl::parse(text) {
                 Ok(url) => format!("{url} {url:?} {}", url.key()),
