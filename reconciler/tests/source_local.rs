@@ -312,6 +312,13 @@ async fn a_revision_and_its_sources_are_resolved_and_hostile_addresses_are_not_a
     host.requests();
     reader.resolve_sources(&tool, &needed[..3], |_| None).await;
     assert_eq!(host.requests(), [""; 0]);
+    // What the same host and port said to another protocol is no answer to this one.
+    let git = source(&format!("git://127.0.0.1:{}/other/.git", host.port), "v2");
+    other.git(&["tag", "v2"]);
+    let both = [git, source(&host.text("other/.git"), "v2")];
+    let resolved = reader.resolve_sources(&tool, &both, |_| None).await;
+    assert!(matches!(resolved[&both[0].key()], ResolvedSource::Unavailable { .. }), "{resolved:?}");
+    assert!(matches!(resolved[&both[1].key()], ResolvedSource::Found { .. }), "{resolved:?}");
     for n in 3..7 {
         assert!(
             matches!(found(n), ResolvedSource::Unavailable { why } if why.contains("not allowed")),

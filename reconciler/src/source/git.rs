@@ -10,7 +10,7 @@ use super::refs::{Refs, prefixes};
 use super::store::{Store, unreadable};
 use super::transport::Endpoint;
 use super::tree::{self, ReadError, Snapshot};
-use super::url::{RepositoryKey, RepositoryUrl, Scheme};
+use super::url::{Address, RepositoryKey, RepositoryUrl, Scheme};
 use super::{SourceError, worktree};
 use crate::dialer::{Credentials, Dialer};
 use gix::ObjectId;
@@ -86,14 +86,14 @@ struct Inner {
     credentials: BTreeMap<RepositoryKey, Credentials>,
     servers: Servers,
     budget: Budget,
-    repositories: Mutex<HashMap<RepositoryKey, Arc<tokio::sync::Mutex<Known>>>>,
+    repositories: Mutex<HashMap<Address, Arc<tokio::sync::Mutex<Known>>>>,
     elsewhere: Mutex<HashMap<Elsewhere, (Instant, Answer)>>,
     ls_refs: AtomicU64,
     fetches: AtomicU64,
 }
 
 /// A ref that somebody builds from.
-type Elsewhere = (RepositoryKey, String);
+type Elsewhere = (Address, String);
 type Answer = Result<(CommitId, TreeId), SourceError>;
 
 /// What is known of one repository's commits; its lock makes fetches of one repository take turns.
@@ -258,7 +258,7 @@ impl Git {
     /// The commit and tree that `name` means now, or meant up to a cycle ago: refs that only builds look at are asked
     /// for once a cycle, however many passes and tools look.
     pub(super) async fn commit_and_tree(&self, url: &RepositoryUrl, name: &str, polled: Option<Refs>) -> Answer {
-        let key = (url.key(), name.to_owned());
+        let key = (url.address(), name.to_owned());
         let fresh = Duration::from_secs(self.0.settings.fresh_secs);
         let known = lock(&self.0.elsewhere).get(&key).filter(|(at, _)| at.elapsed() < fresh).cloned();
         if let Some((_, answer)) = known.filter(|_| polled.is_none()) {
@@ -300,7 +300,7 @@ impl Git {
             let read = move |_: &_| what(&worktree::objects(&path)?).map_err(unreadable);
             return self.0.budget.blocking(url, cost, read).await;
         }
-        let store = Store { cache: settings.cache.clone(), key: url.key(), commit, filter };
+        let store = Store { cache: settings.cache.clone(), address: url.address(), commit, filter };
         let (endpoint, inner) = (self.endpoint(url), self.0.clone());
         let read = move |watch: &_| {
             store.read(&what, || {
@@ -332,7 +332,7 @@ impl Git {
     }
 
     fn known(&self, url: &RepositoryUrl) -> Arc<tokio::sync::Mutex<Known>> {
-        lock(&self.0.repositories).entry(url.key()).or_default().clone()
+        lock(&self.0.repositories).entry(url.address()).or_default().clone()
     }
 }
 

@@ -6,7 +6,8 @@
 
 use super::pkt::{self, Advertisement};
 use super::refs::Refs;
-use super::{RepositoryKey, RepositoryUrl, SourceError};
+use super::url::Address;
+use super::{RepositoryUrl, SourceError};
 use crate::dialer::{self, Ask, Credentials, Dialer};
 use http::{Method, StatusCode, header};
 use std::collections::HashMap;
@@ -25,9 +26,9 @@ struct Known {
     speaks_v2: bool,
 }
 
-/// What is known of servers, by repository.
+/// What is known of servers, by address.
 #[derive(Default)]
-pub(super) struct Servers(Mutex<HashMap<RepositoryKey, Known>>);
+pub(super) struct Servers(Mutex<HashMap<Address, Known>>);
 
 /// What to ask whom.
 pub(super) struct HttpRemote<'a> {
@@ -40,27 +41,27 @@ pub(super) struct HttpRemote<'a> {
 impl Servers {
     /// Where the repository is, as far as is known.
     pub(super) fn base(&self, url: &RepositoryUrl) -> Option<Url> {
-        self.get(&url.key()).map_or_else(|| base_of(url), |known| Some(known.base))
+        self.get(&url.address()).map_or_else(|| base_of(url), |known| Some(known.base))
     }
 
-    fn get(&self, key: &RepositoryKey) -> Option<Known> {
+    fn get(&self, key: &Address) -> Option<Known> {
         let known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         known.get(key).cloned()
     }
 
-    fn remember(&self, key: RepositoryKey, known: Known) {
+    fn remember(&self, key: Address, known: Known) {
         let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         all.insert(key, known);
     }
 
-    fn forget(&self, key: &RepositoryKey) {
+    fn forget(&self, key: &Address) {
         let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         all.remove(key);
     }
 
     /// Lists HEAD and the refs under `prefixes`.
     pub(super) async fn ls_refs(&self, remote: &HttpRemote<'_>, prefixes: &[String]) -> Result<Refs, SourceError> {
-        let key = remote.url.key();
+        let key = remote.url.address();
         let plain = base_of(remote.url)
             .ok_or_else(|| SourceError::Corrupt { why: format!("{} is no http address", remote.url) })?;
         let known = self.get(&key);

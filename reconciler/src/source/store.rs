@@ -6,7 +6,7 @@
 use super::SourceError;
 use super::fetch::{Filter, Session};
 use super::tree::ReadError;
-use super::url::RepositoryKey;
+use super::url::Address;
 use gix::ObjectId;
 use sha2::{Digest as _, Sha256};
 use std::path::{Path, PathBuf};
@@ -18,7 +18,7 @@ const KEPT_COMMITS: usize = 8;
 /// One commit's folder in the cache.
 pub(super) struct Store {
     pub cache: PathBuf,
-    pub key: RepositoryKey,
+    pub address: Address,
     pub commit: ObjectId,
     pub filter: Filter,
 }
@@ -93,7 +93,7 @@ impl Store {
 
     /// A name that a stranger can neither choose nor leave.
     fn folder(&self) -> PathBuf {
-        let hash = Sha256::digest(self.key.as_str().as_bytes());
+        let hash = Sha256::digest(self.address.as_str().as_bytes());
         let name: String = hash.iter().take(16).map(|byte| format!("{byte:02x}")).collect();
         self.cache.join(name)
     }

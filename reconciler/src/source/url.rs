@@ -70,6 +70,19 @@ impl fmt::Display for RepositoryKey {
     }
 }
 
+/// An address as it is asked: two with one key here get the same answer, credentials aside. Unlike a
+/// [`RepositoryKey`] it tells schemes, users and the case of paths apart, so that what http or git:// said is never
+/// taken for what https said, nor one user's answer for another's.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(super) struct Address(String);
+
+impl Address {
+    /// The text, without a password.
+    pub(super) fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
 /// A repository's address. Its Display and Debug mask userinfo; there is no way to print a password.
 #[derive(Clone, PartialEq, Eq)]
 pub struct RepositoryUrl {
@@ -259,7 +272,16 @@ impl RepositoryUrl {
             .flatten()
     }
 
-    /// The normal form for comparing.
+    /// What answers are kept under.
+    pub(super) fn address(&self) -> Address {
+        let Self { scheme, user, host, port, path, .. } = self;
+        // The user comes last: decoded, its name may hold anything.
+        let user = user.as_deref().unwrap_or_default();
+        let port = port.map(|port| format!(":{port}")).unwrap_or_default();
+        Address(format!("{}\n{host}{port}\n{}\n{user}", scheme.as_str(), path.trim_end_matches('/')))
+    }
+
+    /// Whether two addresses are of the same repository: for comparing, never for keeping what one of them said.
     #[must_use]
     pub fn key(&self) -> RepositoryKey {
         let path = match self.scheme {
@@ -371,6 +393,25 @@ mod tests {
         assert_eq!(key("https://gitlab.example:8443/a"), "gitlab.example:8443/a");
         assert_eq!(key("/srv/Git/tool.git"), "/srv/Git/tool");
         assert_eq!(key("file:///srv/Git/./x/../tool"), "/srv/Git/tool");
+    }
+
+    #[test]
+    fn an_answer_is_kept_for_one_scheme_user_port_and_case() {
+        let address = |text: &str| RepositoryUrl::parse(text).expect("a URL").address();
+        let https = address("https://host.example/Group/tool.git");
+        for other in [
+            "http://host.example/Group/tool.git",
+            "git://host.example/Group/tool.git",
+            "https://host.example:8443/Group/tool.git",
+            "https://host.example/group/tool.git",
+            "https://user:secret@host.example/Group/tool.git",
+        ] {
+            assert_ne!(address(other), https, "{other}");
+        }
+        assert_eq!(address("https://HOST.example:443/Group/tool.git/"), https);
+        let with_password = address("https://user:secret@host.example/x");
+        assert!(!with_password.as_str().contains("secret"));
+        assert_ne!(with_password, address("https://other@host.example/x"));
     }
 
     #[test]
