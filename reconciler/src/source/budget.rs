@@ -65,6 +65,8 @@ impl Budget {
             work(&theirs)
         });
         match tokio::time::timeout(cost.timeout, thread).await {
+            // The socket's own limit ends at the same moment, and may be the first to say so.
+            Ok(Ok(Err(_))) if watch.is_over() => Err(timed_out(url, cost.timeout)),
             Ok(Ok(done)) => done,
             Ok(Err(_)) => Err(SourceError::Corrupt { why: format!("{url} sent something that git cannot read") }),
             Err(_) => {

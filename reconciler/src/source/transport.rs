@@ -61,6 +61,11 @@ impl Watch {
         said
     }
 
+    /// Whether the time for the exchange is up.
+    pub(super) fn is_over(&self) -> bool {
+        self.left().is_zero()
+    }
+
     fn left(&self) -> Duration {
         self.deadline.saturating_duration_since(Instant::now())
     }
