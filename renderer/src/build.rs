@@ -89,6 +89,33 @@ pub fn image_repository(registry: &Registry, tool: &ToolName, component: &Compon
     format!("{}/{}/{component}", registry.host, tool.namespace())
 }
 
+/// Whether a reference names an image that is another tool's: below our registry, under a `tool-` path that is not
+/// this tool's. Host and port may be written in several ways; what else lies in the registry is the operators' to allow.
+#[must_use]
+pub fn is_of_another_tool(registry: &Registry, tool: &ToolName, reference: &str) -> bool {
+    let (ours, reference) = (canonical(&format!("{}/", registry.host)), canonical(reference));
+    let Some(path) = reference.strip_prefix(&ours).filter(|path| path.starts_with("tool-")) else {
+        return false;
+    };
+    !path.strip_prefix(&tool.namespace()).is_some_and(|rest| rest.starts_with('/'))
+}
+
+/// A reference with its host written one way: in lower case, without the default port, and never left out.
+fn canonical(reference: &str) -> String {
+    let (first, path) = reference.split_once('/').unwrap_or(("", reference));
+    let is_host = first == "localhost" || first.contains(|c: char| c == '.' || c == ':' || c.is_ascii_uppercase());
+    if !is_host {
+        return format!("docker.io/{reference}");
+    }
+    let (name, port) = first.split_once(':').unwrap_or((first, ""));
+    let name = name.trim_end_matches('.').to_ascii_lowercase();
+    match (name.as_str(), port.parse::<u16>()) {
+        ("index.docker.io" | "registry-1.docker.io", _) => format!("docker.io/{path}"),
+        (name, Err(_) | Ok(80 | 443)) => format!("{name}/{path}"),
+        (name, Ok(port)) => format!("{name}:{port}/{path}"),
+    }
+}
+
 /// Where a component is built from.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Origin {
@@ -247,6 +274,42 @@ mod tests {
             assert!(!same_repository(other, same[0]), "{other}");
         }
         assert!(same_repository("file:///srv/git/a.git", "/srv/git/a"));
+    }
+
+    #[test]
+    fn no_spelling_of_our_registry_reaches_another_tool() {
+        let own = ToolName::new("w").expect("a name");
+        let is_foreign = |host: &str, reference: &str| {
+            is_of_another_tool(&Registry { host: host.to_owned(), credentials: None }, &own, reference)
+        };
+        for (host, reference) in [
+            ("registry.example", "registry.example/tool-v/web:1"),
+            ("registry.example", "Registry.EXAMPLE/tool-v/web"),
+            ("registry.example", "registry.example:443/tool-v/web"),
+            ("registry.example", "registry.example:0443/tool-v/web"),
+            ("registry.example", "registry.example./tool-v/web"),
+            ("Registry.example:443", "registry.example/tool-v/web"),
+            ("registry.example:5000/a", "registry.example:05000/a/tool-v/web"),
+            ("registry.example", "registry.example/tool-w2/web"),
+            ("registry.example", "registry.example/tool-v"),
+            ("localhost:5000", "localhost:5000/tool-v/web"),
+            ("docker.io/a", "a/tool-v/web"),
+            ("a", "index.docker.io/a/tool-v/web"),
+        ] {
+            assert!(is_foreign(host, reference), "{host} {reference}");
+        }
+        for (host, reference) in [
+            ("registry.example", "registry.example/tool-w/web:1"),
+            ("registry.example", "REGISTRY.example:443/tool-w/a/b"),
+            ("registry.example", "registry.example/library/tool-v:1"),
+            ("registry.example", "registry.example:5000/tool-v/web"),
+            ("registry.example", "other.example/tool-v/web"),
+            ("registry.example/a", "registry.example/ab/tool-v/web"),
+            ("registry.example", "tool-v/web"),
+            ("registry.example", "tool-v"),
+        ] {
+            assert!(!is_foreign(host, reference), "{host} {reference}");
+        }
     }
 
     #[test]

@@ -86,7 +86,7 @@ codes! {
     HostNotAllowed Error "host-not-allowed" "`repository` names a host this platform does not build from" "Move the code to an allowed host, or ask the operators."
     BadReference Error "bad-reference" "`ref` is no name git allows" "Write a branch, a tag or a commit."
     BadImage Error "bad-image" "`image` is no image reference" "Write `registry/name:tag` or `registry/name@sha256:...`."
-    ImageNotAllowed Error "image-not-allowed" "`image` is in a registry this platform does not run from" "Use an allowed registry, or build from source."
+    ImageNotAllowed Error "image-not-allowed" "`image` is in a registry this platform does not run from, or another tool's" "Use an allowed registry, or build from source."
     ReuseFromMissing Error "reuse-from-missing" "`reuse_from` names no component of this file" "Name a component with a build of its own."
     ReuseFromChain Error "reuse-from-chain" "`reuse_from` names a component without a build of its own" "Name the component that is built."
     ReuseFromCycle Error "reuse-from-cycle" "`reuse_from` leads back to itself" "Let one of the components have a build of its own."

@@ -1,9 +1,9 @@
 //! Which image a component runs: as written, or under the tag of its build.
 
 use super::{Frame, Refusal};
-use crate::build::{BuildInputs, Origin, image_repository, origin};
+use crate::build::{BuildInputs, Origin, image_repository, is_of_another_tool, origin};
 use crate::config::{Build, Component, Source};
-use crate::diagnostic::Code;
+use crate::diagnostic::{Code, shown};
 use crate::names::{ComponentName, TreeId};
 use crate::rendered::Image;
 use crate::revision::{ResolvedSource, SourceRef};
@@ -12,7 +12,7 @@ use crate::revision::{ResolvedSource, SourceRef};
 /// [`Image::Unresolved`] and held until the source answers.
 pub(crate) fn image(frame: &Frame<'_>, name: &ComponentName, component: &Component) -> Result<Image, Refusal> {
     match &component.source {
-        Source::Image(reference) => Ok(Image::Prebuilt { reference: reference.clone() }),
+        Source::Image(reference) => prebuilt(frame, reference),
         Source::Build(build) => built(frame, name, build),
         Source::Reuse(target) => match frame.config.components.get(target).map(|target| &target.source) {
             Some(Source::Build(build)) => built(frame, target, build),
@@ -20,6 +20,16 @@ pub(crate) fn image(frame: &Frame<'_>, name: &ComponentName, component: &Compone
             None => Err(reuse(Code::ReuseFromMissing, format!("this file has no good component {target}"))),
         },
     }
+}
+
+/// A tool's images may hold what is nobody else's business, so whatever is allowed else, they run in that tool only.
+fn prebuilt(frame: &Frame<'_>, reference: &str) -> Result<Image, Refusal> {
+    if is_of_another_tool(&frame.platform.registry, &frame.tool.name, reference) {
+        let message = format!("{} is an image of another tool", shown(reference));
+        return Err(Refusal::new(Code::ImageNotAllowed, "image", message)
+            .hint("Use an image of this tool, or build the component from source."));
+    }
+    Ok(Image::Prebuilt { reference: reference.to_owned() })
 }
 
 fn reuse(code: Code, message: String) -> Refusal {
