@@ -41,6 +41,14 @@ fn generated(case: &Path) -> Option<Vec<u8>> {
             format!("components:\n{}", many(150, &|n| format!("  c{n}: {{run: {{command: c, memroy: 1Gi}}}}\n")))
         }
         "too-long" => format!("components:\n  web:\n    run:\n      command: {}\n", "a".repeat(5_000)),
+        "too-long--env" => {
+            let value = "a".repeat(16_000);
+            let tool_wide = many(8, &|n| format!("  A{n}: {value}\n"));
+            let web = format!("  web:\n    env: {{A0: b, B: {value}}}\n    run: {{command: c}}\n");
+            format!(
+                "env:\n{tool_wide}components:\n  bot: {{env: {{B: c}}, run: {{command: c}}}}\n{web}  worse:\n    env: {{B: {value}}}\n    run: {{command: c}}\n"
+            )
+        }
         _ => return None,
     };
     Some(text.into_bytes())

@@ -19,6 +19,9 @@ use std::collections::{BTreeMap, BTreeSet};
 const SCRATCH_SIZE: &str = "1Gi";
 /// Where today's tools find the dumps.
 const DUMPS_PATH: &str = "/public/dumps";
+/// Most bytes of a component's environment, names and values: what stands once in the file is copied into the pod of
+/// every component.
+const MAX_ENV_BYTES: usize = 128 * 1024;
 /// As today: half of Kubernetes' default, so that nodes drain quickly.
 const GRACE_SECS: u32 = 15;
 
@@ -61,7 +64,7 @@ fn container(frame: &Frame<'_>, name: &ComponentName, component: &Component) -> 
         "volumeMounts": mounts(component),
     });
     let Value::Object(fields) = &mut container else { return Ok(container) };
-    let env = env(frame, component);
+    let env = env(frame, component)?;
     if !env.is_empty() {
         fields.insert("env".into(), env.into());
     }
@@ -77,9 +80,16 @@ fn container(frame: &Frame<'_>, name: &ComponentName, component: &Component) -> 
 /// In name order. What the platform gives can't be taken over by a tool: its variables win, and so does `PORT`, which
 /// is the one truth about the port. A tool's secret must exist for the pod to start; the platform's credentials need
 /// not, for a tool that never asked for a database must not wait for one.
-fn env(frame: &Frame<'_>, component: &Component) -> Vec<Value> {
+fn env(frame: &Frame<'_>, component: &Component) -> Result<Vec<Value>, Refusal> {
+    let own: BTreeMap<&String, &String> = frame.config.env.iter().chain(&component.env).collect();
+    let bytes: usize = own.iter().map(|(name, value)| name.len() + value.len()).sum();
+    if bytes > MAX_ENV_BYTES {
+        let message =
+            format!("`env` of the tool and of the component have {bytes} bytes; at most {MAX_ENV_BYTES} are allowed");
+        return Err(Refusal::new(Code::TooLong, "env", message).hint("Put large data into the repository."));
+    }
     let mut entries: BTreeMap<String, Value> = BTreeMap::new();
-    for (name, value) in frame.config.env.iter().chain(&component.env) {
+    for (name, value) in own {
         entries.insert(name.clone(), json!({"value": value}));
     }
     for name in secrets(frame, component) {
@@ -96,13 +106,11 @@ fn env(frame: &Frame<'_>, component: &Component) -> Vec<Value> {
     if let RunKind::Continuous { port: Some(port), .. } = &component.run.kind {
         entries.insert("PORT".to_owned(), json!({"value": port.number.to_string()}));
     }
-    entries
-        .into_iter()
-        .map(|(name, mut entry)| {
-            entry["name"] = name.into();
-            entry
-        })
-        .collect()
+    let named = entries.into_iter().map(|(name, mut entry)| {
+        entry["name"] = name.into();
+        entry
+    });
+    Ok(named.collect())
 }
 
 /// The variables of the tool's and the component's declared secrets.
