@@ -110,21 +110,24 @@ fn hide_from(line: &str, at: usize) -> String {
     format!("{}{MASK}", &line[..at + gap])
 }
 
-/// `https://user:password@host` never shows what stands before the `@`.
+/// `https://user:password@host` never shows what stands before the `@`; the last one, for a password may hold `/`, `@`
+/// and quotes, and a hidden path is no loss.
 pub(super) fn without_userinfo(line: &str) -> String {
     let mut out = String::new();
     let mut rest = line;
     while let Some(at) = rest.find("://") {
         let (head, tail) = rest.split_at(at + 3);
         out.push_str(head);
-        let end = tail.find(|c: char| c == '/' || c.is_whitespace() || c == '"' || c == '\'').unwrap_or(tail.len());
-        match tail[..end].rfind('@') {
+        // What is looked through is never looked at again: a line of `://` alone takes no time.
+        let (url, after) = tail.split_at(tail.find(char::is_whitespace).unwrap_or(tail.len()));
+        match url.rfind('@') {
             Some(user) => {
                 out.push_str(MASK);
-                rest = &tail[user..];
+                out.push_str(&url[user..]);
             }
-            None => rest = tail,
+            None => out.push_str(url),
         }
+        rest = after;
     }
     out + rest
 }
@@ -146,6 +149,22 @@ mod tests {
         assert_eq!(shown(11), "      command: x");
         assert_eq!(shown(2), "  A: ***");
         assert_eq!(shown(13), "      repository: https://***@example.org/x");
+    }
+
+    #[test]
+    fn a_password_may_hold_what_ends_a_host() {
+        for (url, masked) in [
+            ("https://me:can/ary@h/x", "https://***@h/x"),
+            ("a https://me:can@a/ry@h, b", "a https://***@h, b"),
+            ("'https://me:can\"a'ry?#@h'", "'https://***@h'"),
+            ("https://a:x@h/ https://b:y/z@h/", "https://***@h/ https://***@h/"),
+            ("https://h/x", "https://h/x"),
+            ("me@h https://h/x me@h", "me@h https://h/x me@h"),
+        ] {
+            assert_eq!(without_userinfo(url), masked);
+        }
+        let long = "://".repeat(300_000);
+        assert_eq!(without_userinfo(&long), long);
     }
 
     #[test]

@@ -83,16 +83,17 @@ fn without_credentials(url: &str) -> String {
     let Some((scheme, rest)) = url.split_once("://").filter(|(scheme, _)| *scheme != "file") else {
         return url.to_owned();
     };
-    let (authority, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
-    let host = match authority.rsplit_once('@') {
-        Some((user, host)) if scheme == "ssh" => {
-            let user = user.split(':').next().unwrap_or_default();
-            format!("{user}@{host}")
-        }
-        Some((_, host)) => host.to_owned(),
-        None => authority.to_owned(),
+    // A password may hold a `/`, so not the first one ends it but the last `@`; unless it begins a folder, `/@user`, on
+    // what can only be a host.
+    let authority = rest.split('/').next().unwrap_or_default();
+    let is_host = authority.contains('.') && authority.bytes().all(|b| b.is_ascii_alphanumeric() || b"-.".contains(&b));
+    let Some((user, host)) = rest.rsplit_once('@').filter(|(before, _)| !(is_host && before.ends_with('/'))) else {
+        return url.to_owned();
     };
-    format!("{scheme}://{host}{path}")
+    match user.split(':').next() {
+        Some(user) if scheme == "ssh" => format!("{scheme}://{user}@{host}"),
+        _ => format!("{scheme}://{host}"),
+    }
 }
 
 /// In the largest unit that divides it: `1h`, `90s`.
@@ -164,9 +165,13 @@ mod tests {
     fn a_published_repository_carries_no_credentials() {
         for (url, published) in [
             ("https://user:token@git.example/a", "https://git.example/a"),
-            ("https://token@git.example/a@b", "https://git.example/a@b"),
+            ("https://user:tok/en@git.example/a", "https://git.example/a"),
+            ("https://tok/en@git.example/a", "https://git.example/a"),
+            ("https://user:to@k/en@git.example/a", "https://git.example/a"),
+            ("https://git.example/@group/a", "https://git.example/@group/a"),
             ("https://git.example/a", "https://git.example/a"),
             ("ssh://git:x@git.example:22/a", "ssh://git@git.example:22/a"),
+            ("ssh://git:x/y@git.example:22/a", "ssh://git@git.example:22/a"),
             ("git@git.example:a", "git@git.example:a"),
             ("file:///srv/a@b", "file:///srv/a@b"),
             ("/srv/a", "/srv/a"),
