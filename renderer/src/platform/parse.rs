@@ -46,7 +46,7 @@ fn platform(root: &yaml::Node, findings: &mut Findings) -> Option<Platform> {
         platform.domain = domain(entry, findings).unwrap_or_default();
     }
     platform.cluster = spec.get("cluster").and_then(|e| text(e, findings)).map(str::to_owned);
-    set(&mut platform.namespace, spec.get("namespace").and_then(|e| label(e, findings)));
+    set(&mut platform.namespace, spec.get("namespace").and_then(|e| namespace(e, findings)));
     set(&mut platform.registry, spec.get("registry").and_then(|e| registry(e, findings)));
     set(&mut platform.builder, spec.get("builder").and_then(|e| builder(e, findings)));
     set(&mut platform.route, spec.get("route").and_then(|e| route(e, findings)));
@@ -90,6 +90,18 @@ fn label(entry: &Entry, findings: &mut Findings) -> Option<String> {
         return Some(name.to_owned());
     }
     findings.add(Code::BadName, entry.value.place, format!("{} is a name Kubernetes will refuse", shown(name)));
+    None
+}
+
+/// Of the platform's own objects. What starts with `tool-` is a tool's.
+fn namespace(entry: &Entry, findings: &mut Findings) -> Option<String> {
+    let name = label(entry, findings)?;
+    if !name.starts_with("tool-") {
+        return Some(name);
+    }
+    findings
+        .add(Code::BadName, entry.value.place, format!("{} would be taken for a tool's namespace", shown(&name)))
+        .with_hint("Choose a name that does not start with `tool-`.");
     None
 }
 
