@@ -5,7 +5,7 @@
 //! cargo run -p tests --bin generate_schema -- --check # asks it, and compares
 //! ```
 //!
-//! The source is the OpenAPI v3 of the running server, the Gateway API's kinds included. Kept is what ownership, merging
+//! The source is the OpenAPI v3 of the running server, the Gateway API's kinds and our own Tool included. Kept is what ownership, merging
 //! and validation need: types, list and map types with their keys, patch strategies, required fields, enums, formats and
 //! true defaults. Descriptions go, and so does everything that no kind in [`KINDS`] reaches. The same server gives the
 //! same bytes.
@@ -53,7 +53,10 @@ const KINDS: [&str; 32] = [
 ];
 
 /// Kinds whose content is not declared here: known metadata, and anything else. `*` is every kind outside the set.
-const OPEN_KINDS: [&str; 2] = ["*", "toolforge.org/v1alpha1/Tool"];
+const OPEN_KINDS: [&str; 1] = ["*"];
+
+/// Any platform will do: the definition of Tool is the same for all.
+const PLATFORM: &[u8] = include_bytes!("../../../examples/platform/platform.yaml");
 
 const OBJECT_META: &str = "io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta";
 
@@ -88,6 +91,7 @@ impl Source {
         let version = document(server, "/version").await?;
         let version = version["gitVersion"].as_str().context("the server has no version")?.to_owned();
         let mut source = Self { version, ..Self::default() };
+        define_tool(server).await?;
         let groups: BTreeSet<String> =
             KINDS.iter().filter(|kind| !OPEN_KINDS.contains(kind)).map(|kind| group_path(kind)).collect();
         for group in groups {
@@ -106,6 +110,26 @@ impl Source {
             self.definitions.insert(name.clone(), definition.clone());
         }
     }
+}
+
+/// Gives the server our definition of Tool, and waits until it describes it.
+async fn define_tool(server: &ControlPlane) -> Result<()> {
+    let (platform, _) = renderer::platform::parse(PLATFORM, "platform.yaml");
+    let objects = renderer::render_platform(&platform.context("the example's platform is readable")?);
+    let definition = objects.iter().find(|object| object.id.kind == "CustomResourceDefinition");
+    let file = server.dir().join("definition.json");
+    std::fs::write(&file, serde_json::to_vec(&definition.context("a platform defines Tool")?.value)?)?;
+    let path = file.display().to_string();
+    server.kubectl(&["apply", "--server-side", "-f", &path]).await?;
+    server.kubectl(&["wait", "--for=condition=Established", "--timeout=30s", "-f", &path]).await?;
+    for _ in 0..100 {
+        let answer = server.kubectl(&["get", "--raw", "/openapi/v3/apis/toolforge.org/v1alpha1"]).await?;
+        if answer.stdout.contains("toolforge.v1alpha1.Tool") {
+            return Ok(());
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+    }
+    bail!("the server does not describe Tool")
 }
 
 async fn document(server: &ControlPlane, path: &str) -> Result<Value> {
