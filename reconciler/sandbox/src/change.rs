@@ -31,6 +31,7 @@ impl Cluster {
     pub(crate) fn update_from(&mut self, writer: &mut Writer, call: &Call, name: &str) -> Result<Written, ApiError> {
         let entry = self.find(&call.target, name)?;
         let object = if writer.part == Part::Scale {
+            scale::check(&call.body, name)?;
             scale::put_into(entry.object(), &call.body)
         } else {
             let object = writer.decode(&call.body)?;
@@ -67,12 +68,13 @@ impl Cluster {
             Part::Scale => {
                 let scale = scale::of(&entry.object());
                 let scale = patched(writer, scale, &call.body, kind)?;
+                scale::check(&scale, name)?;
                 scale::put_into(entry.object(), &scale)
             }
             _ => {
                 let whole = managed::with_type(writer.resource, entry.object());
                 let whole = patched(writer, whole, &call.body, kind)?;
-                validate::fields(writer, &whole)?;
+                validate::patched(writer, &whole)?;
                 writer.decode(&whole)?
             }
         };
@@ -101,7 +103,8 @@ impl Cluster {
             return Ok(entry.clone());
         }
         if value::is_terminating(&new) && is_released(writer, &new) {
-            return Ok(self.remove_unless_dry(writer, entry));
+            self.remove_unless_dry(writer, entry);
+            return Ok(Arc::new(Entry::draft(entry.key.clone(), &new)));
         }
         Ok(self.store_unless_dry(writer, entry.key.clone(), new))
     }
@@ -130,7 +133,7 @@ fn patched(writer: &Writer, target: Value, patch: &Value, kind: PatchKind) -> Re
             let row = writer.resource;
             let place = Schema::of(row.group, row.version, row.kind);
             let place = place.unwrap_or(planner::schema::TypeRef::ANY);
-            strategic::merge(&mut target, patch, place).map_err(|failed| ApiError::bad_request(failed.to_string()))?;
+            strategic::merge(&mut target, patch, place).map_err(|failed| ApiError::untyped(failed.to_string()))?;
         }
         PatchKind::Json | PatchKind::Apply => {
             target = json_patch::apply(&target, patch).map_err(refused)?;
@@ -159,7 +162,7 @@ fn check_preconditions(writer: &Writer, entry: &Entry, new: &Object) -> Result<(
     let revision = value::meta(new, "resourceVersion");
     if revision.is_empty() && row.is_custom() && !writer.applied {
         let cause = Cause::invalid("metadata.resourceVersion", &json!(0), "must be specified for an update");
-        return Err(ApiError::invalid(row, name, vec![cause]));
+        return Err(ApiError::invalid_resource(row, name, cause));
     }
     if !revision.is_empty() && revision != entry.revision.to_string() {
         return Err(ApiError::stale(row, name));

@@ -11,11 +11,11 @@ use crate::resource::Resource;
 use crate::route::Part;
 use crate::status::{ApiError, Cause};
 use crate::store::Entry;
-use crate::validate;
 use crate::value::{self, Object};
 use crate::write::Writer;
 use planner::fields::{FieldSet, Path};
 use planner::merge::{self, Conflict, Refused};
+use planner::schema::check::{Mismatch, Wrong};
 use serde_json::{Value, json};
 use std::fmt::Write as _;
 use std::sync::Arc;
@@ -156,7 +156,6 @@ impl Cluster {
         }
         let applied = applied_object(writer, &call.body, name)?;
         let entry = self.store.get(&writer.key(name)).cloned();
-        validate::fields(writer, &applied)?;
         let (live, code) = match &entry {
             Some(entry) => (with_type(stored_as(writer.resource), entry.object()), 200),
             None if writer.part == Part::Status => {
@@ -198,6 +197,12 @@ impl Cluster {
 
 /// What the client applies, checked and completed from the path.
 fn applied_object(writer: &Writer, body: &Value, name: &str) -> Result<Value, ApiError> {
+    let text = |field: &str| body.get(field).and_then(Value::as_str);
+    let (version, kind) = (text("apiVersion").unwrap_or_default(), text("kind").unwrap_or_default());
+    if !version.is_empty() && (version, kind) != (writer.resource.api_version().as_str(), writer.resource.kind) {
+        let slash = if version.contains('/') { "" } else { "/" };
+        return Err(ApiError::bad_request(format!("invalid object type: {slash}{version}, Kind={kind}")));
+    }
     let mut object = writer.decode(body)?;
     let named = value::name(&object);
     if !named.is_empty() && named != name {
@@ -223,8 +228,7 @@ fn refused(writer: &Writer, body: &Value, name: &str, why: Refused) -> ApiError 
     match why {
         Refused::Conflicts(conflicts) => ApiError::apply_conflict(conflicts.iter().flat_map(causes).collect()),
         Refused::Mismatched(mismatches) => {
-            let listed = mismatches.iter().map(|one| format!(".{}: {}", one.path, one.wrong));
-            let listed: Vec<String> = listed.collect();
+            let listed: Vec<String> = mismatches.iter().map(mismatch_text).collect();
             // The namespace as the body has it, which may be none.
             let namespace = body.pointer("/metadata/namespace").and_then(Value::as_str).unwrap_or_default();
             let object = format!("{namespace}/{name}");
@@ -236,6 +240,16 @@ fn refused(writer: &Writer, body: &Value, name: &str, why: Refused) -> ApiError 
             ))
         }
         Refused::Unreadable(entry) => ApiError::internal(entry.to_string()),
+    }
+}
+
+fn mismatch_text(one: &Mismatch) -> String {
+    match (&one.wrong, one.path.split_last()) {
+        (Wrong::Duplicate, Some((last, list))) => {
+            let list = server_path(&Path(list.to_vec()));
+            format!("{list}: duplicate entries for key {}", server_path(&Path(vec![last.clone()])))
+        }
+        (wrong, _) => format!("{}: {wrong}", server_path(&one.path)),
     }
 }
 

@@ -1,6 +1,8 @@
 //! The `scale` subresource: replicas as seen and changed through `autoscaling/v1` Scale.
 
+use crate::resource::{Parts, Resource};
 use crate::select::LabelSelector;
+use crate::status::{ApiError, Cause};
 use crate::value::{self, Object};
 use serde_json::{Value, json};
 
@@ -22,6 +24,31 @@ pub fn of(object: &Object) -> Value {
             "selector": selector.unwrap_or_default().to_text(),
         },
     })
+}
+
+/// How refusals name a scale.
+static SCALE: Resource = Resource {
+    group: "autoscaling",
+    version: "v1",
+    kind: "Scale",
+    plural: "scales",
+    short: &[],
+    namespaced: true,
+    parts: Parts::Whole,
+    in_all: false,
+};
+
+/// Refuses less than nothing.
+///
+/// # Errors
+/// 422 that names the scale, not the workload.
+pub fn check(scale: &Value, name: &str) -> Result<(), ApiError> {
+    let replicas = scale.pointer("/spec/replicas").and_then(Value::as_i64).unwrap_or(0);
+    if replicas >= 0 {
+        return Ok(());
+    }
+    let cause = Cause::invalid("spec.replicas", &json!(replicas), "must be greater than or equal to 0");
+    Err(ApiError::invalid(&SCALE, name, vec![cause]))
 }
 
 /// The workload with the replicas of a changed scale.

@@ -153,6 +153,21 @@ impl ApiError {
         error
     }
 
+    /// 422 that names the resource instead of the kind, as updates of custom resources do.
+    #[must_use]
+    pub fn invalid_resource(resource: &Resource, name: &str, cause: Cause) -> Self {
+        let text = format!("{} \"{name}\" is invalid: {}: {}", resource.qualified(), cause.field, cause.message);
+        Self { causes: vec![cause], ..Self::plain(422, "Invalid", text).about(resource, name) }
+    }
+
+    /// 422 of a patch whose result can't be decoded.
+    #[must_use]
+    pub fn bad_patch(patched: &Value, why: &str) -> Self {
+        let cause = Cause::invalid("patch", &json!(patched.to_string()), why);
+        let message = format!(" \"\" is invalid: patch: {}", cause.message);
+        Self { causes: vec![cause], ..Self::plain(422, "Invalid", message) }
+    }
+
     /// 422 of a request's options.
     #[must_use]
     pub fn bad_options(kind: &'static str, cause: Cause) -> Self {
@@ -261,7 +276,7 @@ impl ApiError {
         match self.code {
             404 | 405 => true,
             415 => self.message.starts_with("415"),
-            422 => self.reason == "Invalid",
+            422 => self.reason == "Invalid" && self.causes.is_empty(),
             _ => false,
         }
     }

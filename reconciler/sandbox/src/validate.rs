@@ -19,7 +19,7 @@ use serde_json::{Value, json};
 use std::fmt::Write as _;
 
 pub(crate) use fields::drop_unknown;
-pub use fields::fields;
+pub use fields::{fields, patched};
 
 /// The type of a resource in the form in which it is stored.
 #[must_use]

@@ -107,12 +107,11 @@ impl Writer {
         if fits {
             return Ok(());
         }
+        let (kind, version) = (kind.unwrap_or_default(), version.unwrap_or_default());
+        let version = version.rsplit('/').next().unwrap_or_default();
         Err(ApiError::bad_request(format!(
-            "the API version in the data ({}, Kind={}) does not match the expected API version ({}, Kind={})",
-            version.unwrap_or_default(),
-            kind.unwrap_or_default(),
-            want.0,
-            want.1
+            "{kind} in version \"{version}\" cannot be handled as a {}: it is another type",
+            self.resource.kind
         )))
     }
 

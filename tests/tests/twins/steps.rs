@@ -1,6 +1,7 @@
 //! The requests, in order: later ones meet what earlier ones left.
 
 use super::kinds::{created, kinds, template};
+use super::more::{corners, tools};
 use serde_json::{Value, json};
 
 /// One request.
@@ -19,7 +20,8 @@ const STRATEGIC: &str = "application/strategic-merge-patch+json";
 const PATCH: &str = "application/json-patch+json";
 const JSON: &str = "application/json";
 
-fn step(name: &'static str, method: &'static str, content_type: &'static str, path: &str, body: Value) -> Step {
+/// A request as it is; `NS` stands for the namespace.
+pub fn step(name: &'static str, method: &'static str, content_type: &'static str, path: &str, body: Value) -> Step {
     let path = path.replace("NS", "/namespaces/twins");
     let body = (!body.is_null()).then_some(body);
     Step { name, method, path, content_type, accept: JSON, body }
@@ -54,6 +56,8 @@ pub fn steps() -> Vec<Step> {
     all.extend(created());
     all.extend(mistakes());
     all.extend(changes());
+    all.extend(corners());
+    all.extend(tools());
     all.extend(deletions());
     all
 }

@@ -127,7 +127,7 @@ fn merge_list(have: &mut Vec<Value>, items: &[Value], place: TypeRef) -> Result<
 
 fn merge_item(have: &mut Vec<Value>, item: &Value, key: &str, place: TypeRef) -> Result<(), Failed> {
     let Some(id) = item.get(key) else {
-        return Err(Failed::NoKey { item: item.to_string(), key: key.to_owned() });
+        return Err(Failed::NoKey { item: go_text(item), key: key.to_owned() });
     };
     if item.as_object().and_then(directive) == Some("delete") {
         have.retain(|one| one.get(key) != Some(id));
@@ -139,6 +139,19 @@ fn merge_item(have: &mut Vec<Value>, item: &Value, key: &str, place: TypeRef) ->
             have.push(cleaned(item));
             Ok(())
         }
+    }
+}
+
+/// A value as Go prints it: the server's message has it so.
+fn go_text(value: &Value) -> String {
+    match value {
+        Value::Object(map) => {
+            let pairs: Vec<String> = map.iter().map(|(key, value)| format!("{key}:{}", go_text(value))).collect();
+            format!("map[{}]", pairs.join(" "))
+        }
+        Value::Array(items) => format!("[{}]", items.iter().map(go_text).collect::<Vec<_>>().join(" ")),
+        Value::String(text) => text.clone(),
+        other => other.to_string(),
     }
 }
 

@@ -12,7 +12,8 @@ pub(super) fn check(resource: &Resource, old: &Object, new: &Object, causes: &mu
         let (before, after) = (value::at(old, row.path), value::at(new, row.path));
         if before != after {
             let shown = after.cloned().unwrap_or(Value::Null);
-            causes.push(Cause::invalid(row.path, &shown, "field is immutable"));
+            let why = if row.path == "roleRef" { "cannot change roleRef" } else { "field is immutable" };
+            causes.push(Cause::invalid(row.path, &shown, why));
         }
     }
     match resource.kind {
@@ -75,9 +76,10 @@ fn added_finalizers(old: &Object, new: &Object, causes: &mut Vec<Cause>) {
     let had = value::finalizers(old);
     let added: Vec<String> = value::finalizers(new).into_iter().filter(|one| !had.contains(one)).collect();
     if !added.is_empty() {
+        let listed: Vec<String> = added.iter().map(|one| format!("{one:?}")).collect();
         let text = format!(
-            "no new finalizers can be added if the object is being deleted, found new finalizers {}",
-            json!(added)
+            "no new finalizers can be added if the object is being deleted, found new finalizers []string{{{}}}",
+            listed.join(", ")
         );
         causes.push(Cause::forbidden("metadata.finalizers", &text));
     }

@@ -15,6 +15,7 @@ const MAX_ANNOTATIONS_BYTES: usize = 256 * 1024;
 pub(super) fn check(resource: &Resource, object: &Object, causes: &mut Vec<Cause>) {
     check_name(resource, value::name(object), causes);
     check_labels("metadata.labels", value::at(object, "metadata.labels"), causes);
+    check_owners(object, causes);
     check_annotations(value::at(object, "metadata.annotations"), causes);
 }
 
@@ -51,6 +52,17 @@ pub(super) fn check_labels(field: &str, labels: Option<&Value>, causes: &mut Vec
             causes.push(Cause::invalid(field, value, "must be no more than 63 bytes"));
         } else if !text.is_empty() && !is_qualified(text) {
             causes.push(Cause::invalid(field, value, LABEL_VALUE));
+        }
+    }
+}
+
+fn check_owners(object: &Object, causes: &mut Vec<Cause>) {
+    for owner in value::owner_references(object) {
+        for field in ["kind", "name", "uid"] {
+            if owner[field].as_str().is_none_or(str::is_empty) {
+                let field = format!("metadata.ownerReferences.{field}");
+                causes.push(Cause::invalid(field, &json!(""), "must not be empty"));
+            }
         }
     }
 }

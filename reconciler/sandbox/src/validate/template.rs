@@ -8,8 +8,6 @@ use renderer::names::is_dns_label;
 use serde_json::{Value, json};
 use std::cmp::Ordering;
 
-const QUANTITY: &str = "quantities must match the regular expression '^([+-]?[0-9.]+)([eEinumkKMGTP]*[-+]?[0-9]*)$'";
-
 /// The template at a dotted path.
 pub(super) fn check(object: &Object, path: &str, causes: &mut Vec<Cause>) {
     let labels = format!("{path}.metadata.labels");
@@ -60,8 +58,6 @@ fn container(path: &str, container: &Value, volumes: &[&str], causes: &mut Vec<C
 }
 
 fn resources(path: &str, resources: &Value, causes: &mut Vec<Cause>) {
-    quantities(&format!("{path}.limits"), resources.get("limits"), causes);
-    quantities(&format!("{path}.requests"), resources.get("requests"), causes);
     let requests = resources["requests"].as_object().into_iter().flatten();
     for (name, request) in requests {
         let (Some(asked), Some(limit)) = (Quantity::of(request), Quantity::of(&resources["limits"][name])) else {
@@ -70,14 +66,6 @@ fn resources(path: &str, resources: &Value, causes: &mut Vec<Cause>) {
         if asked.compare(limit) == Ordering::Greater {
             let why = format!("must be less than or equal to {name} limit of {limit}");
             causes.push(Cause::invalid(format!("{path}.requests"), &json!(asked.to_string()), &why));
-        }
-    }
-}
-
-pub(super) fn quantities(path: &str, map: Option<&Value>, causes: &mut Vec<Cause>) {
-    for (name, value) in map.and_then(Value::as_object).into_iter().flatten() {
-        if Quantity::of(value).is_none() {
-            causes.push(Cause::invalid(format!("{path}[{name}]"), value, QUANTITY));
         }
     }
 }
