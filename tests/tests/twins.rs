@@ -148,3 +148,43 @@ async fn the_sandbox_answers_as_a_real_server_does() -> anyhow::Result<()> {
     ensure!(different.is_empty(), "{} answers differ:\n{}", different.len(), different.join("\n"));
     Ok(())
 }
+
+/// Which columns `kubectl get` prints of a collection.
+async fn shown(client: &Client, list: &str) -> anyhow::Result<Value> {
+    let mut step = twins::steps::get("a table", list);
+    step.accept = "application/json;as=Table;v=v1;g=meta.k8s.io";
+    let table = ask(client, &step).await?.body;
+    let columns = table["columnDefinitions"].as_array().into_iter().flatten();
+    Ok(columns.filter(|one| one["priority"] == 0).map(|one| one["name"].clone()).collect())
+}
+
+/// By which names a resource is called.
+async fn short_names(client: &Client, list: &str) -> anyhow::Result<Value> {
+    let (group, plural) = list.rsplit_once('/').context("a path")?;
+    let group = group.strip_suffix("NS").unwrap_or(group);
+    let resources = ask(client, &twins::steps::get("resources", group)).await?.body;
+    let mut rows = resources["resources"].as_array().into_iter().flatten();
+    let row = rows.find(|row| row["name"] == plural).with_context(|| format!("{plural} in {resources}"))?;
+    Ok(json!({
+        "short": row.get("shortNames"), "kind": row["kind"], "singular": row["singularName"], "namespaced": row["namespaced"],
+    }))
+}
+
+#[tokio::test]
+async fn kubectl_prints_the_same_columns_and_knows_the_same_names() -> anyhow::Result<()> {
+    let real = ControlPlane::shared().await?.client().await?;
+    let sandbox = sandbox::Sandbox::in_memory();
+    let double = Client::new(sandbox.service(), "default");
+    let mut different = Vec::new();
+    for row in sandbox::resource::RESOURCES.iter().filter(|row| row.group != "toolforge.org") {
+        let root = if row.group.is_empty() { "/api" } else { "/apis" };
+        let list = format!("{root}/{}/{}", row.api_version(), row.plural);
+        let ours = (shown(&double, &list).await?, short_names(&double, &list).await?);
+        let theirs = (shown(&real, &list).await?, short_names(&real, &list).await?);
+        if ours != theirs {
+            different.push(format!("{list}\n  real    {} {}\n  sandbox {} {}", theirs.0, theirs.1, ours.0, ours.1));
+        }
+    }
+    ensure!(different.is_empty(), "{} differ:\n{}", different.len(), different.join("\n"));
+    Ok(())
+}

@@ -67,7 +67,8 @@ impl Sandbox {
         Self { shared, dir: None, lock: None }
     }
 
-    /// The API as a tower service, for `kube::Client::new(sandbox.service(), "default")`.
+    /// The API as a tower service, for `kube::Client::new(sandbox.service(), "default")`. It answers for as long as this
+    /// sandbox is there and not stopped.
     #[must_use]
     pub fn service(&self) -> SandboxService {
         SandboxService(self.shared.clone())

@@ -42,7 +42,10 @@ pub(super) fn of(resource: &'static Resource) -> &'static [Column] {
         "Service" => SERVICE,
         "Ingress" => INGRESS,
         "HTTPRoute" => HTTP_ROUTE,
-        "Namespace" | "PersistentVolumeClaim" => PHASED,
+        "Namespace" => PHASED,
+        "PersistentVolumeClaim" => CLAIM,
+        "ValidatingAdmissionPolicy" => POLICY,
+        "ValidatingAdmissionPolicyBinding" => POLICY_BINDING,
         "ConfigMap" => CONFIG_MAP,
         "Secret" => SECRET,
         "ResourceQuota" => QUOTA,
@@ -229,6 +232,7 @@ const AUTOSCALER: &[Column] = &[
         let kind = part("spec.scaleTargetRef.kind");
         format!("{kind}/{}", part("spec.scaleTargetRef.name")).into()
     }),
+    text("Targets", |_, _| "<unknown>".into()),
     number("MinPods", |o, _| count(o, "spec.minReplicas").into()),
     number("MaxPods", |o, _| count(o, "spec.maxReplicas").into()),
     number("Replicas", |o, _| count(o, "status.currentReplicas").into()),
@@ -238,8 +242,33 @@ const TOOL: &[Column] = &[
     NAME,
     text("Ready", |o, _| condition(o, "status").into()),
     text("Reason", |o, _| condition(o, "reason").into()),
+    text("Branch", |o, _| value::text(o, "spec.branch").into()),
+    text("Commit", |o, _| value::text(o, "status.commit").into()),
     AGE,
-    wide("Message", |o, _| condition(o, "message").into()),
+];
+const CLAIM: &[Column] = &[
+    NAME,
+    text("Status", |o, _| value::text(o, "status.phase").into()),
+    text("Volume", |o, _| value::text(o, "spec.volumeName").into()),
+    text("Capacity", |o, _| value::text(o, "status.capacity.storage").into()),
+    text("Access Modes", |o, _| {
+        joined(list(o, "status.accessModes"), |mode| mode.as_str().unwrap_or_default().to_owned())
+    }),
+    text("StorageClass", |o, _| value::text(o, "spec.storageClassName").into()),
+    text("VolumeAttributesClass", |o, _| or_unset(value::text(o, "spec.volumeAttributesClassName"))),
+    AGE,
+];
+const POLICY: &[Column] = &[
+    NAME,
+    number("Validations", |o, _| list(o, "spec.validations").len().into()),
+    text("ParamKind", |o, _| or_unset(value::text(o, "spec.paramKind.kind"))),
+    AGE,
+];
+const POLICY_BINDING: &[Column] = &[
+    NAME,
+    text("PolicyName", |o, _| value::text(o, "spec.policyName").into()),
+    text("ParamRef", |o, _| or_unset(value::text(o, "spec.paramRef.name"))),
+    AGE,
 ];
 const BINDING: &[Column] = &[
     NAME,
@@ -284,6 +313,10 @@ fn joined(values: &[Value], text: impl Fn(&Value) -> String) -> Value {
 
 fn or_none(text: String) -> Value {
     if text.is_empty() { "<none>".into() } else { text.into() }
+}
+
+fn or_unset(text: &str) -> Value {
+    if text.is_empty() { "<unset>".into() } else { text.into() }
 }
 
 fn or_na(object: &Object, path: &str) -> Value {
