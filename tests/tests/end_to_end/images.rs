@@ -29,7 +29,8 @@ async fn a_component_without_an_image_is_held_and_deployed_by_digest_once_it_is_
     let id = build_id(&platform, &tool)?;
     ensure!(built.message.contains(&id[..6]), "{built:?} does not name {id}");
     // The tool's own place is there already; its component is not.
-    tool.must_have("ServiceAccount", tool.name()).await?;
+    tool.until("ServiceAccount", tool.name(), "is there", |_| true).await?;
+    platform.quiet().await?;
     ensure!(tool.find("Deployment", "web").await?.is_none());
 
     let path = format!("{}/web", tool.namespace());

@@ -55,6 +55,7 @@ async fn a_missing_secret_is_named_and_making_it_is_all_that_is_needed() -> anyh
     let ready = tool.reason("Ready", "MissingSecret").await?;
     let name = renderer::render::secret_name("API_TOKEN");
     ensure!(ready.message.contains(&name), "{ready:?}");
+    platform.quiet().await?;
     ensure!(tool.find("Deployment", "web").await?.is_none());
     tool.kubectl(&["create", "secret", "generic", &name, "--from-literal=value=open-sesame"]).await?;
     tool.ready().await?;

@@ -23,6 +23,7 @@ async fn a_one_off_runs_once_per_key_before_the_rollout_and_a_failed_one_stops_i
 
     tool.commit(&with_one_off(&image, "migrate fate=run-on"))?;
     tool.reason("Ready", "AwaitingReady").await?;
+    platform.quiet().await?;
     ensure!(tool.find("Deployment", "web").await?.is_none(), "the rollout did not wait for the one-off");
 
     tool.commit(&with_one_off(&image, "migrate"))?;
