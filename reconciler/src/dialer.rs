@@ -67,6 +67,8 @@ pub enum DialError {
 #[derive(Clone)]
 pub struct Dialer {
     client: reqwest::Client,
+    /// For a trusted host on a port that nobody trusts: it resolves to public addresses alone.
+    public: reqwest::Client,
     rules: Arc<RwLock<Rules>>,
 }
 
@@ -94,18 +96,9 @@ impl Dialer {
         // Fails where main has installed it already, which is just as good.
         drop(rustls::crypto::ring::default_provider().install_default());
         let rules = Arc::new(RwLock::new(rules));
-        let client = reqwest::Client::builder()
-            .user_agent(USER_AGENT)
-            .no_proxy()
-            .connect_timeout(CONNECT_TIMEOUT)
-            .read_timeout(READ_TIMEOUT)
-            .pool_idle_timeout(Duration::from_secs(120))
-            .retry(reqwest::retry::never())
-            .redirect(redirects(rules.clone()))
-            .dns_resolver(Arc::new(CheckedResolver(rules.clone())))
-            .build()
-            .map_err(|error| DialError::Unreachable { host: "any host".to_owned(), why: innermost(&error) })?;
-        Ok(Self { client, rules })
+        let all = client(&rules, rules.clone())?;
+        let public = client(&rules, Arc::default())?;
+        Ok(Self { client: all, public, rules })
     }
 
     /// Replaces the rules: the config repository changed. Connections that are open stay open.
@@ -125,8 +118,10 @@ impl Dialer {
     /// # Errors
     /// Where the host is refused or does not answer.
     pub async fn send(&self, method: http::Method, url: &Url, ask: Ask<'_>) -> Result<reqwest::Response, DialError> {
-        read(&self.rules).admit_url(url).map_err(DialError::HostNotAllowed)?;
-        let mut request = self.client.request(method, url.clone());
+        let rules = read(&self.rules);
+        rules.admit_url(url).map_err(DialError::HostNotAllowed)?;
+        let client = if rules.trust_another_port(url) { &self.public } else { &self.client };
+        let mut request = client.request(method, url.clone());
         for (name, value) in ask.headers {
             request = request.header(name, value);
         }
@@ -220,6 +215,21 @@ fn read(rules: &RwLock<Rules>) -> Rules {
     rules.read().unwrap_or_else(PoisonError::into_inner).clone()
 }
 
+/// A client whose redirects obey `rules`, and whose look-ups obey `names`.
+fn client(rules: &Arc<RwLock<Rules>>, names: Arc<RwLock<Rules>>) -> Result<reqwest::Client, DialError> {
+    reqwest::Client::builder()
+        .user_agent(USER_AGENT)
+        .no_proxy()
+        .connect_timeout(CONNECT_TIMEOUT)
+        .read_timeout(READ_TIMEOUT)
+        .pool_idle_timeout(Duration::from_secs(120))
+        .retry(reqwest::retry::never())
+        .redirect(redirects(rules.clone()))
+        .dns_resolver(Arc::new(CheckedResolver(names)))
+        .build()
+        .map_err(|error| DialError::Unreachable { host: "any host".to_owned(), why: innermost(&error) })
+}
+
 fn redirects(rules: Arc<RwLock<Rules>>) -> reqwest::redirect::Policy {
     reqwest::redirect::Policy::custom(move |attempt| {
         let downgrade =
@@ -228,8 +238,12 @@ fn redirects(rules: Arc<RwLock<Rules>>) -> reqwest::redirect::Policy {
             Some(Refusal::new(attempt.url(), "it is a redirect from https to http"))
         } else if attempt.previous().len() > MAX_REDIRECTS {
             Some(Refusal::new(attempt.url(), "it redirects in a circle"))
+        } else if read(&rules).trust_another_port(attempt.url()) {
+            Some(Refusal::new(attempt.url(), "it is a redirect to a port that allowed_hosts does not list"))
         } else {
-            read(&rules).admit_url(attempt.url()).err()
+            let rules = read(&rules);
+            let first = attempt.previous().first().unwrap_or(attempt.url());
+            rules.admit_hop(first, attempt.url()).err()
         };
         match refusal {
             Some(refusal) => attempt.error(refusal),
@@ -293,6 +307,23 @@ mod tests {
         rules.trust(HostPort::parse("localhost"));
         let found = resolved(rules).await.expect("trusted");
         assert!(!found.is_empty() && found.iter().all(|address| address.ip().is_loopback()));
+    }
+
+    #[tokio::test]
+    async fn a_trusted_name_reaches_no_private_address_on_another_port() {
+        let mut rules = Rules::default();
+        rules.reach(HostPort::parse("localhost:1"));
+        let dialer = Dialer::new(rules).expect("a dialer");
+        let asked = async |url: &str| {
+            let url = Url::parse(url).expect("a URL");
+            dialer.send(http::Method::GET, &url, Ask::default()).await.expect_err("refused or closed")
+        };
+        assert!(matches!(asked("http://localhost:1/x").await, DialError::Unreachable { .. }));
+        assert!(matches!(asked("http://localhost:2/x").await, DialError::HostNotAllowed(_)));
+        let url = Url::parse("http://localhost:2/x").expect("a URL");
+        // The look-up of the other client refuses by itself, too.
+        let error = dialer.public.get(url.clone()).send().await.expect_err("refused");
+        assert!(matches!(explain(&error, &url, READ_TIMEOUT), DialError::HostNotAllowed(_)));
     }
 
     #[tokio::test]

@@ -187,6 +187,8 @@ impl Registry {
         if url.scheme() != "https" && !self.speaks_http(&dialer::authority(&url)) {
             return Err(garbage("a token realm without TLS"));
         }
+        let from = self.url(reference)?;
+        self.dialer.rules().admit_hop(&from, &url).map_err(DialError::HostNotAllowed)?;
         if let Some(service) = service {
             url.query_pairs_mut().append_pair("service", service);
         }

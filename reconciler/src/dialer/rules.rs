@@ -76,12 +76,7 @@ impl Rules {
     }
 
     /// Operators trust this host wherever it points, but it is no git host: a registry.
-    ///
-    /// A name is trusted on all its ports: it is resolved, and its address checked, without one.
-    pub fn reach(&mut self, mut host: HostPort) {
-        if !host.spells_its_address() {
-            host.port = None;
-        }
+    pub fn reach(&mut self, host: HostPort) {
         self.private.insert(host);
     }
 
@@ -117,6 +112,31 @@ impl Rules {
         };
         let host = literal.to_string();
         self.admit_addresses(&host, port, vec![SocketAddr::new(literal, 0)]).map(drop)
+    }
+
+    /// Whether operators trust the host, and not on this port: there it is a public host or none. A name is resolved
+    /// without its port, so this is asked before.
+    pub(super) fn trust_another_port(&self, url: &Url) -> bool {
+        let host = url.host_str().map(plain).unwrap_or_default();
+        self.private.iter().any(|trusted| trusted.host == host) && !self.trust_url(url)
+    }
+
+    /// Whether `url` may be asked because `from` named it: a stranger's server sends nobody to a host that only
+    /// operators may open.
+    ///
+    /// # Errors
+    /// The refusal.
+    pub fn admit_hop(&self, from: &Url, url: &Url) -> Result<(), Refusal> {
+        self.admit_url(url)?;
+        let stranger = from.host_str().map(plain) != url.host_str().map(plain) && !self.trust_url(from);
+        if stranger && self.trust_url(url) {
+            return Err(Refusal::new(url, "another host names it, and only operators may"));
+        }
+        Ok(())
+    }
+
+    fn trust_url(&self, url: &Url) -> bool {
+        url.host_str().is_some_and(|host| self.is_private_by_name(host, url.port_or_known_default()))
     }
 
     fn admit_localhost(&self, url: &Url, host: &str, port: Option<u16>) -> Result<(), Refusal> {
@@ -159,7 +179,7 @@ impl Rules {
             trusted.host == host
                 && match (trusted.port, port) {
                     (Some(trusted), Some(asked)) => trusted == asked,
-                    // A name is resolved without its port; the port was checked where it is part of the trust.
+                    // A name is resolved without its port; the port was checked before, see `trust_another_port`.
                     _ => true,
                 }
         })
@@ -314,5 +334,34 @@ mod tests {
         let url = Url::parse("ftp://user:pass@host.example/x").expect("a URL");
         let refusal = Rules::default().admit_url(&url).expect_err("refused");
         assert_eq!(refusal.to_string(), "host host.example is not allowed: only http and https are dialled");
+    }
+
+    #[test]
+    fn a_host_listed_with_a_port_is_trusted_on_that_port_alone() {
+        let mut rules = Rules::default();
+        rules.trust(HostPort::parse("git.example:8443"));
+        rules.reach(HostPort::parse("registry.example"));
+        let url = |text: &str| Url::parse(text).expect("a URL");
+        assert!(!rules.trust_another_port(&url("https://git.example:8443/x")));
+        assert!(rules.trust_another_port(&url("https://git.example/x")));
+        assert!(!rules.trust_another_port(&url("https://registry.example:5000/x")));
+        assert!(!rules.trust_another_port(&url("https://public.example/x")));
+        let inner = vec!["10.0.0.1:0".parse().expect("an address")];
+        assert!(rules.admit_addresses("git.example", Some(8443), inner.clone()).is_ok());
+        assert!(rules.admit_addresses("git.example", Some(22), inner).is_err());
+    }
+
+    #[test]
+    fn a_stranger_s_server_sends_nobody_to_a_trusted_host() {
+        let mut rules = Rules::default();
+        rules.trust(HostPort::parse("git.example"));
+        rules.reach(HostPort::parse("registry.example"));
+        let hop = |from: &str, to: &str| {
+            rules.admit_hop(&Url::parse(from).expect("a URL"), &Url::parse(to).expect("a URL")).is_ok()
+        };
+        assert!(!hop("https://stranger.example/x", "https://git.example/x"));
+        assert!(hop("https://stranger.example/x", "https://other.example/x"));
+        assert!(hop("http://git.example/x", "https://git.example/y"));
+        assert!(hop("https://registry.example/v2/", "https://git.example/jwt/auth"), "operators trust both");
     }
 }
