@@ -20,11 +20,13 @@ use crate::queue::{Ended, Queue};
 use crate::registry::Registry;
 use crate::source::Git;
 use crate::status;
-use planner::drift::FieldChange;
 use planner::outcome::Outcome;
-use renderer::{ObjectId, ToolName};
+use planner::plan::Plan;
+use renderer::platform::{Registry as RegistrySettings, Route};
+use renderer::{ObjectId, Platform, ToolName};
 use std::collections::{BTreeMap, BTreeSet};
 use std::panic::AssertUnwindSafe;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 use tokio::sync::{Notify, mpsc};
@@ -60,13 +62,29 @@ pub struct Driver {
     recorder: Recorder,
     /// Tools that wait for an image: asked about at each poll, and only then.
     awaiting_images: Mutex<BTreeSet<ToolName>>,
-    /// What each tool's last pass changed. The same again means that somebody else insists: then we back off.
-    last_changes: Mutex<BTreeMap<ToolName, Changes>>,
+    /// Corrections that were made again and again: somebody else insists, and we back off.
+    fights: Mutex<BTreeMap<ToolName, Fight>>,
+    /// Tools that build from repositories other than their own: these are looked at with each poll.
+    building_elsewhere: Mutex<BTreeSet<ToolName>>,
+    /// The platform's own objects are still to be written.
+    publish_due: AtomicBool,
+    /// What was fixed at the start is no longer so: everything begins anew.
+    restart: CancellationToken,
     poll_now: Notify,
 }
 
-/// What a pass changed, field by field.
-type Changes = Vec<(ObjectId, Vec<FieldChange>)>;
+/// The same correction, made again and again.
+struct Fight {
+    /// Which fields, whatever their values.
+    fields: BTreeSet<(ObjectId, String)>,
+    times: u32,
+    last: Instant,
+}
+
+/// So often a correction may be made before we back off: people try things by hand.
+const PATIENCE: u32 = 5;
+/// After this long without it a fight is over.
+const PEACE: Duration = Duration::from_secs(600);
 
 /// What wakes the loop. A name, and whether something new is known of it.
 #[derive(Debug)]
@@ -137,37 +155,45 @@ impl Driver {
         let begun = Instant::now();
         let Some(subject) = self.book.subject(tool, &self.git, &self.world).await else { return Ended::Well };
         let decided = decide(&subject, self.world.observed(tool), &self.cluster.client, &self.registry).await;
-        self.remember_images(tool, &decided);
+        self.remember(&subject, &decided);
         let outcome = self.execute(&decided).await;
         self.say(&subject, &decided, &outcome).await;
         self.metrics.pass(&decided.plan, &outcome, begun.elapsed());
         self.ended(&decided, &outcome)
     }
 
-    /// A step that failed is tried again later, also when nothing changes. A pass that did something looks again at
-    /// once, unless it did the very same as the one before: then somebody else insists on another value.
+    /// What failed, and what could not be read, is tried again later, also when nothing changes. A pass that did something
+    /// looks again at once, unless it corrects the same again and again.
     fn ended(&self, decided: &Decided, outcome: &Outcome) -> Ended {
         let plan = &decided.plan;
-        let changes: Changes = plan.steps.iter().map(|step| (step.id.clone(), step.changes.clone())).collect();
-        let again = {
-            let mut last = lock(&self.last_changes);
-            let again = !changes.is_empty() && last.get(&plan.tool) == Some(&changes);
-            if changes.is_empty() {
-                drop(last.remove(&plan.tool))
-            } else {
-                drop(last.insert(plan.tool.clone(), changes))
-            }
-            again
-        };
-        let retry_after = outcome.failures().filter_map(|(_, failure)| failure.retry_after_secs).max();
-        let failed = outcome.failures().next().is_some() || !decided.violations.is_empty();
-        if failed || again {
-            Ended::Failed { retry_after: retry_after.map(Duration::from_secs) }
+        let failures = || outcome.failures().map(|(_, failure)| failure);
+        let asked = failures().filter_map(|failure| failure.retry_after_secs).max().map(Duration::from_secs);
+        let unread = plan.held.iter().any(|held| held.why.is_unread());
+        if let Some(pause) = self.fight(plan) {
+            Ended::Failed { retry_after: asked.max(Some(pause)) }
+        } else if failures().next().is_some() || !decided.violations.is_empty() || unread {
+            Ended::Failed { retry_after: asked }
         } else if plan.steps.is_empty() {
             Ended::Well
         } else {
             Ended::Again
         }
+    }
+
+    /// How long to leave alone what we have corrected again and again; none while there is no fight.
+    fn fight(&self, plan: &Plan) -> Option<Duration> {
+        let fields: BTreeSet<_> =
+            plan.steps.iter().flat_map(|step| step.changes.iter().map(|c| (step.id.clone(), c.path.clone()))).collect();
+        if fields.is_empty() {
+            return None;
+        }
+        let mut fights = lock(&self.fights);
+        fights.retain(|_, fight| fight.last.elapsed() < PEACE);
+        let times = fights.get(&plan.tool).filter(|fight| fight.fields == fields).map_or(1, |fight| fight.times + 1);
+        fights.insert(plan.tool.clone(), Fight { fields, times, last: Instant::now() });
+        let over = times.checked_sub(PATIENCE)?;
+        tracing::warn!(tool = %plan.tool, times, "the same correction again and again: somebody insists on another value");
+        Some(Duration::from_secs(1 << over.min(8)))
     }
 
     async fn execute(&self, decided: &Decided) -> Outcome {
@@ -188,14 +214,19 @@ impl Driver {
         }
     }
 
-    fn remember_images(&self, tool: &ToolName, decided: &Decided) {
+    /// Whom to look at with each poll, because nobody else will tell us: who waits for an image, and who builds from
+    /// repositories of others.
+    fn remember(&self, subject: &Subject, decided: &Decided) {
         let waits = decided.plan.held.iter().any(|held| held.why.awaits_image());
-        let mut awaiting = lock(&self.awaiting_images);
-        if waits {
-            awaiting.insert(tool.clone())
-        } else {
-            awaiting.remove(tool)
-        };
+        let elsewhere = subject.newest.as_ref().is_ok_and(|revision| !revision.resolved.is_empty());
+        for (set, belongs) in [(&self.awaiting_images, waits), (&self.building_elsewhere, elsewhere)] {
+            let mut set = lock(set);
+            if belongs {
+                set.insert(subject.tool.name.clone())
+            } else {
+                set.remove(&subject.tool.name)
+            };
+        }
     }
 
     async fn poll_forever(self: Arc<Self>, wakes: Wakes, stop: CancellationToken) {
@@ -212,17 +243,35 @@ impl Driver {
 
     /// One poll: the config repository, then each distinct repository once. Wakes whom it concerns.
     async fn poll(&self, wakes: &Wakes) {
-        let platform_changed = self.book.poll(&self.git, &|tool| send(wakes, tool, true)).await;
-        if platform_changed && let Err(error) = platform::publish(&self.cluster.client, &self.book.platform()).await {
-            tracing::warn!(%error, "the platform's own objects were not written");
+        let before = self.book.platform();
+        if self.book.poll(&self.git, &|tool| send(wakes, tool, true)).await {
+            self.publish_due.store(true, Ordering::Relaxed);
+            if is_fixed(&before) != is_fixed(&self.book.platform()) {
+                tracing::info!("the platform is another one now: everything begins anew");
+                self.restart.cancel();
+                return;
+            }
         }
+        self.publish_platform().await;
         for tool in self.world.tools().into_iter().filter(|tool| !self.book.knows(tool)) {
             send(wakes, tool, false);
         }
-        for tool in lock(&self.awaiting_images).clone() {
+        let looked_at = lock(&self.awaiting_images).union(&lock(&self.building_elsewhere)).cloned().collect::<Vec<_>>();
+        for tool in looked_at {
             send(wakes, tool, false);
         }
         self.metrics.git(self.git.counts());
+    }
+
+    /// Writes the platform's own objects where they differ; tried again with the next poll until it went well.
+    async fn publish_platform(&self) {
+        if !self.publish_due.load(Ordering::Relaxed) {
+            return;
+        }
+        match platform::publish(&self.cluster.client, &self.book.platform()).await {
+            Ok(()) => self.publish_due.store(false, Ordering::Relaxed),
+            Err(error) => tracing::warn!(%error, "the platform's own objects were not written"),
+        }
     }
 
     /// Polls at once: a folder we watch has changed. It says nothing else.
@@ -239,6 +288,11 @@ impl Driver {
             }
         }
     }
+}
+
+/// What the watches, the lease and the registry's credentials were set up for.
+fn is_fixed(platform: &Platform) -> (&str, &str, &Route, &RegistrySettings) {
+    (&platform.name, &platform.namespace, &platform.route, &platform.registry)
 }
 
 fn enter(queue: &mut Queue, wake: &WakeUp, now: Duration) {

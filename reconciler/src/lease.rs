@@ -50,13 +50,14 @@ pub fn name(platform: &str) -> String {
     format!("toolforge-{platform}")
 }
 
-/// This process as a holder: `host_pid`.
+/// This process as a holder: `host_pid_chance`. In containers host and process may repeat; chance does not.
 #[must_use]
 pub fn identity() -> String {
     let host =
         ["/proc/sys/kernel/hostname", "/etc/hostname"].iter().find_map(|file| std::fs::read_to_string(file).ok());
     let host = host.map(|name| name.trim().to_owned()).filter(|name| !name.is_empty());
-    format!("{}_{}", host.as_deref().unwrap_or("unknown-host"), std::process::id())
+    let chance: u32 = rand::random();
+    format!("{}_{}_{chance:08x}", host.as_deref().unwrap_or("unknown-host"), std::process::id())
 }
 
 impl Holder {

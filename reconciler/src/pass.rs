@@ -7,6 +7,7 @@ use crate::execute::{self, FIELD_MANAGER};
 use crate::observe;
 use crate::registry::Registry;
 use crate::status;
+use futures::StreamExt as _;
 use kube::Client;
 use planner::check::Violation;
 use planner::conditions::Pass;
@@ -17,11 +18,13 @@ use planner::{Input, Judge, Newest};
 use renderer::build::Siblings;
 use renderer::config::Config;
 use renderer::render::render_revision;
-use renderer::{Digest, Object, ObjectId, Platform, Rendered, Report, Revision, Tool, render_config};
+use renderer::{CommitId, Digest, Object, ObjectId, Platform, Rendered, Report, Revision, Tool, render_config};
 use serde_json::Value;
 
 /// Rounds of confirming absences: each can show objects that make others necessary, but not for ever.
 const ROUNDS: usize = 4;
+/// Registry look-ups of one pass at once: a tool may name many images, and registries of strangers.
+const IMAGES_AT_ONCE: usize = 4;
 
 /// Whom a pass is for, and what their repository says.
 #[derive(Debug, Clone)]
@@ -34,6 +37,8 @@ pub struct Subject {
     pub siblings: Siblings,
     /// Its newest revision, or why it could not be read.
     pub newest: Result<Revision, String>,
+    /// Why its repository can't be asked now; `newest` is what it said last.
+    pub trouble: Option<String>,
     /// Its file is gone from the config repository.
     pub forgotten: bool,
 }
@@ -75,8 +80,8 @@ pub async fn decide(subject: &Subject, mut observed: Observed, client: &Client, 
         (revision, rendered)
     });
     let last_good = observed.stored.first().map(|stored| subject.render(&stored.revision));
-    if let Ok((_, rendered)) = &newest {
-        look_up_images(rendered, &mut observed, registry).await;
+    if let Ok((revision, rendered)) = &newest {
+        look_up_images(rendered, revision.commit.as_ref(), &mut observed, registry).await;
     }
     let frame = subject.frame();
     let mut rounds = 0;
@@ -93,6 +98,7 @@ pub async fn decide(subject: &Subject, mut observed: Observed, client: &Client, 
             last_good: last_good.as_ref(),
             observed: &observed,
             field_manager: FIELD_MANAGER,
+            trouble: subject.trouble.as_deref(),
             forgotten: subject.forgotten,
         });
         rounds += 1;
@@ -160,13 +166,17 @@ async fn confirm(ids: &[ObjectId], observed: &mut Observed, client: &Client) {
     }
 }
 
-async fn look_up_images(rendered: &Rendered, observed: &mut Observed, registry: &Registry) {
-    let needed = planner::images_needed(rendered, observed);
-    let asked = needed.into_iter().map(|reference| async move {
-        let answer = registry.digest_of(&reference).await;
-        (reference, answer)
-    });
-    for (reference, answer) in futures::future::join_all(asked).await {
+async fn look_up_images(rendered: &Rendered, commit: Option<&CommitId>, observed: &mut Observed, registry: &Registry) {
+    let needed = planner::images_needed(rendered, commit, observed);
+    let asked: Vec<_> = needed
+        .into_iter()
+        .map(|reference| async move {
+            let answer = registry.digest_of(&reference).await;
+            (reference, answer)
+        })
+        .collect();
+    let answers: Vec<_> = futures::stream::iter(asked).buffer_unordered(IMAGES_AT_ONCE).collect().await;
+    for (reference, answer) in answers {
         observed.images.insert(reference, seen(answer));
     }
 }

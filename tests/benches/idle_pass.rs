@@ -4,6 +4,8 @@
 //! request a poll. Their replicas are 0: what is measured is us and the API server, not fake nodes. Prints a table from
 //! the API server's audit log.
 
+#![expect(clippy::print_stdout, reason = "a program that prints a table and stops at the first surprise")]
+
 use anyhow::ensure;
 use kube::api::ListParams;
 use std::collections::BTreeMap;

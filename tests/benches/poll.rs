@@ -3,6 +3,8 @@
 //! Run: `cargo bench -p tests --bench poll`. The git host runs in a process of its own, so that the CPU shown is the
 //! client's; it starts `git http-backend` for each request, which is most of the wall time. Prints a table.
 
+#![expect(clippy::print_stdout, reason = "a program that prints a table and stops at the first surprise")]
+
 use anyhow::{Context as _, ensure};
 use futures::StreamExt as _;
 use reconciler::dialer::{Dialer, HostPort, Rules};

@@ -2,6 +2,12 @@
 //!
 //! Run: `cargo bench -p tests --bench render_plan`. Prints a table; asserts nothing about time.
 
+#![expect(
+    clippy::print_stdout,
+    clippy::panic,
+    reason = "a program that prints a table and stops at the first surprise"
+)]
+
 use planner::fields::FieldSet;
 use planner::merge::{self, Writer};
 use planner::observed::{Observed, Seen};
@@ -139,6 +145,7 @@ fn steps(platform: &Platform, tool: &Tool, revision: &Revision, rendered: &Rende
         last_good: None,
         observed,
         field_manager: "toolforge",
+        trouble: None,
         forgotten: false,
     });
     plan.steps.len() + plan.unconfirmed.len() + plan.unchanged

@@ -8,13 +8,16 @@ use serde_json::Value;
 
 /// Whether an observed autoscaler names this Deployment.
 pub(crate) fn is_autoscaled(id: &ObjectId, observed: &Observed) -> bool {
-    id.kind == "Deployment"
-        && observed.objects.iter().any(|(hpa, seen)| match seen {
-            Seen::Live(value) => {
-                hpa.kind == "HorizontalPodAutoscaler" && hpa.namespace == id.namespace && names(value, id)
-            }
-            Seen::Absent => false,
-        })
+    // Where autoscalers can't be seen there may be one: its word is not taken back by guess.
+    let unseen = observed.gaps.iter().any(|gap| gap.kind == "HorizontalPodAutoscaler");
+    id.kind == "Deployment" && (unseen || has_autoscaler(id, observed))
+}
+
+fn has_autoscaler(id: &ObjectId, observed: &Observed) -> bool {
+    observed.objects.iter().any(|(hpa, seen)| match seen {
+        Seen::Live(value) => hpa.kind == "HorizontalPodAutoscaler" && hpa.namespace == id.namespace && names(value, id),
+        Seen::Absent => false,
+    })
 }
 
 fn names(autoscaler: &Value, id: &ObjectId) -> bool {

@@ -8,11 +8,12 @@
 use crate::compare::{Verdict, compare, namespace_id};
 use crate::drift::Ownership;
 use crate::kinds::{self, Kind};
-use crate::observed::Observed;
+use crate::observed::{Observed, label};
 use crate::plan::{Action, Held, Plan, Target, Why};
 use crate::prune::{Wanted, prune};
 use crate::target::{Targets, targets};
 use crate::{autoscale, record};
+use renderer::render::PLATFORM_MARK;
 use renderer::{CommitId, Object, ObjectId, Platform, Rendered, Revision, Tool};
 use serde_json::Value;
 use std::collections::BTreeSet;
@@ -36,6 +37,8 @@ pub struct Input<'a> {
     pub observed: &'a Observed,
     /// Our field manager.
     pub field_manager: &'a str,
+    /// The repository can't be asked now; `newest` is what it said last.
+    pub trouble: Option<&'a str>,
     /// The tool's file is gone from the config repository: everything is held.
     pub forgotten: bool,
 }
@@ -72,6 +75,18 @@ impl Input<'_> {
         }
     }
 
+    /// Why nothing at all can be planned. Without the stored revisions nobody knows what ran, and a one-off might run
+    /// twice; without the Tool nobody knows whether somebody suspended it, or whether another platform serves it.
+    fn unknown_or_foreign(&self) -> Option<Why> {
+        let gap = |group, kind| self.observed.gaps.iter().find(|gap| gap.group == group && gap.kind == kind);
+        if let Some(gap) = gap("apps", "ControllerRevision").or_else(|| gap("toolforge.org", "Tool")) {
+            return Some(Why::NotObserved(format!("{}: {}", gap.kind, gap.why)));
+        }
+        let live = self.observed.live(&self.tool_id())?;
+        let other = label(live, PLATFORM_MARK).is_some_and(|platform| platform != self.platform.name);
+        other.then_some(Why::NotOurs)
+    }
+
     fn is_suspended(&self) -> bool {
         let pinned = self.observed.live(&self.tool_id()).and_then(|tool| tool.pointer("/spec/pin/suspend"));
         self.tool.suspend || pinned.and_then(Value::as_bool) == Some(true)
@@ -90,6 +105,13 @@ pub fn plan(input: &Input) -> Plan {
         draft.hold_tool(Why::Suspended);
         return draft.plan;
     }
+    if let Some(why) = input.unknown_or_foreign() {
+        draft.hold_tool(why);
+        return draft.plan;
+    }
+    if let Some(why) = input.trouble {
+        draft.hold_tool(Why::SourceUnavailable(why.to_owned()));
+    }
     let (targets, usable) = draft.targets();
     draft.frame();
     let mut wanted =
@@ -101,8 +123,10 @@ pub fn plan(input: &Input) -> Plan {
     }
     draft.plan.held.extend(targets.held.iter().cloned());
     if usable.is_some() {
-        draft.prune(&wanted);
+        // What is only held back from going keeps nothing from having been Ready.
+        let unfinished = draft.unfinished();
         draft.record(&targets);
+        draft.prune(&wanted, unfinished);
     }
     draft.finish()
 }
@@ -141,7 +165,8 @@ impl<'a> Draft<'a> {
         let (observed, last_good) = (self.input.observed, self.input.last_good);
         match self.input.newest {
             Newest::Revision(_, rendered) if !rendered.unusable => {
-                return (targets(rendered, last_good, observed), Some(rendered));
+                let commit = self.input.newest_commit();
+                return (targets(rendered, commit, last_good, observed), Some(rendered));
             }
             Newest::Revision(_, rendered) => {
                 let first = rendered.report.errors().next().map(|error| error.message.clone());
@@ -205,8 +230,8 @@ impl<'a> Draft<'a> {
         }
     }
 
-    fn prune(&mut self, wanted: &Wanted) {
-        let pruned = prune(wanted, self.unfinished(), self.input);
+    fn prune(&mut self, wanted: &Wanted, unfinished: Option<Why>) {
+        let pruned = prune(wanted, unfinished, self.input);
         self.plan.steps.extend(pruned.steps);
         self.plan.held.extend(pruned.held);
         self.plan.unconfirmed.extend(pruned.unconfirmed);

@@ -274,6 +274,12 @@ impl Why {
         }
     }
 
+    /// Whether something could not be read: no event will tell that it can be now.
+    #[must_use]
+    pub fn is_unread(&self) -> bool {
+        matches!(self, Self::SourceUnavailable(_) | Self::NotObserved(_))
+    }
+
     /// Whether it passes by itself, by an event that will wake the tool.
     #[must_use]
     pub fn passes(&self) -> bool {

@@ -6,7 +6,7 @@ use crate::plan::{Held, Why};
 use crate::readiness::{self, Readiness};
 use crate::stored::{StoredImage, StoredRevision};
 use renderer::rendered::{ComponentKind, PinnedImage};
-use renderer::{ComponentName, Digest, Files, Image, Object, ObjectId, Rendered, RenderedComponent};
+use renderer::{CommitId, ComponentName, Digest, Files, Image, Object, ObjectId, Rendered, RenderedComponent};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// What a tool's components should be now.
@@ -32,9 +32,15 @@ struct Resolved {
 }
 
 /// Decides the target of every component.
-pub(crate) fn targets(newest: &Rendered, last_good: Option<&Rendered>, observed: &Observed) -> Targets {
+pub(crate) fn targets(
+    newest: &Rendered,
+    commit: Option<&CommitId>,
+    last_good: Option<&Rendered>,
+    observed: &Observed,
+) -> Targets {
     let mut targets = Targets::default();
-    let resolved: BTreeMap<_, _> = newest.components.iter().map(|c| (&c.name, (c, resolve(c, observed)))).collect();
+    let resolved: BTreeMap<_, _> =
+        newest.components.iter().map(|c| (&c.name, (c, resolve(c, commit, observed)))).collect();
     let gate = gate(newest, &resolved, observed, &mut targets);
     for (name, (component, result)) in resolved {
         let gated = if component.kind == ComponentKind::OneOff { None } else { gate.clone() };
@@ -95,13 +101,26 @@ impl Targets {
     }
 }
 
-/// A one-off that has run stays as it is while its Job is there, and is not made again when it is gone.
+/// A one-off that has run stays as it is while its Job is there, and is not made again when it is gone. A Job that is
+/// there keeps its spec: it can't be changed, and what is not part of the key (limits, the platform's variables) is no
+/// reason to run again.
 fn wanted_objects(component: &RenderedComponent, resolved: &Resolved, observed: &Observed) -> Vec<Object> {
-    let objects = &resolved.objects;
-    if component.kind == ComponentKind::OneOff && is_recorded(resolved.key.as_deref(), observed) {
-        return objects.iter().filter(|object| observed.live(&object.id).is_some()).cloned().collect();
+    if component.kind != ComponentKind::OneOff {
+        return resolved.objects.clone();
     }
-    objects.clone()
+    let recorded = is_recorded(resolved.key.as_deref(), observed);
+    let wanted = resolved.objects.iter().filter(|object| !recorded || observed.live(&object.id).is_some());
+    wanted.map(|object| with_live_spec(object, observed)).collect()
+}
+
+fn with_live_spec(object: &Object, observed: &Observed) -> Object {
+    let mut object = object.clone();
+    if let Some(spec) = observed.live(&object.id).and_then(|live| live.get("spec"))
+        && object.id.kind == "Job"
+    {
+        object.value["spec"] = spec.clone();
+    }
+    object
 }
 
 /// What the other components wait for, if they wait for a one-off.
@@ -158,8 +177,8 @@ fn is_recorded(key: Option<&str>, observed: &Observed) -> bool {
     key.is_some_and(|key| observed.stored.iter().any(|stored| stored.one_offs.contains(key)))
 }
 
-fn resolve(component: &RenderedComponent, observed: &Observed) -> Result<Resolved, Why> {
-    let image = digest_of(component, observed)?;
+fn resolve(component: &RenderedComponent, commit: Option<&CommitId>, observed: &Observed) -> Result<Resolved, Why> {
+    let image = digest_of(component, commit, observed)?;
     if let Some(missing) = missing_secrets(component, observed)? {
         return Err(Why::MissingSecret(missing));
     }
@@ -173,7 +192,11 @@ fn fill_in(component: &RenderedComponent, image: StoredImage) -> Resolved {
 }
 
 /// The digest first seen for a build is the one that counts, for as long as it is stored: a tag may move, a build not.
-fn digest_of(component: &RenderedComponent, observed: &Observed) -> Result<StoredImage, Why> {
+fn digest_of(
+    component: &RenderedComponent,
+    commit: Option<&CommitId>,
+    observed: &Observed,
+) -> Result<StoredImage, Why> {
     let source = image_source(&component.image).ok_or_else(|| match &component.image {
         Image::Unresolved { why } => Why::SourceUnavailable(why.clone()),
         _ => Why::NotObserved("an image without a reference".to_owned()),
@@ -181,7 +204,7 @@ fn digest_of(component: &RenderedComponent, observed: &Observed) -> Result<Store
     if let Some(digest) = named_digest(&source) {
         return Ok(StoredImage { source, digest });
     }
-    if let Some(image) = stored_digest(component, &source, observed) {
+    if let Some(image) = stored_digest(component, commit, &source, observed) {
         return Ok(image.clone());
     }
     match observed.images.get(&source) {
@@ -192,13 +215,17 @@ fn digest_of(component: &RenderedComponent, observed: &Observed) -> Result<Store
     }
 }
 
-/// A build's digest is stored under its tag, in whichever revision; a prebuilt tag counts only in the same revision.
-fn stored_digest<'a>(component: &RenderedComponent, source: &str, observed: &'a Observed) -> Option<&'a StoredImage> {
-    let revisions = match component.image {
-        Image::Built { .. } => observed.stored.len(),
-        _ => 1,
-    };
-    let mut images = observed.stored.iter().take(revisions).flat_map(|stored| stored.images.values());
+/// A build's digest is stored under its tag, in whichever revision. A prebuilt tag means what it meant when this very
+/// commit became Ready; for another commit the registry is asked again.
+fn stored_digest<'a>(
+    component: &RenderedComponent,
+    commit: Option<&CommitId>,
+    source: &str,
+    observed: &'a Observed,
+) -> Option<&'a StoredImage> {
+    let is_build = matches!(component.image, Image::Built { .. });
+    let same = |stored: &&StoredRevision| is_build || (commit.is_some() && stored.revision.commit.as_ref() == commit);
+    let mut images = observed.stored.iter().filter(same).flat_map(|stored| stored.images.values());
     images.find(|image| image.source == source)
 }
 
@@ -236,9 +263,9 @@ fn missing_secrets(component: &RenderedComponent, observed: &Observed) -> Result
 
 /// References the registry must be asked about before planning: those that no stored revision already answers.
 #[must_use]
-pub fn images_needed(newest: &Rendered, observed: &Observed) -> BTreeSet<String> {
+pub fn images_needed(newest: &Rendered, commit: Option<&CommitId>, observed: &Observed) -> BTreeSet<String> {
     let open = |component: &&RenderedComponent| {
-        matches!(digest_of(component, observed), Err(Why::NotObserved(_) | Why::AwaitingBuild { .. }))
+        matches!(digest_of(component, commit, observed), Err(Why::NotObserved(_) | Why::AwaitingBuild { .. }))
     };
     newest.components.iter().filter(open).filter_map(|component| image_source(&component.image)).collect()
 }

@@ -172,7 +172,7 @@ fn a_component_without_its_image_is_held_and_deployed_by_digest_when_it_comes() 
     world.settle(&commit('a', yaml));
     assert!(!world.has("Deployment", "web"));
     let rendered = world.render(&World::revision('a', yaml));
-    let needed = planner::images_needed(&rendered, &world.observe());
+    let needed = planner::images_needed(&rendered, None, &world.observe());
     let reference = needed.first().expect("one image is asked for").clone();
     world.images.insert(reference.clone(), planner::observed::ImageSeen::Missing);
     let plans = world.settle(&commit('a', yaml));
@@ -186,7 +186,7 @@ fn a_component_without_its_image_is_held_and_deployed_by_digest_when_it_comes() 
     world.push_image(&reference, 'd');
     let (plan, observed) = world.plan(&commit('a', yaml));
     assert!(plan.is_ready(), "the digest first seen for a build is the one that counts");
-    assert!(planner::images_needed(&rendered, &observed).is_empty(), "and the registry is not asked again");
+    assert!(planner::images_needed(&rendered, None, &observed).is_empty(), "and the registry is not asked again");
 }
 
 #[test]
@@ -337,4 +337,89 @@ fn a_one_off_that_cannot_be_read_keeps_its_gate_closed() {
         let web = world.id("Deployment", "web");
         assert_eq!(world.objects[&web]["spec"]["replicas"], 2, "nothing goes past it: {broken}");
     }
+}
+
+#[test]
+fn unread_stored_revisions_are_no_reason_to_run_a_one_off_twice() {
+    let yaml = format!(
+        "{WEB}  migrate:\n    component_type: one-off\n    image: registry.example/wordcount@sha256:{}\n    run: {{command: migrate}}\n",
+        "a".repeat(64)
+    );
+    let mut world = World::new();
+    world.settle(&commit('a', &yaml));
+    let job = world.objects.keys().find(|id| id.kind == "Job").expect("the Job").clone();
+    world.objects.remove(&job);
+    for (group, kind) in [("apps", "ControllerRevision"), ("toolforge.org", "Tool")] {
+        world.gaps = vec![planner::observed::Gap { group: group.into(), kind: kind.into(), why: "503".into() }];
+        let (plan, _) = world.plan(&commit('a', &yaml));
+        assert!(plan.steps.is_empty() && reasons(&plan) == ["tool/wordcount NotObserved"], "{plan:#?}");
+    }
+}
+
+#[test]
+fn autoscalers_that_cannot_be_seen_are_not_overruled() {
+    let mut world = World::new();
+    world.settle(&commit('a', WEB));
+    let web = world.id("Deployment", "web");
+    world.edit(&web, "kube-controller-manager", |o| o["spec"]["replicas"] = json!(20));
+    let gap = planner::observed::Gap {
+        group: "autoscaling".into(),
+        kind: "HorizontalPodAutoscaler".into(),
+        why: "403".into(),
+    };
+    world.gaps.push(gap);
+    world.settle(&commit('a', WEB));
+    assert_eq!(world.objects[&web]["spec"]["replicas"], 20);
+}
+
+#[test]
+fn another_platforms_tool_is_not_ours() {
+    let mut world = World::new();
+    world.settle(&commit('a', &with_bot()));
+    world.platform.name = "another".to_owned();
+    let (plan, _) = world.plan(&commit('b', WEB));
+    assert!(plan.steps.is_empty() && reasons(&plan) == ["tool/wordcount NotOurs"], "{plan:#?}");
+}
+
+#[test]
+fn a_revision_whose_prunes_are_held_is_stored_all_the_same() {
+    let mut world = World::new();
+    world.settle(&commit('a', &with_bot()));
+    world.platform.deletion_budget.per_pass = 0;
+    world.settle(&commit('b', WEB));
+    let stored = world.observe().stored;
+    assert_eq!(stored[0].revision.commit.as_ref().map(|c| c.short().to_owned()), Some("bbbbbbb".to_owned()));
+}
+
+#[test]
+fn a_one_off_that_ran_keeps_its_job_when_its_limits_change() {
+    let gate = |memory: &str| {
+        let digest = "a".repeat(64);
+        format!(
+            "{WEB}  migrate:\n    component_type: one-off\n    image: registry.example/wordcount@sha256:{digest}\n    run: {{command: migrate, memory: {memory}}}\n"
+        )
+    };
+    let mut world = World::new();
+    world.settle(&commit('a', &gate("256Mi")));
+    let plans = world.settle(&commit('b', &gate("512Mi")));
+    let jobs = plans.iter().flat_map(|plan| &plan.steps).filter(|step| step.id.kind == "Job").count();
+    assert_eq!(jobs, 0, "a Job can't be changed");
+}
+
+#[test]
+fn a_prebuilt_tag_is_asked_about_again_for_each_commit_and_never_in_between() {
+    let yaml = "config_version: v1beta1\ncomponents:\n  web:\n    image: registry.example/web:latest\n    run: {command: web}\n";
+    let mut world = World::new();
+    let image = |world: &World| {
+        let web = world.id("Deployment", "web");
+        world.objects[&web]["spec"]["template"]["spec"]["containers"][0]["image"].as_str().expect("an image").to_owned()
+    };
+    world.push_image("registry.example/web:latest", 'c');
+    world.settle(&commit('a', yaml));
+    let first = image(&world);
+    world.push_image("registry.example/web:latest", 'd');
+    world.settle(&commit('a', yaml));
+    assert_eq!(image(&world), first, "a tag that moves changes nothing that runs");
+    world.settle(&commit('b', yaml));
+    assert!(image(&world).ends_with(&"d".repeat(64)), "{}", image(&world));
 }

@@ -57,7 +57,9 @@ pub async fn run(args: &Args, ui: &Ui, stop: CancellationToken) -> anyhow::Resul
         platform::publish(client, &target.declared.platform).await?;
     }
     let apply = Apply::new(&target, newest(&target).await?);
+    let lost = held.as_ref().map_or_else(CancellationToken::new, lease::Held::lost);
     let applied = tokio::select! {
+        () = lost.cancelled() => Err(failed("the lease was lost: another process writes now").into()),
         applied = apply.until_done(args, ui) => applied,
         () = stop.cancelled() => Err(failed("interrupted").hint("Run it again to go on.").into()),
     };
@@ -114,6 +116,7 @@ impl<'a> Apply<'a> {
             tool: target.tool.clone(),
             siblings: target.siblings.clone(),
             newest,
+            trouble: None,
             forgotten: false,
         };
         Self { target, subject, recorder: Recorder::default() }

@@ -53,6 +53,7 @@ pub async fn run(args: &Args, ui: &Ui) -> anyhow::Result<Exit> {
         tool: target.tool.clone(),
         siblings: target.siblings.clone(),
         newest: Ok(newest),
+        trouble: None,
         forgotten: false,
     };
     let cluster = &target.connected.cluster;

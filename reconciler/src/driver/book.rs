@@ -30,7 +30,32 @@ struct Page {
     tools: BTreeMap<ToolName, Tool>,
     /// Tools whose files are broken, and what is wrong: held at what was last known of them.
     unreadable: BTreeMap<ToolName, String>,
-    refs: BTreeMap<RepositoryKey, Result<Refs, SourceError>>,
+    refs: BTreeMap<RepositoryKey, Said>,
+}
+
+/// What a repository said last. An answer outlives the errors after it: that a host is down now says nothing about what
+/// a branch was a minute ago.
+#[derive(Debug, Clone)]
+struct Said {
+    refs: Result<Refs, SourceError>,
+    /// Why it could not be asked since.
+    trouble: Option<SourceError>,
+}
+
+impl Said {
+    fn after(old: Option<&Self>, answer: Result<Refs, SourceError>) -> Self {
+        match (answer, old) {
+            (Err(trouble), Some(Self { refs: Ok(refs), .. })) => {
+                Self { refs: Ok(refs.clone()), trouble: Some(trouble) }
+            }
+            (refs, _) => Self { refs, trouble: None },
+        }
+    }
+
+    /// The tip of a branch, or why there is none; and whether that is old news.
+    fn tip(&self, branch: &str) -> (Result<Option<CommitId>, SourceError>, Option<SourceError>) {
+        (self.refs.as_ref().map(|refs| refs.find(branch)).map_err(Clone::clone), self.trouble.clone())
+    }
 }
 
 /// Why a config repository can't be worked with.
@@ -119,22 +144,20 @@ impl Book {
     /// Writes one row down. Returns the tools for which it says something new.
     fn enter(&self, key: &RepositoryKey, refs: Result<Refs, SourceError>) -> Vec<ToolName> {
         let mut page = self.page.write().unwrap_or_else(PoisonError::into_inner);
-        let old = page.refs.insert(key.clone(), refs.clone());
-        let tip = |refs: &Result<Refs, SourceError>, tool: &Tool| {
-            refs.as_ref().map(|refs| refs.find(&tool.branch)).map_err(Clone::clone)
-        };
+        let new = Said::after(page.refs.get(key), refs);
+        let old = page.refs.insert(key.clone(), new.clone());
         let here = |tool: &&Tool| RepositoryUrl::parse(&tool.repository).is_ok_and(|url| url.key() == *key);
-        let news = |tool: &&Tool| old.as_ref().map(|old| tip(old, tool)) != Some(tip(&refs, tool));
+        let news = |tool: &&Tool| old.as_ref().map(|old| old.tip(&tool.branch)) != Some(new.tip(&tool.branch));
         page.tools.values().filter(here).filter(news).map(|tool| tool.name.clone()).collect()
     }
 
     async fn poll_config(&self, git: &Git, woken: &(dyn Fn(ToolName) + Sync)) -> Result<bool, BookError> {
         let refs = git.ls_refs(&self.config_url, ["HEAD"]).await?;
         let commit = git.resolve(&self.config_url, &refs, "HEAD").await?;
-        let old = self.read().clone();
-        if old.commit.as_ref() == Some(&commit) {
+        if self.read().commit.as_ref() == Some(&commit) {
             return Ok(false);
         }
+        let old = self.read().clone();
         let repo = config_repo::load_at(git, &self.config_url, &commit).await?;
         let mut new = page(&repo, self.wanted_platform.as_deref())?;
         git.dialer().set_rules(new.folder.rules(&self.config_url));
@@ -168,8 +191,10 @@ impl Book {
             (page.platform.clone(), known, page.unreadable.get(name).cloned(), siblings, refs.cloned())
         };
         if let (Some(tool), None) = (&known, &broken) {
-            let newest = newest(&platform, tool, &siblings, refs?, git).await.map_err(|error| said(&error));
-            return Some(Subject { platform, tool: tool.clone(), siblings, newest, forgotten: false });
+            let Said { refs, trouble } = refs?;
+            let newest = newest(&platform, tool, &siblings, refs, git).await.map_err(|error| said(&error));
+            let trouble = trouble.map(|error| said(&error));
+            return Some(Subject { platform, tool: tool.clone(), siblings, newest, trouble, forgotten: false });
         }
         // What was known or published of it is all we can go by. Tools of other platforms are none of our business.
         let published = || world.tool(name).filter(|tool| label(tool, PLATFORM_MARK) == Some(&platform.name));
@@ -178,7 +203,7 @@ impl Book {
             Some(why) => (Err(format!("its file in the config repository is broken: {why}")), false),
             None => (Err("its file is gone from the config repository".to_owned()), true),
         };
-        Some(Subject { platform, tool, siblings, newest, forgotten })
+        Some(Subject { platform, tool, siblings, newest, trouble: None, forgotten })
     }
 
     fn read(&self) -> RwLockReadGuard<'_, Page> {

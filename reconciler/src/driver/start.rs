@@ -62,7 +62,8 @@ pub fn registry(dialer: Dialer, platform: &Platform, environment: Environment) -
     Registry::new(dialer, found.map(|credentials| (host, credentials)).into_iter().collect(), Default::default())
 }
 
-/// Serves one platform until `stop`, or until somebody else holds its lease.
+/// Serves one platform until `stop`, or until somebody else holds its lease. When the platform's own frame changes (its
+/// name, namespace, kind of route or registry), everything begins anew with the new one.
 ///
 /// # Errors
 /// Where the config repository can't be used at the start, the address can't be listened on, or the lease was lost.
@@ -73,53 +74,85 @@ pub async fn serve(
     environment: Environment<'_>,
     stop: CancellationToken,
 ) -> anyhow::Result<()> {
-    let git = git(&options.config, options.cache.clone(), environment)?;
-    let book = Book::open(&git, options.config.clone(), options.platform.clone()).await?;
-    let settings = book.platform();
-    let listener = match options.web {
-        Some(address) => Some(TcpListener::bind(address).await.with_context(|| address.to_string())?),
-        None => None,
-    };
-    platform::namespace(&cluster.client, &settings).await?;
-    let Some(held) = claim(&cluster, &settings, &stop).await else { return Ok(()) };
-    platform::publish(&cluster.client, &settings).await?;
-
     let counters = Counters::default();
-    let (wakes, woken) = mpsc::unbounded_channel();
     let metrics = Metrics::new(requests, &counters);
-    let world = World::start(&cluster.client, Scope::of(&cluster.name, &settings), &counters, wake(&wakes));
-    let driver = Arc::new(Driver {
-        registry: registry(git.dialer().clone(), &settings, environment),
-        cluster,
-        git,
-        world,
-        book,
-        limits: options.limits,
-        metrics: metrics.clone(),
-        recorder: Recorder::default(),
-        awaiting_images: Default::default(),
-        last_changes: Default::default(),
-        poll_now: Default::default(),
-    });
-    let running = stop.child_token();
-    let lost = held.lost();
-    let web = listener.map(|listener| tokio::spawn(web::serve(listener, metrics, readiness(&driver), running.clone())));
-    let _folders = watch_folders(&driver, &options.config);
-    let work = tokio::spawn(driver.clone().run(wakes, woken, running.clone()));
-    tokio::select! {
-        () = lost.cancelled() => {}
-        () = stop.cancelled() => {}
+    while !stop.is_cancelled() {
+        let start = Start { options: &options, cluster: &cluster, environment, counters: &counters, metrics: &metrics };
+        start.serve(&stop).await?;
     }
-    running.cancel();
-    work.await.context("the loop ended by itself")?;
-    if let Some(web) = web {
-        web.await.context("the web server ended by itself")??;
-    }
-    if lost.is_cancelled() {
-        anyhow::bail!("the lease of platform {} was lost: another process writes now", settings.name);
-    }
-    held.release().await.context("the lease was not freed; it runs out by itself")?;
     Ok(())
+}
+
+/// What one beginning needs.
+struct Start<'a> {
+    options: &'a Options,
+    cluster: &'a Cluster,
+    environment: Environment<'a>,
+    counters: &'a Counters,
+    metrics: &'a Metrics,
+}
+
+impl Start<'_> {
+    /// Until `stop`, or until everything has to begin anew.
+    async fn serve(&self, stop: &CancellationToken) -> anyhow::Result<()> {
+        let git = git(&self.options.config, self.options.cache.clone(), self.environment)?;
+        let book = Book::open(&git, self.options.config.clone(), self.options.platform.clone()).await?;
+        let settings = book.platform();
+        let listener = match self.options.web {
+            Some(address) => Some(TcpListener::bind(address).await.with_context(|| address.to_string())?),
+            None => None,
+        };
+        platform::namespace(&self.cluster.client, &settings).await?;
+        let Some(held) = claim(self.cluster, &settings, stop).await else { return Ok(()) };
+        platform::publish(&self.cluster.client, &settings).await?;
+        let (wakes, woken) = mpsc::unbounded_channel();
+        let driver = self.driver(git, book, &settings, &wakes);
+        let running = stop.child_token();
+        let web = listener.map(|listener| {
+            tokio::spawn(web::serve(listener, self.metrics.clone(), readiness(&driver), running.clone()))
+        });
+        let _folders = watch_folders(&driver, &self.options.config);
+        let mut work = tokio::spawn(driver.clone().run(wakes, woken, running.clone()));
+        let lost = held.lost();
+        tokio::select! {
+            // Somebody else may write from now on: what is under way is cut off, not finished.
+            () = lost.cancelled() => work.abort(),
+            () = stop.cancelled() => {}
+            () = driver.restart.cancelled() => {}
+            ended = &mut work => return ended.context("the loop ended by itself"),
+        }
+        running.cancel();
+        let worked = work.await;
+        if let Some(web) = web {
+            web.await.context("the web server ended by itself")??;
+        }
+        if lost.is_cancelled() {
+            anyhow::bail!("the lease of platform {} was lost: another process writes now", settings.name);
+        }
+        worked.context("the loop ended by itself")?;
+        held.release().await.context("the lease was not freed; it runs out by itself")
+    }
+
+    fn driver(&self, git: Git, book: Book, settings: &Platform, wakes: &Wakes) -> Arc<Driver> {
+        let client = self.cluster.client.clone();
+        let scope = Scope::of(&self.cluster.name, settings);
+        Arc::new(Driver {
+            registry: registry(git.dialer().clone(), settings, self.environment),
+            world: World::start(&client, scope, self.counters, wake(wakes)),
+            cluster: Cluster { name: self.cluster.name.clone(), client },
+            git,
+            book,
+            limits: self.options.limits,
+            metrics: self.metrics.clone(),
+            recorder: Recorder::default(),
+            awaiting_images: Default::default(),
+            building_elsewhere: Default::default(),
+            fights: Default::default(),
+            publish_due: Default::default(),
+            restart: CancellationToken::new(),
+            poll_now: Default::default(),
+        })
+    }
 }
 
 /// Waits for the platform's lease; none where we were asked to stop meanwhile.

@@ -169,6 +169,7 @@ impl World {
                 last_good: last_good.as_ref(),
                 observed: &observed,
                 field_manager: MANAGER,
+                trouble: None,
                 forgotten: false,
             });
             if plan.unconfirmed.is_empty() {

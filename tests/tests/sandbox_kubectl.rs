@@ -2,8 +2,10 @@
 
 use sandbox::{Listening, Sandbox};
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::process::Stdio;
 use std::time::Duration;
+use tests::control_plane::build;
 use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::process::Command;
 
@@ -22,20 +24,23 @@ spec:
 
 /// A sandbox and a kubectl that speaks to it.
 struct Kubectl {
+    /// The one we build from Go modules: nobody has to install one.
+    program: PathBuf,
     _sandbox: Sandbox,
     listening: Listening,
 }
 
 impl Kubectl {
     async fn start() -> Self {
+        let program = tokio::task::spawn_blocking(build::binary).await.expect("it ends").expect("kubectl is built");
         let sandbox = Sandbox::in_memory();
         let listening = sandbox.listen(SocketAddr::from(([127, 0, 0, 1], 0))).await.expect("a free port");
-        Self { _sandbox: sandbox, listening }
+        Self { program, _sandbox: sandbox, listening }
     }
 
     fn command(&self, words: &str) -> Command {
-        let mut command = Command::new("kubectl");
-        command.args(words.split_whitespace()).arg("--kubeconfig").arg(&self.listening.kubeconfig);
+        let mut command = Command::new(&self.program);
+        command.arg("kubectl").args(words.split_whitespace()).arg("--kubeconfig").arg(&self.listening.kubeconfig);
         command.arg("--cache-dir").arg(self.listening.kubeconfig.with_file_name("cache"));
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         command.env_remove("KUBECONFIG").kill_on_drop(true);
@@ -45,7 +50,7 @@ impl Kubectl {
     /// Runs kubectl; returns whether it went well, and all it printed.
     async fn run(&self, words: &str, input: &str) -> (bool, String) {
         let child = self.command(words).spawn();
-        let mut child = child.expect("kubectl can't be run: install it (Debian: kubernetes-client) or put it on PATH");
+        let mut child = child.expect("kubectl can be run");
         let mut stdin = child.stdin.take().expect("a pipe");
         stdin.write_all(input.as_bytes()).await.expect("kubectl reads its input");
         drop(stdin);
