@@ -12,6 +12,7 @@ use http::Method;
 use jiff::Timestamp;
 use kube::Client;
 use serde_json::{Value, json};
+use std::sync::OnceLock;
 use std::time::Duration;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep};
@@ -56,7 +57,8 @@ pub fn identity() -> String {
     let host =
         ["/proc/sys/kernel/hostname", "/etc/hostname"].iter().find_map(|file| std::fs::read_to_string(file).ok());
     let host = host.map(|name| name.trim().to_owned()).filter(|name| !name.is_empty());
-    let chance: u32 = rand::random();
+    static CHANCE: OnceLock<u32> = OnceLock::new();
+    let chance = CHANCE.get_or_init(rand::random);
     format!("{}_{}_{chance:08x}", host.as_deref().unwrap_or("unknown-host"), std::process::id())
 }
 
