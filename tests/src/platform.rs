@@ -16,6 +16,7 @@
 mod once;
 mod reconciler;
 mod route_status;
+mod steady;
 mod tool;
 
 use std::path::PathBuf;
@@ -37,6 +38,7 @@ use crate::git_server::{Entry, GitServer, Repository, Service};
 use crate::registry::Registry;
 
 pub use reconciler::{Log, Reconciler};
+pub use steady::steady;
 pub use tool::{Condition, Tool};
 
 /// How long anything may take. Generous: the machine may be busy with other tests.
@@ -373,27 +375,6 @@ impl Platform {
         requests.retain(|request| !reads.contains(&request.verb.as_str()) && request.resource != "leases");
         Ok(requests)
     }
-}
-
-/// What must be the same after an object was healed: all of it, but for what the server counts and what controllers
-/// write down.
-pub fn steady(object: &Value) -> Value {
-    let mut object = object.clone();
-    for (at, keys) in [
-        ("", &["status"][..]),
-        ("/metadata", &["resourceVersion", "uid", "managedFields", "generation", "creationTimestamp"]),
-        ("/metadata/annotations", &["deployment.kubernetes.io/revision"]),
-        // The server's choice for each new Service.
-        ("/spec", &["clusterIP", "clusterIPs"]),
-    ] {
-        if let Some(fields) = object.pointer_mut(at).and_then(Value::as_object_mut) {
-            fields.retain(|key, _| !keys.contains(&key.as_str()));
-        }
-    }
-    if let Some(metadata) = object.pointer_mut("/metadata").and_then(Value::as_object_mut) {
-        metadata.retain(|key, value| key != "annotations" || value.as_object().is_some_and(|map| !map.is_empty()));
-    }
-    object
 }
 
 /// The row of a kind by its name alone, as kubectl does it.

@@ -36,10 +36,11 @@ fn judged(plan: &Plan, observed: &Observed, world: &World) -> Vec<Rule> {
 }
 
 fn body(plan: &mut Plan) -> &mut Value {
-    match plan.steps[0].requests.last_mut() {
-        Some(Request::Apply { body }) => body,
-        other => panic!("an apply was expected: {other:?}"),
-    }
+    let applied = plan.steps[0].requests.last_mut().and_then(|request| match request {
+        Request::Apply { body } => Some(body),
+        _ => None,
+    });
+    applied.expect("an apply")
 }
 
 fn rename(plan: &mut Plan, change: impl Fn(&mut ObjectId)) {

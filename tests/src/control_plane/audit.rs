@@ -147,7 +147,7 @@ mod tests {
         assert_eq!(all(log.path(), 5), ["/b"]);
         assert_eq!(all(log.path(), end_of_a), ["/b"]);
         assert!(all(log.path(), end_of_a + 1).is_empty());
-        write!(log, "{}{}", line("c"), r#"{"stage": "#).expect("written");
+        write!(log, "{}{{\"stage\": ", line("c")).expect("written");
         assert_eq!(all(log.path(), end_of_a + 1), ["/c"], "the last line is still being written");
     }
 }

@@ -2,6 +2,7 @@
 //! mark, a read by name, and controllers that make things Ready. No server, no time.
 
 #![allow(dead_code, reason = "each test file uses its own part")]
+#![allow(clippy::panic, reason = "a world that is asked for what it has not is a wrong test")]
 
 use planner::conditions::Pass;
 use planner::fields::FieldSet;
