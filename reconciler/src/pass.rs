@@ -18,8 +18,9 @@ use planner::{Input, Judge, Newest};
 use renderer::build::Siblings;
 use renderer::config::Config;
 use renderer::render::render_revision;
-use renderer::{CommitId, Digest, Object, ObjectId, Platform, Rendered, Report, Revision, Tool, render_config};
+use renderer::{Digest, Object, ObjectId, Platform, Rendered, Report, Revision, Tool, render_config};
 use serde_json::Value;
+use std::collections::BTreeSet;
 
 /// Rounds of confirming absences: each can show objects that make others necessary, but not for ever.
 const ROUNDS: usize = 4;
@@ -69,48 +70,85 @@ impl Subject {
         let nothing = Revision::nothing(&self.tool.branch);
         render_config(&self.platform, &self.tool, &nothing, &Config::default(), &self.siblings).objects
     }
+
+    /// Renders what a plan is made of. An explicit file, once stored, is never forgotten for an inferred one.
+    #[must_use]
+    pub fn draft(&self, observed: &Observed) -> Draft<'_> {
+        let newest = self.newest.as_ref().map_err(String::as_str).map(|revision| {
+            let files = planner::files_that_count(&revision.files, &observed.stored);
+            let revision = Revision { files, ..revision.clone() };
+            let rendered = self.render(&revision);
+            (revision, rendered)
+        });
+        let last_good = observed.stored.first().map(|stored| self.render(&stored.revision));
+        Draft { subject: self, newest, last_good, frame: self.frame() }
+    }
+}
+
+/// What a subject's revisions render to, in the light of what is stored: a pass between its look-ups and its decisions.
+#[derive(Debug)]
+pub struct Draft<'a> {
+    subject: &'a Subject,
+    newest: Result<(Revision, Rendered), &'a str>,
+    last_good: Option<Rendered>,
+    frame: Vec<Object>,
+}
+
+impl Draft<'_> {
+    /// Images that only the registry can tell, by reference.
+    #[must_use]
+    pub fn images_needed(&self, observed: &Observed) -> BTreeSet<String> {
+        let Ok((revision, rendered)) = &self.newest else { return BTreeSet::new() };
+        planner::images_needed(rendered, revision.commit.as_ref(), observed)
+    }
+
+    /// The plan as far as `observed` goes. Asks nobody: what has to be confirmed stands in it.
+    #[must_use]
+    pub fn plan(&self, observed: &Observed) -> Plan {
+        let subject = self.subject;
+        planner::plan(&Input {
+            tool: &subject.tool,
+            platform: &subject.platform,
+            namespace: subject.tool.name.namespace(),
+            frame: &self.frame,
+            newest: match &self.newest {
+                Ok((revision, rendered)) => Newest::Revision(revision, rendered),
+                Err(why) => Newest::Unavailable(why),
+            },
+            last_good: self.last_good.as_ref(),
+            observed,
+            field_manager: FIELD_MANAGER,
+            trouble: subject.trouble.as_deref(),
+            forgotten: subject.forgotten,
+        })
+    }
+
+    /// The plan, every absence confirmed by a read, and judged.
+    pub async fn decide(self, mut observed: Observed, client: &Client) -> Decided {
+        let mut plan = self.plan(&observed);
+        for _ in 1..ROUNDS {
+            if plan.unconfirmed.is_empty() {
+                break;
+            }
+            confirm(&plan.unconfirmed, &mut observed, client).await;
+            plan = self.plan(&observed);
+        }
+        self.judged(plan, observed)
+    }
+
+    fn judged(self, plan: Plan, observed: Observed) -> Decided {
+        let platform = &self.subject.platform;
+        let violations = Judge { platform, observed: &observed, field_manager: FIELD_MANAGER }.check(&plan);
+        let report = self.newest.map(|(_, rendered)| rendered.report).unwrap_or_default();
+        Decided { plan, violations, observed, report }
+    }
 }
 
 /// Makes the plan: renders, asks the registry about images nobody knows, confirms absences, and has it judged.
 pub async fn decide(subject: &Subject, mut observed: Observed, client: &Client, registry: &Registry) -> Decided {
-    let newest = subject.newest.as_ref().map(|revision| {
-        let files = planner::files_that_count(&revision.files, &observed.stored);
-        let revision = Revision { files, ..revision.clone() };
-        let rendered = subject.render(&revision);
-        (revision, rendered)
-    });
-    let last_good = observed.stored.first().map(|stored| subject.render(&stored.revision));
-    if let Ok((revision, rendered)) = &newest {
-        look_up_images(rendered, revision.commit.as_ref(), &mut observed, registry).await;
-    }
-    let frame = subject.frame();
-    let mut rounds = 0;
-    let plan = loop {
-        let plan = planner::plan(&Input {
-            tool: &subject.tool,
-            platform: &subject.platform,
-            namespace: subject.tool.name.namespace(),
-            frame: &frame,
-            newest: match &newest {
-                Ok((revision, rendered)) => Newest::Revision(revision, rendered),
-                Err(why) => Newest::Unavailable(why),
-            },
-            last_good: last_good.as_ref(),
-            observed: &observed,
-            field_manager: FIELD_MANAGER,
-            trouble: subject.trouble.as_deref(),
-            forgotten: subject.forgotten,
-        });
-        rounds += 1;
-        if plan.unconfirmed.is_empty() || rounds == ROUNDS {
-            break plan;
-        }
-        confirm(&plan.unconfirmed, &mut observed, client).await;
-    };
-    let judge = Judge { platform: &subject.platform, observed: &observed, field_manager: FIELD_MANAGER };
-    let violations = judge.check(&plan);
-    let report = newest.map(|(_, rendered)| rendered.report).unwrap_or_default();
-    Decided { plan, violations, observed, report }
+    let draft = subject.draft(&observed);
+    look_up_images(draft.images_needed(&observed), &mut observed, registry).await;
+    draft.decide(observed, client).await
 }
 
 /// Executes the plan, unless its judge is against it: then nothing is done, and the log says why.
@@ -166,8 +204,7 @@ async fn confirm(ids: &[ObjectId], observed: &mut Observed, client: &Client) {
     }
 }
 
-async fn look_up_images(rendered: &Rendered, commit: Option<&CommitId>, observed: &mut Observed, registry: &Registry) {
-    let needed = planner::images_needed(rendered, commit, observed);
+async fn look_up_images(needed: BTreeSet<String>, observed: &mut Observed, registry: &Registry) {
     let asked: Vec<_> = needed
         .into_iter()
         .map(|reference| async move {

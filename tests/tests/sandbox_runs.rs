@@ -4,13 +4,11 @@
 //! The registry's answers are values here; how it is asked is tested elsewhere.
 
 use kube::Client;
-use planner::observed::{Gap, ImageSeen, Observed};
+use planner::observed::ImageSeen;
 use planner::plan::Plan;
-use planner::{Input, Judge, Newest};
 use reconciler::cluster::{Cluster, door::Requests};
 use reconciler::driver::platform;
 use reconciler::events::Recorder;
-use reconciler::execute::FIELD_MANAGER;
 use reconciler::observe::{self, Scope};
 use reconciler::pass::{self, Decided, Subject};
 use reconciler::{source, status};
@@ -86,47 +84,17 @@ impl World {
         Self { _sandbox: sandbox, scope: Scope::of("sandbox", platform), client: cluster.client }
     }
 
+    /// As a pass decides, but that every image is in the registry.
     async fn decide(&self, subject: &Subject) -> Decided {
         let mut observed = observe::once(&self.client, &self.scope, &subject.tool.name).await;
-        let revision = subject.newest.as_ref().expect("a revision");
-        let rendered = subject.render(revision);
+        let draft = subject.draft(&observed);
         let digest = Digest::new(format!("sha256:{}", "a".repeat(64))).expect("a digest");
-        for reference in planner::images_needed(&rendered, revision.commit.as_ref(), &observed) {
+        for reference in draft.images_needed(&observed) {
             observed.images.insert(reference, ImageSeen::Found(digest.clone()));
         }
-        let last_good = observed.stored.first().map(|stored| subject.render(&stored.revision));
-        let frame = subject.frame();
-        let plan = loop {
-            let plan = planner::plan(&Input {
-                tool: &subject.tool,
-                platform: &subject.platform,
-                namespace: subject.tool.name.namespace(),
-                frame: &frame,
-                newest: Newest::Revision(revision, &rendered),
-                last_good: last_good.as_ref(),
-                observed: &observed,
-                field_manager: FIELD_MANAGER,
-                trouble: None,
-                forgotten: false,
-            });
-            if plan.unconfirmed.is_empty() {
-                break plan;
-            }
-            self.confirm(&plan, &mut observed).await;
-        };
-        let judge = Judge { platform: &subject.platform, observed: &observed, field_manager: FIELD_MANAGER };
-        let violations = judge.check(&plan);
-        assert!(violations.is_empty(), "{violations:?}");
-        Decided { plan, violations, observed, report: rendered.report }
-    }
-
-    async fn confirm(&self, plan: &Plan, observed: &mut Observed) {
-        for (id, seen) in observe::confirm(&self.client, &plan.unconfirmed).await {
-            match seen {
-                Ok(seen) => drop(observed.objects.insert(id, seen)),
-                Err(why) => observed.gaps.push(Gap { group: id.group, kind: id.kind, why }),
-            }
-        }
+        let decided = draft.decide(observed, &self.client).await;
+        assert!(decided.violations.is_empty(), "{:?}", decided.violations);
+        decided
     }
 
     /// One pass that is killed after `steps` steps; only a whole one writes the status.
