@@ -10,13 +10,14 @@
 
 mod assemble;
 mod once;
+mod patience;
 mod raw;
 mod reading;
 mod shelf;
 mod watch;
 
 pub use once::{confirm, once};
-pub use watch::Pace;
+pub use patience::Pace;
 
 use crate::cluster::call::Answer;
 use kube::Client;
@@ -80,7 +81,7 @@ pub struct ByKind {
 pub struct Counters {
     /// Watches opened: the first time and again.
     pub opened: Family<ByKind, Counter>,
-    /// Differences that the six-hourly list found; should stay zero.
+    /// Changes that a watch should have told and did not, found by a list; should stay zero.
     pub missed: Family<ByKind, Counter>,
 }
 
@@ -235,6 +236,10 @@ impl Inner {
             self.turn();
         }
         count as u64
+    }
+
+    fn is_listed(&self, shelf: usize) -> bool {
+        self.shelves.get(shelf).is_some_and(|shelf| lock(shelf).is_listed())
     }
 
     fn lose(&self, shelf: usize, why: String) {

@@ -52,6 +52,11 @@ impl Shelf {
         self.listed || self.gap.is_some()
     }
 
+    /// Listed whole at least once.
+    pub(super) fn is_listed(&self) -> bool {
+        self.listed
+    }
+
     /// Notes why nothing can be said; true if that is news. What was known is kept, and the gap is said with it.
     pub(super) fn lose(&mut self, why: String) -> bool {
         let news = self.gap.is_none();
@@ -85,28 +90,33 @@ impl Shelf {
         self.take(&raw.key).into_iter().collect()
     }
 
-    /// The whole truth at `version`. Returns whom to wake and how many objects differ from what was known.
+    /// The whole truth at `version`. Returns whom to wake, and how many differences the watch should have told us of:
+    /// those in objects as they were at our position already, and, where the list is exactly of our position, those that
+    /// are gone.
     pub(super) fn replace(&mut self, all: Vec<Raw>, version: &str) -> (Wakes, usize) {
-        let present: BTreeSet<Key> = all.iter().map(|raw| raw.key.clone()).collect();
-        let gone: Vec<Key> = self.filed.keys().filter(|key| !present.contains(key)).cloned().collect();
-        let mut wakes = Wakes::new();
-        let mut differences = 0;
-        for key in gone {
-            wakes.extend(self.take(&key));
-            differences += 1;
-        }
+        let (was_listed, position, version) = (self.listed, self.position, number(version));
+        // A list is believed even where its versions are lower: the server may have been restored from a backup. But one
+        // that is no older than our position says nothing of our own writes since.
+        let restored = version < position;
+        let ahead = |entry: &Entry| !restored && entry.version > version;
+        let present: BTreeSet<&Key> = all.iter().map(|raw| &raw.key).collect();
+        let is_gone = |key: &&Key| !present.contains(key) && !self.entry(key).is_some_and(ahead);
+        let gone: Vec<Key> = self.filed.keys().filter(is_gone).cloned().collect();
+        let mut missed = if version == position { gone.len() } else { 0 };
+        let mut wakes: Wakes = gone.iter().filter_map(|key| self.take(key)).collect();
         for raw in all {
-            // A list is believed even where its versions are lower: the server may have been restored from a backup.
-            if self.version_of(&raw.key) > number(&raw.version) {
+            let at = number(&raw.version);
+            if restored && self.version_of(&raw.key) > at {
                 wakes.extend(self.take(&raw.key));
             }
+            let stale = self.entry(&raw.key).is_some_and(|known| known.version < at);
             let changed = self.file(raw);
-            differences += usize::from(!changed.is_empty());
+            missed += usize::from(at <= position && (stale || !changed.is_empty()));
             wakes.extend(changed);
         }
-        self.position = number(version);
+        self.position = version;
         self.listed = true;
-        (wakes, differences)
+        (wakes, if was_listed && !restored { missed } else { 0 })
     }
 
     /// What the server answered to our own write, unless the watch has told us as much or more already, or never will.
@@ -272,7 +282,7 @@ mod tests {
     }
 
     #[test]
-    fn a_new_list_tells_additions_changes_and_absences_and_counts_them() {
+    fn a_new_list_tells_additions_changes_and_absences() {
         let mut shelf = Shelf::new(row("Deployment"), "toolforge");
         let named = |tool: &str, version: &str, replicas: u32| {
             let metadata = json!({"name": "web", "namespace": format!("tool-{tool}"), "resourceVersion": version});
@@ -281,11 +291,54 @@ mod tests {
         let (wakes, _) =
             shelf.replace(vec![named("same", "1", 1), named("changed", "2", 1), named("gone", "3", 1)], "3");
         assert_eq!(woken(&wakes), ["changed", "gone", "same"]);
-        let (wakes, differences) =
+        let (wakes, missed) =
             shelf.replace(vec![named("same", "1", 1), named("changed", "5", 2), named("new", "6", 1)], "6");
         assert_eq!(woken(&wakes), ["changed", "gone", "new"]);
-        assert_eq!(differences, 3);
+        assert_eq!(missed, 0, "all of it came after our position");
         assert_eq!(shelf.size().0, 3);
+    }
+
+    #[test]
+    fn missed_is_what_the_watch_should_have_told_up_to_its_position() {
+        let named = |tool: &str, version: &str, replicas: u32| {
+            let metadata = json!({"name": "web", "namespace": format!("tool-{tool}"), "resourceVersion": version});
+            raw("Deployment", metadata, json!({"replicas": replicas}))
+        };
+        let known = || {
+            let mut shelf = Shelf::new(row("Deployment"), "toolforge");
+            let (_, missed) = shelf.replace(["same", "stale", "gone"].map(|tool| named(tool, "3", 1)).into(), "3");
+            assert_eq!(missed, 0, "there was no watch that could have told");
+            shelf.advance("10");
+            shelf
+        };
+        let lists = [
+            ("exactly ours", "10", vec![named("same", "3", 1), named("stale", "9", 2)], 2),
+            ("a version alone", "10", vec![named("same", "4", 1), named("stale", "3", 1), named("gone", "3", 1)], 1),
+            ("newer", "12", vec![named("same", "3", 1), named("stale", "9", 2), named("new", "11", 1)], 1),
+            ("restored from a backup", "2", vec![named("same", "1", 1)], 0),
+        ];
+        for (what, version, list, expected) in lists {
+            let mut shelf = known();
+            let count = list.len();
+            assert_eq!(shelf.replace(list, version).1, expected, "{what}");
+            assert_eq!(shelf.size().0, count, "{what}");
+        }
+    }
+
+    #[test]
+    fn a_comparing_list_takes_back_nothing_that_we_learned_ahead_of_the_watch() {
+        let mut shelf = Shelf::new(row("Deployment"), "toolforge");
+        let marked = |name: &str, version, replicas| {
+            let mut raw = Raw { mark: Some("a".into()), ..deployment(version, replicas) };
+            raw.key.name = name.into();
+            raw
+        };
+        shelf.replace(vec![marked("web", "5", 1)], "5");
+        shelf.learn(marked("web", "7", 3));
+        shelf.learn(marked("new", "8", 1));
+        let (wakes, missed) = shelf.replace(vec![marked("web", "5", 1)], "5");
+        assert_eq!((woken(&wakes), missed), (Vec::new(), 0));
+        assert_eq!((shelf.version_of(&marked("web", "7", 3).key), shelf.size().0), (7, 2));
     }
 
     #[test]

@@ -1,14 +1,17 @@
 //! One kind's watch, for the life of the process. It may be late, and then it says so; it never silently misses:
 //!
 //! - A stream that ends, is cut, or is silent for too long is opened again at once at its last version, and counted.
-//! - Every error (refused, out of reach, unreadable, ending again and again) makes the kind a [gap], with why, until the
-//!   watch is in step again. What was known is kept beside the gap.
-//! - A version the server no longer has (410), or a line nobody can read, lists everything again.
-//! - Every six hours the list *exactly at our version* is compared with what we know; differences are counted, and
-//!   should be none.
+//! - A version the server no longer has (410) lists everything again; only what differs wakes anybody.
+//! - Trouble that stays makes the kind a [gap], with why, until the watch is in step again: [`super::patience`] says when.
+//!   Before the first list, without the right to read (401, 403), and where an answer can't be read, it does so at once.
+//!   What was known is kept beside the gap.
+//! - Every six hours the list *exactly at our version* is compared with what we know; what was missed is counted and
+//!   repaired, and should be none.
 //!
 //! [gap]: planner::observed::Gap
 
+use super::patience::Patience;
+use super::raw::Raw;
 use super::reading::{self, Begin, Lines, Listed, Selection, Told};
 use super::shelf::Wakes;
 use super::{ByKind, Inner};
@@ -17,40 +20,7 @@ use kube::Client;
 use planner::kinds::Kind;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::time::{Instant, sleep, timeout};
-
-/// How patient the watches are.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Pace {
-    /// Longest silence of a watch: servers send a bookmark every minute, so that more is a dead connection.
-    pub silence: Duration,
-    /// Longest silence while a list is streamed; afterwards it is asked for page by page.
-    pub stream_silence: Duration,
-    /// Servers are asked to end a watch after this long, give or take a third, so that not all are opened at once.
-    pub watch: Duration,
-    /// What is known is compared with a list this often, give or take a third.
-    pub compare: Duration,
-    /// After the first failure; each further one doubles it.
-    pub first_delay: Duration,
-    /// Longest delay.
-    pub last_delay: Duration,
-    /// A watch that lived shorter than this is opened again with a delay.
-    pub short_life: Duration,
-}
-
-impl Default for Pace {
-    fn default() -> Self {
-        Self {
-            silence: Duration::from_secs(200),
-            stream_silence: Duration::from_secs(10),
-            watch: Duration::from_secs(45 * 60),
-            compare: Duration::from_secs(6 * 3600),
-            first_delay: Duration::from_millis(500),
-            last_delay: Duration::from_secs(60),
-            short_life: Duration::from_secs(5),
-        }
-    }
-}
+use tokio::time::{Instant, sleep, sleep_until, timeout};
 
 pub(super) struct Watch {
     client: Client,
@@ -59,7 +29,7 @@ pub(super) struct Watch {
     inner: Arc<Inner>,
     /// Lists are asked for page by page: the server cannot stream them.
     paged: bool,
-    delay: Duration,
+    patience: Patience,
 }
 
 /// How a watch ended.
@@ -67,9 +37,9 @@ enum End {
     /// It goes on from its last version.
     Closed,
     /// It goes on from its last version, after a delay.
-    Failed(String),
+    Failed(CallError),
     /// Its version is of no use any more: everything is listed again.
-    Behind(String),
+    Behind(CallError),
 }
 
 /// A watch in step: its version, and its open stream.
@@ -80,8 +50,8 @@ struct Position {
 
 impl Watch {
     pub(super) fn new(client: Client, row: &'static Kind, shelf: usize, inner: Arc<Inner>) -> Self {
-        let delay = inner.scope.pace.first_delay;
-        Self { client, of: Selection::watched(row), shelf, inner, paged: false, delay }
+        let patience = Patience::new(inner.scope.pace);
+        Self { client, of: Selection::watched(row), shelf, inner, paged: false, patience }
     }
 
     pub(super) async fn run(mut self) {
@@ -95,7 +65,7 @@ impl Watch {
                         position = Some(listed);
                         continue;
                     }
-                    Err(error) => End::Behind(said(&error)),
+                    Err(error) => End::Failed(error),
                 },
                 Some(position) => self.follow(position, &mut compare_at).await,
             };
@@ -105,31 +75,30 @@ impl Watch {
 
     /// Says what is lost, and waits where going on at once would be rude.
     async fn recover(&mut self, end: End, begun: Instant, position: &mut Option<Position>) {
-        let pace = self.inner.scope.pace;
-        let lived = begun.elapsed() >= pace.short_life;
+        let now = Instant::now();
+        let lived = now.duration_since(begun) >= self.inner.scope.pace.short_life;
         if lived {
-            self.delay = pace.first_delay;
+            self.patience.calm();
         }
-        let again = self.delay > pace.first_delay;
-        let wait = match end {
-            End::Closed => {
-                if again {
-                    self.inner.lose(self.shelf, "the watch ends again and again".to_owned());
-                }
-                !lived
-            }
-            End::Failed(why) => {
-                self.inner.lose(self.shelf, why);
-                true
-            }
-            End::Behind(why) => {
-                self.inner.lose(self.shelf, why);
-                // A watch that fell behind lists at once; a list that failed waits.
-                position.take().is_none() || !lived
+        let (wait, error) = match end {
+            End::Closed => (!lived, None),
+            End::Failed(error) => (true, Some(error)),
+            End::Behind(error) => {
+                *position = None;
+                (!lived, Some(error))
             }
         };
+        if error.is_some() || !lived {
+            let over = self.patience.failed(now);
+            if over || !self.inner.is_listed(self.shelf) || error.as_ref().is_some_and(has_no_grace) {
+                self.inner.lose(self.shelf, said(error.as_ref()));
+            } else {
+                tracing::debug!(kind = self.of.row.kind, why = said(error.as_ref()), "the watch is in trouble");
+            }
+        }
         if wait {
-            self.pause().await;
+            let asked = error.as_ref().and_then(|error| error.refusal()?.retry_after_secs).map(Duration::from_secs);
+            self.pause(now, asked).await;
         }
     }
 
@@ -144,8 +113,24 @@ impl Watch {
             }
         }
         let Listed { version, objects } = reading::list(&self.client, &self.of, None).await?;
-        self.inner.update(self.shelf, |shelf| shelf.replace(objects, &version).0);
+        self.replace(objects, &version);
         Ok(Position { version, lines: None })
+    }
+
+    /// Takes in a whole list: after it the watch is in step.
+    fn replace(&mut self, objects: Vec<Raw>, version: &str) {
+        let missed = self.inner.update_counting(self.shelf, |shelf| shelf.replace(objects, version));
+        if missed > 0 {
+            let kind = self.of.row.kind;
+            self.inner.counters.missed.get_or_create(&ByKind { kind }).inc_by(missed);
+            tracing::warn!(kind, missed, "the watch had missed changes");
+        }
+        self.in_step();
+    }
+
+    fn in_step(&mut self) {
+        self.patience.in_step();
+        self.inner.regain(self.shelf);
     }
 
     /// Reads everything as the beginning of a watch. None where the server does not know how.
@@ -157,8 +142,7 @@ impl Watch {
             match line? {
                 Some(Told::Put(raw)) => objects.push(raw),
                 Some(Told::Bookmark { version, list_ends: true }) => {
-                    self.inner.update(self.shelf, |shelf| shelf.replace(objects, &version).0);
-                    self.inner.regain(self.shelf);
+                    self.replace(objects, &version);
                     return Ok(Some(Position { version, lines: Some(lines) }));
                 }
                 Some(Told::Bookmark { .. }) => {}
@@ -174,30 +158,40 @@ impl Watch {
             Some(lines) => lines,
             None => match self.open(Begin::Version(&position.version)).await {
                 Ok(lines) => lines,
-                Err(error) if error.code() == Some(410) => return End::Behind(said(&error)),
-                Err(error) => return End::Failed(said(&error)),
+                Err(error) if error.code() == Some(410) => return End::Behind(error),
+                Err(error) => return End::Failed(error),
             },
         };
-        self.inner.regain(self.shelf);
         let pace = self.inner.scope.pace;
+        // That it could be opened says little: some servers end it at once. It is in step when it tells, or stays.
+        let (stays_at, mut in_step) = (Instant::now() + pace.short_life, false);
         loop {
             let told = tokio::select! {
                 line = timeout(pace.silence, lines.next()) => line,
-                () = tokio::time::sleep_until(*compare_at) => {
-                    *compare_at = Instant::now() + spread(pace.compare);
-                    match self.compare(&position.version).await {
-                        Some(end) => return end,
-                        None => continue,
-                    }
+                () = sleep_until(stays_at), if !in_step => {
+                    in_step = true;
+                    self.in_step();
+                    continue;
                 }
+                () = sleep_until(*compare_at) => match self.compare(&position.version).await {
+                    Ok(pause) => {
+                        *compare_at = Instant::now() + pause;
+                        continue;
+                    }
+                    Err(error) => return End::Behind(error),
+                },
             };
             match told {
                 // Silent, cut or ended: its version says exactly where to go on.
                 Err(_) | Ok(Ok(None) | Err(CallError::NoAnswer(_))) => return End::Closed,
-                Ok(Err(error)) => return End::Behind(said(&error)),
-                Ok(Ok(Some(Told::Error(error)))) if error.code() == Some(410) => return End::Behind(said(&error)),
-                Ok(Ok(Some(Told::Error(error)))) => return End::Failed(said(&error)),
+                Ok(Err(error)) => return End::Behind(error),
+                Ok(Ok(Some(Told::Error(error)))) if error.code() == Some(410) => return End::Behind(error),
+                Ok(Ok(Some(Told::Error(error)))) => return End::Failed(error),
                 Ok(Ok(Some(told))) => self.take(position, told),
+            }
+            if !in_step {
+                in_step = true;
+                self.in_step();
             }
         }
     }
@@ -223,23 +217,21 @@ impl Watch {
         }
     }
 
-    /// Compares what is known with the list at exactly our version. A server that cannot give that version gets asked
-    /// for a new beginning, in which nothing can be called missed.
-    async fn compare(&self, at: &str) -> Option<End> {
+    /// Compares what is known with the list at exactly our version, and says when to do so again. A comparison that
+    /// fails loses nothing: the watch goes on, and it is tried again soon. The error is that of a server that cannot give
+    /// that version: then everything is listed again, and only older differences can be called missed.
+    async fn compare(&mut self, at: &str) -> Result<Duration, CallError> {
+        let pace = self.inner.scope.pace;
         match reading::list(&self.client, &self.of, Some(at)).await {
-            Ok(Listed { version, objects }) if version == at => {
-                let missed = self.inner.update_counting(self.shelf, |shelf| shelf.replace(objects, &version));
-                self.inner.counters.missed.get_or_create(&ByKind { kind: self.of.row.kind }).inc_by(missed);
-                if missed > 0 {
-                    tracing::warn!(kind = self.of.row.kind, missed, "the watch had missed changes");
-                }
-                None
+            Ok(Listed { version, objects }) => {
+                self.replace(objects, &version);
+                Ok(spread(pace.compare))
             }
-            Ok(_) => Some(End::Behind("listing again".to_owned())),
-            Err(error) if matches!(error.code(), Some(400 | 410 | 422)) => {
-                Some(End::Behind("listing again".to_owned()))
+            Err(error) if matches!(error.code(), Some(400 | 410 | 422)) => Err(error),
+            Err(error) => {
+                tracing::warn!(kind = self.of.row.kind, %error, "the watch could not be compared with a list");
+                Ok(spread(pace.compare_again))
             }
-            Err(error) => Some(End::Failed(said(&error))),
         }
     }
 
@@ -250,15 +242,18 @@ impl Watch {
     }
 
     /// Waits, longer each time, or until somebody has a reason to look again.
-    async fn pause(&mut self) {
-        let pace = self.inner.scope.pace;
-        let wait = self.delay.mul_f64(rand::random_range(0.5..1.0));
-        self.delay = (self.delay * 2).min(pace.last_delay);
+    async fn pause(&mut self, now: Instant, asked: Option<Duration>) {
+        let pause = self.patience.pause(now, rand::random(), asked);
         tokio::select! {
-            () = sleep(wait) => {}
-            () = self.inner.look_again.notified() => self.delay = pace.first_delay,
+            () = sleep(pause) => {}
+            () = self.inner.look_again.notified() => self.patience.calm(),
         }
     }
+}
+
+/// Whatever was known before is no excuse: we may not read, or can't read what we are told.
+fn has_no_grace(error: &CallError) -> bool {
+    matches!(error, CallError::Garbage(_)) || matches!(error.code(), Some(401 | 403))
 }
 
 fn spread(duration: Duration) -> Duration {
@@ -266,9 +261,10 @@ fn spread(duration: Duration) -> Duration {
 }
 
 /// Why, in the words of a gap.
-fn said(error: &CallError) -> String {
-    match error.code() {
-        Some(404) => "404 the cluster does not know this kind".to_owned(),
-        _ => error.to_string(),
+fn said(error: Option<&CallError>) -> String {
+    match error {
+        None => "the watch ends again and again".to_owned(),
+        Some(error) if error.code() == Some(404) => "404 the cluster does not know this kind".to_owned(),
+        Some(error) => error.to_string(),
     }
 }

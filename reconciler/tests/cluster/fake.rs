@@ -48,6 +48,7 @@ impl Ask {
 pub enum Then {
     Silent,
     Closed,
+    ClosedAfter(Duration),
     /// In the middle of a line.
     Cut,
 }
@@ -140,6 +141,7 @@ async fn answer(reply: Reply) -> Result<Response<UnsyncBoxBody<Bytes, std::io::E
     let rest = match then {
         Then::Closed => stream::empty().boxed(),
         Then::Silent => stream::pending().boxed(),
+        Then::ClosedAfter(lived) => stream::once(tokio::time::sleep(lived)).filter_map(|()| async { None }).boxed(),
         Then::Cut => {
             let half = Ok(Frame::data(Bytes::from_static(br#"{"type":"MODIFIED","object":{"metadata":{"na"#)));
             stream::iter([half, Err(std::io::Error::other("connection reset"))]).boxed()
@@ -209,6 +211,8 @@ pub fn scope() -> Scope {
         stream_silence: Duration::from_millis(50),
         watch: Duration::from_secs(60),
         compare: Duration::from_secs(60),
+        compare_again: Duration::from_millis(60),
+        grace: Duration::from_millis(10),
         first_delay: Duration::from_millis(4),
         last_delay: Duration::from_millis(20),
         short_life: Duration::from_millis(1),

@@ -3,6 +3,7 @@
 mod execute;
 mod fake;
 mod faults;
+mod grace;
 mod lease;
 mod sandbox;
 mod web;
