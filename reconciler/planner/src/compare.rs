@@ -2,10 +2,9 @@
 
 use crate::decide::Input;
 use crate::drift::{self, ChangeKind, FieldChange};
-use crate::kinds::Kind;
 use crate::observed::is_terminating;
 use crate::plan::{Action, Cause, Held, NotReady, Request, Step, Why};
-use crate::readiness::Readiness;
+use crate::readiness::{self, Readiness};
 use crate::record::platform_digest;
 use renderer::{Object, ObjectId};
 use serde_json::Value;
@@ -115,8 +114,7 @@ fn config_is_new(stored_platform: &str, input: &Input) -> bool {
 }
 
 fn not_ready(id: &ObjectId, live: &Value) -> Option<NotReady> {
-    let readiness = Kind::of_id(id).map_or(Readiness::Ready, |row| (row.readiness)(live));
-    let (why, failed) = match readiness {
+    let (why, failed) = match readiness::of(live) {
         Readiness::Ready => return None,
         Readiness::InProgress(why) => (why, false),
         Readiness::Failed(why) => (why, true),

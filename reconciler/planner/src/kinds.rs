@@ -1,10 +1,8 @@
-//! One row per Kubernetes kind. Everything that differs between kinds stands here: order, scope, identity, readiness,
-//! what may be pruned, what is watched. Watches, RBAC and docs are derived from this table; no other file names a kind
-//! to decide something.
+//! One row per Kubernetes kind. Everything that differs between kinds stands here: order, scope, identity, what may be
+//! pruned, what is watched. Watches, RBAC and docs are derived from this table; no other file names a kind to decide
+//! something, but [`crate::readiness`], which also judges kinds that we don't speak.
 
-use crate::readiness::{self, Readiness};
 use renderer::ObjectId;
-use serde_json::Value;
 
 /// Where an object of the kind lives.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -73,8 +71,6 @@ pub struct Kind {
     pub needs: Needs,
     /// Everything of a later order waits until this one is Ready.
     pub gate: bool,
-    /// When it is Ready.
-    pub readiness: fn(&Value) -> Readiness,
     /// Fields whose values are never shown.
     pub secret_paths: &'static [&'static str],
 }
@@ -91,7 +87,6 @@ const BASE: Kind = Kind {
     watched: Watched::Marked,
     needs: Needs::Always,
     gate: false,
-    readiness: readiness::exists,
     secret_paths: &[],
 };
 
@@ -112,21 +107,21 @@ mod order {
 // One line a row, whatever its length: columns are read downwards.
 #[rustfmt::skip]
 pub const KINDS: &[Kind] = &[
-    Kind { group: "apiextensions.k8s.io", kind: "CustomResourceDefinition", plural: "customresourcedefinitions", scope: Scope::Cluster, order: order::TOOL, identity: Identity::Platform, protected: true, readiness: readiness::established, gate: true, ..BASE },
+    Kind { group: "apiextensions.k8s.io", kind: "CustomResourceDefinition", plural: "customresourcedefinitions", scope: Scope::Cluster, order: order::TOOL, identity: Identity::Platform, protected: true, gate: true, ..BASE },
     Kind { group: "toolforge.org", version: "v1alpha1", kind: "Tool", plural: "tools", scope: Scope::Cluster, order: order::TOOL, identity: Identity::Platform, protected: true, watched: Watched::All, ..BASE },
-    Kind { kind: "Namespace", plural: "namespaces", scope: Scope::Cluster, order: order::NAMESPACE, identity: Identity::Platform, protected: true, gate: true, readiness: readiness::namespace, ..BASE },
+    Kind { kind: "Namespace", plural: "namespaces", scope: Scope::Cluster, order: order::NAMESPACE, identity: Identity::Platform, protected: true, gate: true, ..BASE },
     Kind { kind: "ServiceAccount", plural: "serviceaccounts", order: order::FRAME, identity: Identity::Platform, ..BASE },
-    Kind { kind: "ResourceQuota", plural: "resourcequotas", order: order::FRAME, identity: Identity::Platform, gate: true, readiness: readiness::quota, ..BASE },
+    Kind { kind: "ResourceQuota", plural: "resourcequotas", order: order::FRAME, identity: Identity::Platform, gate: true, ..BASE },
     Kind { kind: "LimitRange", plural: "limitranges", order: order::FRAME, identity: Identity::Platform, ..BASE },
     Kind { group: "networking.k8s.io", kind: "NetworkPolicy", plural: "networkpolicies", order: order::FRAME, identity: Identity::Platform, ..BASE },
-    Kind { group: "batch", kind: "Job", plural: "jobs", order: order::GATE, readiness: readiness::job, ..BASE },
+    Kind { group: "batch", kind: "Job", plural: "jobs", order: order::GATE, ..BASE },
     Kind { kind: "ConfigMap", plural: "configmaps", order: order::CONFIG, ..BASE },
-    Kind { group: "apps", kind: "Deployment", plural: "deployments", order: order::WORKLOAD, readiness: readiness::deployment, ..BASE },
+    Kind { group: "apps", kind: "Deployment", plural: "deployments", order: order::WORKLOAD, ..BASE },
     Kind { group: "batch", kind: "CronJob", plural: "cronjobs", order: order::WORKLOAD, ..BASE },
-    Kind { kind: "Service", plural: "services", order: order::SERVICE, readiness: readiness::service, ..BASE },
-    Kind { group: "policy", kind: "PodDisruptionBudget", plural: "poddisruptionbudgets", order: order::SERVICE, readiness: readiness::disruption_budget, ..BASE },
+    Kind { kind: "Service", plural: "services", order: order::SERVICE, ..BASE },
+    Kind { group: "policy", kind: "PodDisruptionBudget", plural: "poddisruptionbudgets", order: order::SERVICE, ..BASE },
     Kind { group: "networking.k8s.io", kind: "Ingress", plural: "ingresses", order: order::ROUTE, needs: Needs::Ingress, ..BASE },
-    Kind { group: "gateway.networking.k8s.io", kind: "HTTPRoute", plural: "httproutes", order: order::ROUTE, needs: Needs::Gateway, readiness: readiness::http_route, ..BASE },
+    Kind { group: "gateway.networking.k8s.io", kind: "HTTPRoute", plural: "httproutes", order: order::ROUTE, needs: Needs::Gateway, ..BASE },
     Kind { group: "apps", kind: "ControllerRevision", plural: "controllerrevisions", scope: Scope::Platform, order: order::RECORD, identity: Identity::Platform, ..BASE },
     Kind { group: "autoscaling", version: "v2", kind: "HorizontalPodAutoscaler", plural: "horizontalpodautoscalers", order: order::CONFIG, protected: true, watched: Watched::All, ..BASE },
     Kind { kind: "Secret", plural: "secrets", order: order::CONFIG, protected: true, watched: Watched::Metadata, secret_paths: &["data", "stringData"], ..BASE },

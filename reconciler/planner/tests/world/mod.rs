@@ -307,7 +307,7 @@ impl World {
                 "Service" => object["spec"]["clusterIP"] = json!("10.0.0.1"),
                 "PodDisruptionBudget" => object["status"] = json!({"observedGeneration": generation}),
                 "HTTPRoute" => {
-                    object["status"] = json!({"parents": [{"conditions": [{"type": "Accepted", "status": "True"}]}]})
+                    object["status"] = json!({"parents": [{"parentRef": object["spec"]["parentRefs"][0], "conditions": [{"type": "Accepted", "status": "True"}]}]})
                 }
                 "Job" => object["status"] = json!({"conditions": [{"type": "Complete", "status": "True"}]}),
                 "Deployment" => {
