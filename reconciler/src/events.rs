@@ -150,6 +150,8 @@ fn word(action: Action) -> &'static str {
         Action::Create => "Create",
         Action::Configure => "Configure",
         Action::Prune => "Prune",
+        Action::ScaleDown => "ScaleDown",
+        Action::Restore => "Restore",
     }
 }
 

@@ -34,8 +34,8 @@ pub async fn execute(client: &Client, plan: &Plan, learn: &(dyn Fn(&ObjectId, &A
 }
 
 /// Neighbours with the same place go side by side.
-fn place(step: &Step) -> (u8, bool) {
-    (kinds::order(&step.id), step.action == Action::Prune)
+fn place(step: &Step) -> (u8, bool, bool) {
+    (kinds::order(&step.id), step.action == Action::Prune, step.is_scale_down())
 }
 
 async fn execute_step(client: &Client, step: &Step, learn: &(dyn Fn(&ObjectId, &Answer) + Sync)) -> Row {

@@ -14,7 +14,7 @@ use planner::conditions::Pass;
 use planner::observed::{Gap, ImageSeen, Observed};
 use planner::outcome::Outcome;
 use planner::plan::Plan;
-use planner::{Input, Judge, Newest};
+use planner::{Circumstances, Input, Judge, Moment, Newest};
 use renderer::build::Siblings;
 use renderer::config::Config;
 use renderer::render::render_revision;
@@ -42,6 +42,14 @@ pub struct Subject {
     pub trouble: Option<String>,
     /// Its file is gone from the config repository.
     pub forgotten: bool,
+    /// The time, and what happens to everyone else.
+    pub circumstances: Circumstances,
+}
+
+/// The time, as plans take it.
+#[must_use]
+pub fn now() -> Moment {
+    Moment::from_unix_secs(jiff::Timestamp::now().as_second())
 }
 
 /// A plan with everything it was made from.
@@ -81,7 +89,10 @@ impl Subject {
             (revision, rendered)
         });
         let last_good = observed.stored.first().map(|stored| self.render(&stored.revision));
-        Draft { subject: self, newest, last_good, frame: self.frame() }
+        let tool = observed.live(&status::id(&self.tool.name));
+        let pinned = planner::pinned_revision(tool, &observed.stored, self.circumstances.now);
+        let pinned = pinned.map(|stored| self.render(&stored.revision));
+        Draft { subject: self, newest, last_good, pinned, frame: self.frame() }
     }
 }
 
@@ -91,6 +102,7 @@ pub struct Draft<'a> {
     subject: &'a Subject,
     newest: Result<(Revision, Rendered), &'a str>,
     last_good: Option<Rendered>,
+    pinned: Option<Rendered>,
     frame: Vec<Object>,
 }
 
@@ -116,10 +128,12 @@ impl Draft<'_> {
                 Err(why) => Newest::Unavailable(why),
             },
             last_good: self.last_good.as_ref(),
+            pinned: self.pinned.as_ref(),
             observed,
             field_manager: FIELD_MANAGER,
             trouble: subject.trouble.as_deref(),
             forgotten: subject.forgotten,
+            circumstances: &subject.circumstances,
         })
     }
 
@@ -179,7 +193,7 @@ pub async fn tell(
         field_manager: FIELD_MANAGER,
         previous,
         generation: live.pointer("/metadata/generation").and_then(Value::as_i64).unwrap_or(0),
-        now: &jiff::Timestamp::now().strftime("%Y-%m-%dT%H:%M:%SZ").to_string(),
+        now: now(),
     };
     let status = pass.status();
     let written = status::publish(client, &plan.tool, &status, previous).await;

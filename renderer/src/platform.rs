@@ -42,8 +42,10 @@ pub struct Platform {
     pub allowed_hosts: Vec<String>,
     /// Registries a prebuilt `image:` may come from, as prefixes; empty means any.
     pub allowed_images: Vec<String>,
-    /// Deletion budget per pass.
+    /// How much may be deleted.
     pub deletion_budget: DeletionBudget,
+    /// Seconds between a tool's removal from the config repository and the deletion of its objects; default a week.
+    pub removal_grace_secs: u64,
 }
 
 /// The registry our images live in.
@@ -152,9 +154,17 @@ pub struct SecretKey {
     pub key: String,
 }
 
-/// How much one pass may delete.
+/// How much may be deleted. A number or a share, whichever allows more: a small platform is not stopped by its share, nor
+/// a large one by the number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DeletionBudget {
     /// Objects per tool and pass; default 20.
     pub per_pass: u32,
+    /// Or this share of the tool's objects, in percent; default 25.
+    pub per_pass_percent: u32,
+    /// Objects of all tools in one hour; default 200.
+    pub per_hour: u32,
+    /// Or this share of all objects, in percent; default 5. It is also the share of tools that may vanish from the config
+    /// repository at once.
+    pub per_hour_percent: u32,
 }

@@ -66,6 +66,7 @@ fn subject(platform: &Platform, tool: &Tool, tools: &[Tool]) -> Subject {
         newest: Ok(revision),
         trouble: None,
         forgotten: false,
+        circumstances: planner::Circumstances::at(reconciler::pass::now()),
     }
 }
 

@@ -4,6 +4,7 @@
 use crate::kinds::{Kind, Scope};
 use crate::observed::{MARK, Observed, uid_of};
 use crate::plan::{Action, Plan, Request, Step};
+use crate::prune::doomed_id;
 use renderer::{ObjectId, Platform};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -96,10 +97,23 @@ impl Judge<'_> {
                 found.push(Violation { id: step.id.clone(), rule: Rule::Twice });
             }
         }
-        let prunes = plan.steps.iter().filter(|s| s.action == Action::Prune && s.id.kind != "ControllerRevision");
-        let over = prunes.skip(self.platform.deletion_budget.per_pass as usize);
-        found.extend(over.map(|step| Violation { id: step.id.clone(), rule: Rule::OverBudget }));
+        found.extend(self.over_budget(plan).into_iter().map(|id| Violation { id, rule: Rule::OverBudget }));
         found
+    }
+
+    /// What is beyond the number and the share that may go in one pass, unless somebody allowed exactly these.
+    fn over_budget(&self, plan: &Plan) -> Vec<ObjectId> {
+        let budget = &self.platform.deletion_budget;
+        let prunes = plan.steps.iter().filter(|s| s.action == Action::Prune && s.id.kind != "ControllerRevision");
+        let doomed: Vec<_> = prunes.filter_map(|step| Some((step.id.clone(), deleted_uid(step)?.to_owned()))).collect();
+        let share = self.observed.inventory.len() as u64 * u64::from(budget.per_pass_percent) / 100;
+        let most = usize::try_from(share.max(u64::from(budget.per_pass))).unwrap_or(usize::MAX);
+        let tool = self.observed.live(&tool_id(plan));
+        let allowed = tool.and_then(|tool| tool.pointer("/spec/pin/allowPrune")).and_then(Value::as_str);
+        if allowed == Some(doomed_id(&doomed).as_str()) {
+            return Vec::new();
+        }
+        doomed.into_iter().skip(most).map(|(id, _)| id).collect()
     }
 
     fn check_step(&self, plan: &Plan, step: &Step) -> Vec<Rule> {
@@ -118,7 +132,9 @@ impl Judge<'_> {
                 require(self.proven_ours(tool, step), Rule::NotProvenOurs);
             }
             Action::Create => require(self.confirmed_absent(&step.id), Rule::NotAbsent),
-            Action::Configure => require(self.observed.live(&step.id).is_some(), Rule::NotObserved),
+            Action::Configure | Action::ScaleDown | Action::Restore => {
+                require(self.observed.live(&step.id).is_some(), Rule::NotObserved);
+            }
         }
         for request in &step.requests {
             match request {
@@ -170,6 +186,22 @@ impl Judge<'_> {
         record
             || self.observed.is_absent(id)
             || id.namespace.as_ref().is_some_and(|name| self.observed.is_absent(&namespace(name)))
+    }
+}
+
+fn deleted_uid(step: &Step) -> Option<&str> {
+    step.requests.iter().find_map(|request| match request {
+        Request::Delete { uid } => Some(uid.as_str()),
+        _ => None,
+    })
+}
+
+fn tool_id(plan: &Plan) -> ObjectId {
+    ObjectId {
+        group: "toolforge.org".to_owned(),
+        kind: "Tool".to_owned(),
+        namespace: None,
+        name: plan.tool.to_string(),
     }
 }
 

@@ -2,13 +2,18 @@
 //! A pure function of the plan, its outcome and what was observed; the clock is an argument, and a condition keeps its
 //! `lastTransitionTime` while its status stays.
 
+use crate::deployments;
 use crate::kinds::{Kind, Scope};
+use crate::moment::Moment;
 use crate::observed::{Observed, uid_of};
 use crate::outcome::{FailureKind, Outcome, RowResult};
 use crate::plan::{Action, Cause, Held, Plan, Why};
 use renderer::ObjectId;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
+
+/// How many held deletions a status lists.
+const HELD_DELETIONS: usize = 50;
 
 /// What a status is made from.
 #[derive(Debug, Clone, Copy)]
@@ -25,8 +30,8 @@ pub struct Pass<'a> {
     pub previous: Option<&'a Value>,
     /// The Tool's `metadata.generation`.
     pub generation: i64,
-    /// RFC 3339.
-    pub now: &'a str,
+    /// The time.
+    pub now: Moment,
 }
 
 impl Pass<'_> {
@@ -45,7 +50,22 @@ impl Pass<'_> {
         if let Some(commit) = &self.plan.target.commit {
             status["commit"] = json!(commit);
         }
+        if self.plan.removed {
+            let before = self.previous.and_then(|status| status.get("removedAt")).cloned();
+            status["removedAt"] = before.unwrap_or_else(|| json!(self.now));
+        }
+        let held = self.held_deletions();
+        if !held.is_empty() {
+            status["heldDeletions"] = json!(held);
+        }
         status
+    }
+
+    /// What would be deleted and is held, with the reason and the command that allows it.
+    fn held_deletions(&self) -> Vec<Value> {
+        let guarded = |held: &&Held| held.action == Some(Action::Prune) && matches!(held.why, Why::PruneGuard(_));
+        let row = |held: &Held| json!({"object": held.id.to_string(), "why": held.why.to_string()});
+        self.plan.held.iter().filter(guarded).take(HELD_DELETIONS).map(row).collect()
     }
 
     fn ready(&self) -> Word {
@@ -63,16 +83,19 @@ impl Pass<'_> {
             return Word::new(name, false, "NotReady", format!("{}: {}", row.id, row.why));
         }
         let commit = self.plan.target.commit.as_ref().map_or("the working tree", |commit| commit.short());
-        Word::new(name, true, "Ready", format!("{commit} runs as it should"))
+        let wanted = self.plan.held.iter().find(|held| held.why.is_wanted());
+        let wanted = wanted.map_or_else(String::new, |held| format!("; {}", held.why));
+        Word::new(name, true, "Ready", format!("{commit} runs as it should{wanted}"))
     }
 
     /// The hold a person should read first: one that does not pass by itself.
     fn loudest(&self) -> Option<&Held> {
-        self.plan.held.iter().find(|held| !held.why.passes()).or_else(|| self.plan.held.first())
+        let mut held = self.plan.held.iter().filter(|held| !held.why.is_wanted());
+        held.clone().find(|held| !held.why.passes()).or_else(|| held.next())
     }
 
     fn held_message(&self, held: &Held) -> String {
-        let others = self.plan.held.len() - 1;
+        let others = self.plan.held.iter().filter(|held| !held.why.is_wanted()).count().saturating_sub(1);
         let more = if others > 0 { format!(" (and {others} more)") } else { String::new() };
         format!("{}: {}{more}", held.id, held.why)
     }
@@ -130,7 +153,7 @@ impl Pass<'_> {
             "reason": word.reason,
             "message": word.message,
             "observedGeneration": self.generation,
-            "lastTransitionTime": since.unwrap_or(self.now),
+            "lastTransitionTime": since.map_or_else(|| self.now.to_string(), str::to_owned),
         })
     }
 
@@ -160,9 +183,9 @@ impl Pass<'_> {
         ours.into_iter().map(|(id, uid)| entry(&id, &uid)).collect()
     }
 
-    fn deployments(&self) -> Vec<Value> {
-        let row = |stored: &crate::stored::StoredRevision| json!({"number": stored.number, "commit": stored.revision.commit, "branch": stored.revision.branch});
-        self.observed.stored.iter().take(crate::stored::KEPT).map(row).collect()
+    fn deployments(&self) -> Vec<deployments::Entry> {
+        let list = deployments::listed(self.previous);
+        deployments::after(list, self.plan.deployment.as_ref(), &self.observed.stored, self.now)
     }
 }
 
@@ -182,7 +205,7 @@ fn entry(id: &ObjectId, uid: &str) -> Value {
 fn needs_a_person(why: &Why) -> bool {
     match why {
         Why::AwaitingBuild { .. } | Why::Suspended | Why::NotObserved(_) => false,
-        other => !other.passes(),
+        other => !other.passes() && !other.is_wanted(),
     }
 }
 

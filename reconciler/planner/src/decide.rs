@@ -6,17 +6,21 @@
 //! 3. nothing is pruned before everything else is done and Ready.
 
 use crate::compare::{Verdict, compare, namespace_id};
+use crate::course::{Course, course};
+use crate::deployments::State;
 use crate::drift::Ownership;
 use crate::kinds::{self, Kind};
+use crate::moment::Moment;
 use crate::observed::{Observed, label};
-use crate::plan::{Action, Held, Plan, Target, Why};
+use crate::pin::Pin;
+use crate::plan::{Action, Cause, Held, Plan, Target, Why};
 use crate::prune::{Wanted, prune};
 use crate::target::{Targets, targets};
-use crate::{autoscale, record};
+use crate::{autoscale, pods, record, removal};
 use renderer::render::PLATFORM_MARK;
 use renderer::{CommitId, Object, ObjectId, Platform, Rendered, Revision, Tool};
 use serde_json::Value;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Everything a plan is made from.
 #[derive(Debug, Clone)]
@@ -33,14 +37,39 @@ pub struct Input<'a> {
     pub newest: Newest<'a>,
     /// The stored revision that was Ready last, rendered.
     pub last_good: Option<&'a Rendered>,
+    /// The stored revision that [`crate::pinned_revision`] names, rendered.
+    pub pinned: Option<&'a Rendered>,
     /// The world.
     pub observed: &'a Observed,
     /// Our field manager.
     pub field_manager: &'a str,
     /// The repository can't be asked now; `newest` is what it said last.
     pub trouble: Option<&'a str>,
-    /// The tool's file is gone from the config repository: everything is held.
+    /// The tool's file is gone from the config repository.
     pub forgotten: bool,
+    /// What depends on the time and on the other tools.
+    pub circumstances: &'a Circumstances,
+}
+
+/// What a plan depends on besides its tool and the platform: the clock, and what happens to everyone else.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Circumstances {
+    /// The time.
+    pub now: Moment,
+    /// Changes that come from the platform, and so touch every tool, may be made to this one now.
+    pub admitted: bool,
+    /// How many objects may still be deleted in this hour, over all tools.
+    pub deletions_left: u32,
+    /// So many tools vanished from the config repository at once that it looks like an accident.
+    pub removals_held: Option<String>,
+}
+
+impl Circumstances {
+    /// At this time, with nothing else in the way.
+    #[must_use]
+    pub fn at(now: Moment) -> Self {
+        Self { now, admitted: true, deletions_left: u32::MAX, removals_held: None }
+    }
 }
 
 /// What the repository says now.
@@ -50,6 +79,8 @@ pub enum Newest<'a> {
     Revision(&'a Revision, &'a Rendered),
     /// It could not be read: an error is never an absence.
     Unavailable(&'a str),
+    /// There is none to be led to: what is there stays.
+    Nothing,
 }
 
 impl Input<'_> {
@@ -58,15 +89,30 @@ impl Input<'_> {
     pub(crate) fn newest_commit(&self) -> Option<&CommitId> {
         match self.newest {
             Newest::Revision(revision, _) => revision.commit.as_ref(),
-            Newest::Unavailable(_) => None,
+            Newest::Unavailable(_) | Newest::Nothing => None,
         }
+    }
+
+    /// The Tool as it is in the cluster.
+    pub(crate) fn live_tool(&self) -> Option<&Value> {
+        self.observed.live(&self.tool_id())
+    }
+
+    /// The Tool's status.
+    pub(crate) fn status(&self) -> Option<&Value> {
+        self.live_tool()?.get("status")
+    }
+
+    /// What a person asked of it, as far as it is in force.
+    pub(crate) fn pin(&self) -> Pin {
+        Pin::of(self.live_tool(), self.circumstances.now)
     }
 
     pub(crate) fn ownership(&self, id: &ObjectId) -> Ownership<'_> {
         Ownership { field_manager: self.field_manager, autoscaled: autoscale::is_autoscaled(id, self.observed) }
     }
 
-    fn tool_id(&self) -> ObjectId {
+    pub(crate) fn tool_id(&self) -> ObjectId {
         ObjectId {
             group: "toolforge.org".to_owned(),
             kind: "Tool".to_owned(),
@@ -87,60 +133,45 @@ impl Input<'_> {
         other.then_some(Why::NotOurs)
     }
 
-    fn is_suspended(&self) -> bool {
-        let pinned = self.observed.live(&self.tool_id()).and_then(|tool| tool.pointer("/spec/pin/suspend"));
-        self.tool.suspend || pinned.and_then(Value::as_bool) == Some(true)
+    /// Nothing is planned at all, and why.
+    fn held_whole(&self, pin: &Pin) -> Option<Why> {
+        if self.tool.suspend || pin.suspend {
+            return Some(Why::Suspended);
+        }
+        self.unknown_or_foreign()
     }
 }
 
 /// Decides everything one pass will do for one tool.
 #[must_use]
 pub fn plan(input: &Input) -> Plan {
-    let mut draft = Draft::new(input);
-    if input.forgotten {
-        draft.hold_tool(Why::PruneGuard("its file is gone from the config repository".to_owned()));
-        return draft.plan;
-    }
-    if input.is_suspended() {
-        draft.hold_tool(Why::Suspended);
-        return draft.plan;
-    }
-    if let Some(why) = input.unknown_or_foreign() {
+    let pin = input.pin();
+    if let Some(why) = input.held_whole(&pin) {
+        let mut draft = Draft::new(input);
         draft.hold_tool(why);
-        return draft.plan;
+        return draft.finish(&pin);
     }
-    if let Some(why) = input.trouble {
-        draft.hold_tool(Why::SourceUnavailable(why.to_owned()));
+    if input.forgotten {
+        return removal::plan(input, &pin);
     }
-    let (targets, usable) = draft.targets();
-    draft.frame();
-    let mut wanted =
-        Wanted { ids: draft.seen.clone(), kept: targets.kept.clone(), components: targets.components.len() };
-    wanted.components += usable.map_or(0, |rendered| rendered.components.len());
-    for objects in targets.components.values() {
-        wanted.ids.extend(objects.iter().map(|object| object.id.clone()));
-        draft.component(objects);
-    }
-    draft.plan.held.extend(targets.held.iter().cloned());
-    if usable.is_some() {
-        // What is only held back from going keeps nothing from having been Ready.
-        let unfinished = draft.unfinished();
-        draft.record(&targets);
-        draft.prune(&wanted, unfinished);
-    }
-    draft.finish()
+    let course = course(input, &pin);
+    let mut draft = Draft::new(&Input { newest: course.to, ..input.clone() });
+    draft.rollout(course);
+    draft.finish(&pin)
 }
 
-struct Draft<'a> {
-    input: &'a Input<'a>,
-    plan: Plan,
-    seen: BTreeSet<ObjectId>,
+/// A plan being made.
+pub(crate) struct Draft<'a> {
+    pub(crate) input: Input<'a>,
+    pub(crate) plan: Plan,
+    /// Every object that is desired.
+    pub(crate) seen: BTreeSet<ObjectId>,
     /// What keeps components waiting: a part of the frame that is not Ready.
     unready_frame: Option<Why>,
 }
 
 impl<'a> Draft<'a> {
-    fn new(input: &'a Input<'a>) -> Self {
+    pub(crate) fn new(input: &Input<'a>) -> Self {
         let commit = input.newest_commit().cloned();
         let plan = Plan {
             tool: input.tool.name.clone(),
@@ -152,11 +183,65 @@ impl<'a> Draft<'a> {
             not_ready: Vec::new(),
             unconfirmed: Vec::new(),
             remarks: Vec::new(),
+            deployment: None,
+            removed: false,
+            due: None,
         };
-        Self { input, plan, seen: BTreeSet::new(), unready_frame: None }
+        Self { input: input.clone(), plan, seen: BTreeSet::new(), unready_frame: None }
     }
 
-    fn hold_tool(&mut self, why: Why) {
+    /// Leads the tool where its course goes.
+    fn rollout(&mut self, course: Course<'_>) {
+        if let Some(why) = self.input.trouble {
+            self.hold_tool(Why::SourceUnavailable(why.to_owned()));
+        }
+        let (targets, usable) = self.targets();
+        self.frame();
+        let mut wanted =
+            Wanted { ids: self.seen.clone(), kept: targets.kept.clone(), components: targets.components.len() };
+        wanted.components += usable.map_or(0, |rendered| rendered.components.len());
+        for objects in targets.components.values() {
+            wanted.ids.extend(objects.iter().map(|object| object.id.clone()));
+            self.component(objects);
+        }
+        self.plan.held.extend(targets.held.iter().cloned());
+        self.plan.deployment = course.deployment;
+        self.judge_deployment(&targets);
+        if usable.is_some() {
+            // What is only held back from going keeps nothing from having been Ready.
+            let unfinished = self.unfinished();
+            self.record(&targets);
+            self.prune(&wanted, unfinished);
+        }
+        // Last, because what is kept back on purpose keeps nothing else waiting.
+        if let Some(why) = course.kept_back {
+            self.hold_tool(why);
+        }
+    }
+
+    /// Gives every object that is not Ready its pods' own words, and says when the deployment under way has failed.
+    fn judge_deployment(&mut self, targets: &Targets) {
+        let underway = self.plan.deployment.as_ref().filter(|deployment| deployment.state != State::Ready);
+        let since = underway.and_then(|deployment| pods::since(deployment, self.input.status()));
+        for row in &mut self.plan.not_ready {
+            pods::explain(row, since, self.input.observed);
+        }
+        let Some(deployment) = &mut self.plan.deployment else { return };
+        let before = last_good_objects(&self.input);
+        let is_new = |id: &ObjectId| {
+            let wanted = targets.components.values().flatten().find(|object| object.id == *id);
+            wanted.is_some_and(|wanted| before.get(id) != Some(wanted))
+        };
+        let failed = self.plan.not_ready.iter().find(|row| row.failed && is_new(&row.id));
+        if let (State::Progressing, Some(row)) = (deployment.state, failed) {
+            deployment.state = State::Failed;
+            deployment.why = Some(format!("{}: {}", row.id, row.why));
+            // It has to be written down before anything is taken back; then at once.
+            self.plan.due = Some(self.input.circumstances.now);
+        }
+    }
+
+    pub(crate) fn hold_tool(&mut self, why: Why) {
         self.plan.held.push(Held { id: self.input.tool_id(), action: None, why });
     }
 
@@ -173,18 +258,22 @@ impl<'a> Draft<'a> {
                 self.hold_tool(Why::Invalid(first.unwrap_or_else(|| "the file can't be used".to_owned())));
             }
             Newest::Unavailable(why) => self.hold_tool(Why::SourceUnavailable(why.to_owned())),
+            Newest::Nothing => {}
         }
         (Targets::of_last_good(last_good, observed), None)
     }
 
     /// The tool-wide objects, each as soon as its namespace is Ready.
-    fn frame(&mut self) {
+    pub(crate) fn frame(&mut self) {
         let mut objects: Vec<_> = self.input.frame.iter().collect();
         objects.sort_by_key(|object| (kinds::order(&object.id), object.id.clone()));
         for object in objects {
-            let verdict = compare(object, self.input);
+            let verdict = compare(object, &self.input);
             let waits = object.id.namespace.as_ref().and(self.unready_frame.clone());
             let waits = waits.filter(|why| stands_on(&self.input.namespace, why));
+            // The Tool itself only says what the config repository says; everything else can do harm.
+            let alone = object.id.kind != "Tool" && is_platform_change(&verdict);
+            let waits = waits.or((alone && !self.input.circumstances.admitted).then_some(Why::AwaitingWave));
             if Kind::of_id(&object.id).is_some_and(|row| row.gate) && self.unready_frame.is_none() {
                 self.unready_frame = gate(&object.id, &verdict);
             }
@@ -193,22 +282,28 @@ impl<'a> Draft<'a> {
     }
 
     /// One component's objects, whole or not at all.
-    fn component(&mut self, objects: &[Object]) {
+    pub(crate) fn component(&mut self, objects: &[Object]) {
         let verdicts: Vec<_> = objects
             .iter()
             .map(|object| {
                 let object = autoscale::desired(object, self.input.observed, self.input.field_manager);
-                (object.id.clone(), compare(&object, self.input))
+                (object.id.clone(), compare(&object, &self.input))
             })
             .collect();
         let obstacle = verdicts.iter().find_map(|(id, verdict)| match verdict {
             Verdict::Held(_) => Some(Why::AwaitingReady(id.clone())),
             _ => None,
         });
-        let waits = self.unready_frame.clone().or(obstacle);
+        let waits = self.unready_frame.clone().or(obstacle).or_else(|| self.wave(&verdicts));
         for (id, verdict) in verdicts {
             self.place(&id, verdict, waits.as_ref());
         }
+    }
+
+    /// A change that comes from the platform waits for its turn, and with it the whole component.
+    fn wave(&self, verdicts: &[(ObjectId, Verdict)]) -> Option<Why> {
+        let everyones = verdicts.iter().any(|(_, verdict)| is_platform_change(verdict));
+        (everyones && !self.input.circumstances.admitted).then_some(Why::AwaitingWave)
     }
 
     fn place(&mut self, id: &ObjectId, verdict: Verdict, waits: Option<&Why>) {
@@ -231,7 +326,7 @@ impl<'a> Draft<'a> {
     }
 
     fn prune(&mut self, wanted: &Wanted, unfinished: Option<Why>) {
-        let pruned = prune(wanted, unfinished, self.input);
+        let pruned = prune(wanted, unfinished, &self.input);
         self.plan.steps.extend(pruned.steps);
         self.plan.held.extend(pruned.held);
         self.plan.unconfirmed.extend(pruned.unconfirmed);
@@ -247,22 +342,34 @@ impl<'a> Draft<'a> {
 
     fn record(&mut self, targets: &Targets) {
         if let (true, Newest::Revision(revision, _)) = (self.plan.is_ready(), self.input.newest) {
-            self.plan.steps.extend(record::steps(revision, targets, self.input));
+            self.plan.steps.extend(record::steps(revision, targets, &self.input));
         }
     }
 
-    fn finish(mut self) -> Plan {
+    pub(crate) fn finish(mut self, pin: &Pin) -> Plan {
+        let now = self.input.circumstances.now;
+        self.plan.due = self.plan.due.into_iter().chain(pin.ends().filter(|end| *end > now)).min();
         let prune_last = |action: Action| action == Action::Prune;
         self.plan.steps.sort_by_cached_key(|step| {
             let order = kinds::order(&step.id);
             let order = if prune_last(step.action) { u8::MAX - order } else { order };
-            (prune_last(step.action), order, step.id.clone())
+            (prune_last(step.action), order, !step.is_scale_down(), step.id.clone())
         });
         self.plan.held.sort_by_cached_key(|held| (kinds::order(&held.id), held.id.clone(), held.why.word()));
         self.plan.unconfirmed.sort();
         self.plan.unconfirmed.dedup();
         self.plan
     }
+}
+
+fn is_platform_change(verdict: &Verdict) -> bool {
+    matches!(verdict, Verdict::Step(step) if step.cause == Cause::PlatformChange)
+}
+
+/// The objects of the last good revision, as they would be applied.
+fn last_good_objects(input: &Input) -> BTreeMap<ObjectId, Object> {
+    let targets = Targets::of_last_good(input.last_good, input.observed);
+    targets.components.into_values().flatten().map(|object| (object.id.clone(), object)).collect()
 }
 
 /// What waiting for this part of the frame is called, if it must be waited for.

@@ -76,8 +76,8 @@ pub fn header(plan: &Plan) -> String {
 fn step_lines(step: &Step, width: usize, paint: Paint, ago: Ago) -> String {
     let tone = match step.action {
         Action::Create => Tone::Added,
-        Action::Configure => Tone::Changed,
-        Action::Prune => Tone::Removed,
+        Action::Configure | Action::Restore => Tone::Changed,
+        Action::Prune | Action::ScaleDown => Tone::Removed,
     };
     let head = format!("{} {:width$} {:10} {}", step.action.sign(), step.id.to_string(), step.action, cause(step, ago));
     let mut out = paint(tone, head.trim_end());
@@ -121,6 +121,8 @@ pub fn totals(plan: &Plan) -> String {
     let parts = [
         (count(Action::Configure), "configure"),
         (count(Action::Create), "create"),
+        (count(Action::ScaleDown), "scale down"),
+        (count(Action::Restore), "restore"),
         (count(Action::Prune), "prune"),
         (plan.held.len(), "held"),
         (plan.unchanged, "unchanged"),

@@ -10,25 +10,33 @@
 pub mod check;
 pub mod conditions;
 pub mod decide;
+pub mod deployments;
 pub mod drift;
 pub mod explain;
 pub mod fields;
 pub mod kinds;
 pub mod merge;
+pub mod moment;
 pub mod observed;
 pub mod outcome;
+pub mod pin;
 pub mod plan;
+pub mod prune;
 pub mod readiness;
 pub mod schema;
 pub mod stored;
 
 mod autoscale;
 mod compare;
-mod prune;
+mod course;
+mod pods;
 mod record;
+mod removal;
 mod target;
 
 pub use check::Judge;
-pub use decide::{Input, Newest, plan};
+pub use course::pinned_revision;
+pub use decide::{Circumstances, Input, Newest, plan};
+pub use moment::Moment;
 pub use record::platform_digest;
 pub use target::{files_that_count, images_needed};

@@ -1,6 +1,8 @@
 //! The plan: a value, complete and content-addressed. What is not in it does not happen.
 
+use crate::deployments::Deployment;
 use crate::drift::FieldChange;
+use crate::moment::Moment;
 use renderer::{CommitId, ObjectId, ToolName};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -29,6 +31,15 @@ pub struct Plan {
     pub unconfirmed: Vec<ObjectId>,
     /// Worth knowing, not worth acting on: drift that admission insists on, a tag that moved.
     pub remarks: Vec<String>,
+    /// How the deployment under way stands, where the Tool's status does not say so already.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub deployment: Option<Deployment>,
+    /// The tool's file is gone from the config repository: it is on its way out.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub removed: bool,
+    /// When to look again though nothing happens.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub due: Option<Moment>,
 }
 
 /// The revision a plan leads to.
@@ -59,7 +70,7 @@ pub struct Step {
 
 /// What a step does, in one word: the same in the terminal, event reasons, metric labels and docs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
+#[serde(rename_all = "camelCase")]
 pub enum Action {
     /// It is not there and should be.
     Create,
@@ -67,6 +78,10 @@ pub enum Action {
     Configure,
     /// It is ours and should not be there.
     Prune,
+    /// The first half of a prune, which can be undone: it stays, and runs nothing.
+    ScaleDown,
+    /// The way back from it.
+    Restore,
 }
 
 /// Why a step is taken.
@@ -157,6 +172,26 @@ pub enum Why {
     PruneGuard(String),
     /// The operators, or somebody with that right, said so.
     Suspended,
+    /// A person pinned the tool to another revision.
+    Pinned {
+        /// Which it stays on; none where none was ever Ready.
+        commit: Option<CommitId>,
+        /// What was asked for, where no stored revision is of that commit.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        unknown: Option<String>,
+        /// Until when, by whom and why, as far as it was said.
+        #[serde(default)]
+        terms: String,
+    },
+    /// This revision did not become Ready; the last good one runs instead.
+    RolledBack {
+        /// Which.
+        commit: CommitId,
+        /// In the words of whoever failed.
+        why: String,
+    },
+    /// It comes from the platform and touches many tools: they get it a few at a time.
+    AwaitingWave,
     /// It is being deleted; what comes after waits for the end.
     Terminating,
 }
@@ -195,14 +230,24 @@ impl Plan {
     }
 }
 
+impl Step {
+    /// Whether it takes pods away: under a quota what frees room goes before what needs it.
+    #[must_use]
+    pub fn is_scale_down(&self) -> bool {
+        let number = |shown: &Option<crate::drift::Shown>| shown.as_ref()?.to_string().parse::<u64>().ok();
+        let fewer = |change: &FieldChange| number(&change.from).zip(number(&change.to)).is_some_and(|(a, b)| b < a);
+        self.action == Action::ScaleDown || self.changes.iter().any(|c| c.path == "spec.replicas" && fewer(c))
+    }
+}
+
 impl Action {
     /// The mark at the beginning of a line.
     #[must_use]
     pub fn sign(self) -> char {
         match self {
             Self::Create => '+',
-            Self::Configure => '~',
-            Self::Prune => '-',
+            Self::Configure | Self::Restore => '~',
+            Self::Prune | Self::ScaleDown => '-',
         }
     }
 }
@@ -213,6 +258,8 @@ impl fmt::Display for Action {
             Self::Create => "create",
             Self::Configure => "configure",
             Self::Prune => "prune",
+            Self::ScaleDown => "scale down",
+            Self::Restore => "restore",
         })
     }
 }
@@ -260,6 +307,9 @@ impl Why {
             Self::SourceUnavailable(_) => "SourceUnavailable",
             Self::PruneGuard(_) => "PruneGuard",
             Self::Suspended => "Suspended",
+            Self::Pinned { .. } => "Pinned",
+            Self::RolledBack { .. } => "RolledBack",
+            Self::AwaitingWave => "AwaitingWave",
             Self::Terminating => "Terminating",
         }
     }
@@ -283,7 +333,13 @@ impl Why {
     /// Whether it passes by itself, by an event that will wake the tool.
     #[must_use]
     pub fn passes(&self) -> bool {
-        matches!(self, Self::AwaitingStep(_) | Self::AwaitingReady(_) | Self::Terminating)
+        matches!(self, Self::AwaitingStep(_) | Self::AwaitingReady(_) | Self::Terminating | Self::AwaitingWave)
+    }
+
+    /// Whether it is as a person wants it: nothing is wrong.
+    #[must_use]
+    pub fn is_wanted(&self) -> bool {
+        matches!(self, Self::Pinned { unknown: None, .. })
     }
 }
 
@@ -302,6 +358,16 @@ impl fmt::Display for Why {
             Self::SourceUnavailable(why) => write!(f, "source unavailable: {why}"),
             Self::PruneGuard(why) => write!(f, "prune guard: {why}"),
             Self::Suspended => f.write_str("suspended"),
+            Self::Pinned { commit, unknown, terms } => {
+                let on = commit.as_ref().map_or("nothing", |commit| commit.short());
+                write!(f, "pinned to {on}")?;
+                if let Some(unknown) = unknown {
+                    write!(f, ", for no stored revision is of commit {unknown}")?;
+                }
+                if terms.is_empty() { Ok(()) } else { write!(f, ", {terms}") }
+            }
+            Self::RolledBack { commit, why } => write!(f, "rolled back {}: {why}", commit.short()),
+            Self::AwaitingWave => f.write_str("awaiting its wave: the platform changes a few tools at a time"),
             Self::Terminating => f.write_str("terminating"),
         }
     }

@@ -3,9 +3,14 @@
 
 use crate::decide::Input;
 use crate::kinds::{self, Kind, Scope};
-use crate::observed::{COMPONENT, is_terminating, label, uid_of};
+use crate::observed::{COMPONENT, Observed, is_terminating, label, uid_of};
 use crate::plan::{Action, Cause, Held, Request, Step, Why};
-use renderer::ObjectId;
+use crate::readiness::{self, Readiness};
+use renderer::platform::DeletionBudget;
+use renderer::rendered::ONE_OFF_KEY;
+use renderer::{ObjectId, ToolName};
+use serde_json::Value;
+use sha2::{Digest as _, Sha256};
 use std::collections::BTreeSet;
 
 /// What must not be pruned.
@@ -27,29 +32,34 @@ pub(crate) struct Pruned {
     pub unconfirmed: Vec<ObjectId>,
 }
 
+/// One object that would go: its id and its uid.
+pub(crate) type Doomed = (ObjectId, String);
+
 /// Decides about everything that is ours and not in `desired`.
 pub(crate) fn prune(wanted: &Wanted, waits_for: Option<Why>, input: &Input) -> Pruned {
-    let mut pruned = Pruned::default();
-    let mut doomed = Vec::new();
+    let (doomed, unconfirmed) = doomed(wanted, input);
+    let mut pruned = Pruned { unconfirmed, ..Pruned::default() };
+    match waits_for.or_else(|| guard(wanted, &doomed, input)) {
+        None => pruned.steps.extend(doomed.into_iter().map(step)),
+        Some(why) => pruned.held.extend(doomed.into_iter().map(|doomed| held(doomed, why.clone()))),
+    }
+    pruned
+}
+
+/// Everything that would go, routes before what they point at, and names that must be looked at first.
+pub(crate) fn doomed(wanted: &Wanted, input: &Input) -> (Vec<Doomed>, Vec<ObjectId>) {
+    let (mut doomed, mut unconfirmed) = (Vec::new(), Vec::new());
     for id in candidates(&wanted.ids, input) {
         match input.observed.live(&id) {
             None if input.observed.is_absent(&id) => {}
-            None => pruned.unconfirmed.push(id),
+            None => unconfirmed.push(id),
             Some(live) if is_terminating(live) || is_kept(live, &wanted.kept) => {}
+            Some(live) if is_unrecorded(live, input) => {}
             Some(live) => doomed.extend(uid_of(live).map(|uid| (id.clone(), uid.to_owned()))),
         }
     }
-    // Top down: a route goes before what it points at.
     doomed.sort_by_key(|(id, _)| (std::cmp::Reverse(kinds::order(id)), id.clone()));
-    match waits_for.or_else(|| guard(wanted, doomed.len(), input)) {
-        None => pruned.steps.extend(doomed.into_iter().map(step)),
-        Some(why) => pruned.held.extend(doomed.into_iter().map(|(id, _)| Held {
-            id,
-            action: Some(Action::Prune),
-            why: why.clone(),
-        })),
-    }
-    pruned
+    (doomed, unconfirmed)
 }
 
 /// Ours by inventory or by mark and manager, prunable, observable, and in the tool's own namespace.
@@ -69,25 +79,66 @@ fn candidates(desired: &BTreeSet<ObjectId>, input: &Input) -> BTreeSet<ObjectId>
     seen.chain(unseen).cloned().collect()
 }
 
-fn is_kept(live: &serde_json::Value, kept: &BTreeSet<String>) -> bool {
+fn is_kept(live: &Value, kept: &BTreeSet<String>) -> bool {
     label(live, COMPONENT).is_some_and(|component| kept.contains(component))
 }
 
-/// Deleting everything, or a lot, looks like an accident.
-fn guard(wanted: &Wanted, doomed: usize, input: &Input) -> Option<Why> {
-    let budget = input.platform.deletion_budget.per_pass as usize;
-    if doomed == 0 {
-        None
-    } else if wanted.components == 0 {
-        Some(Why::PruneGuard("nothing at all would be left of this tool".to_owned()))
-    } else if doomed > budget {
-        Some(Why::PruneGuard(format!("{doomed} objects would go, the deletion budget is {budget}")))
-    } else {
-        None
-    }
+/// The Job of a one-off that has run, or runs, and that no stored revision knows of: it is the only trace, and without
+/// it the one-off would run again. A failed one goes when somebody asked for another try after it.
+fn is_unrecorded(live: &Value, input: &Input) -> bool {
+    let Some(key) = one_off_key(live) else { return false };
+    let recorded = input.observed.stored.iter().any(|stored| stored.one_offs.contains(key));
+    !recorded && !matches!(readiness::job(live), Readiness::Failed(_))
 }
 
-fn step((id, uid): (ObjectId, String)) -> Step {
+/// The key of a one-off's Job.
+pub(crate) fn one_off_key(live: &Value) -> Option<&str> {
+    live.get("metadata")?.get("annotations")?.get(ONE_OFF_KEY)?.as_str()
+}
+
+/// Deleting everything, or a lot, looks like an accident.
+fn guard(wanted: &Wanted, doomed: &[Doomed], input: &Input) -> Option<Why> {
+    if doomed.is_empty() {
+        return None;
+    }
+    let allowed = per_pass(&input.platform.deletion_budget, input.observed);
+    let left = input.circumstances.deletions_left;
+    let count = doomed.len();
+    let why = if wanted.components == 0 {
+        "nothing at all would be left of this tool".to_owned()
+    } else if count > allowed {
+        format!("{count} objects would go, the deletion budget is {allowed}")
+    } else if count > left as usize {
+        format!("{count} objects would go, the platform's deletion budget for this hour has {left} left")
+    } else {
+        return None;
+    };
+    let id = doomed_id(doomed);
+    if input.pin().allow_prune.as_deref() == Some(id.as_str()) {
+        return None;
+    }
+    Some(Why::PruneGuard(format!("{why}; `{}` allows it once", command(&input.tool.name, &id))))
+}
+
+fn command(tool: &ToolName, id: &str) -> String {
+    format!("toolforge prune {tool} --allow {id}")
+}
+
+/// How many objects of a tool may go in one pass: a number, or a share of what it has, whichever is more.
+pub(crate) fn per_pass(budget: &DeletionBudget, observed: &Observed) -> usize {
+    let share = observed.inventory.len() * budget.per_pass_percent as usize / 100;
+    share.max(budget.per_pass as usize)
+}
+
+/// What is about to go, hashed: whoever allows a deletion allows this one. 12 hexadecimal digits.
+pub(crate) fn doomed_id(doomed: &[Doomed]) -> String {
+    let mut lines: Vec<_> = doomed.iter().map(|(id, uid)| format!("{id} {uid}\n")).collect();
+    lines.sort();
+    let hash = Sha256::digest(lines.concat());
+    hash.iter().take(6).map(|byte| format!("{byte:02x}")).collect()
+}
+
+pub(crate) fn step((id, uid): Doomed) -> Step {
     Step {
         id,
         action: Action::Prune,
@@ -95,4 +146,8 @@ fn step((id, uid): (ObjectId, String)) -> Step {
         changes: Vec::new(),
         requests: vec![Request::Delete { uid }],
     }
+}
+
+pub(crate) fn held((id, _): Doomed, why: Why) -> Held {
+    Held { id, action: Some(Action::Prune), why }
 }

@@ -191,6 +191,17 @@ fn fill_in(component: &RenderedComponent, image: StoredImage) -> Resolved {
     Resolved { objects, image, key: key.map(|key| key.as_str().to_owned()) }
 }
 
+/// The images of a revision that are known.
+pub(crate) fn images_of(
+    rendered: &Rendered,
+    commit: Option<&CommitId>,
+    observed: &Observed,
+) -> BTreeMap<ComponentName, StoredImage> {
+    let known =
+        |component: &RenderedComponent| Some((component.name.clone(), digest_of(component, commit, observed).ok()?));
+    rendered.components.iter().filter_map(known).collect()
+}
+
 /// The digest first seen for a build is the one that counts, for as long as it is stored: a tag may move, a build not.
 fn digest_of(
     component: &RenderedComponent,

@@ -278,6 +278,7 @@ fn more_prunes_than_the_budget_are_held_and_counted() {
     let mut world = World::new();
     world.settle(&commit('a', &with_bot()));
     world.platform.deletion_budget.per_pass = 0;
+    world.platform.deletion_budget.per_pass_percent = 0;
     let plans = world.settle(&commit('b', WEB));
     let last = plans.last().expect("a plan");
     assert!(
@@ -386,6 +387,7 @@ fn a_revision_whose_prunes_are_held_is_stored_all_the_same() {
     let mut world = World::new();
     world.settle(&commit('a', &with_bot()));
     world.platform.deletion_budget.per_pass = 0;
+    world.platform.deletion_budget.per_pass_percent = 0;
     world.settle(&commit('b', WEB));
     let stored = world.observe().stored;
     assert_eq!(stored[0].revision.commit.as_ref().map(|c| c.short().to_owned()), Some("bbbbbbb".to_owned()));

@@ -118,6 +118,7 @@ impl<'a> Apply<'a> {
             newest,
             trouble: None,
             forgotten: false,
+            circumstances: planner::Circumstances::at(reconciler::pass::now()),
         };
         Self { target, subject, recorder: Recorder::default() }
     }

@@ -55,6 +55,7 @@ pub async fn run(args: &Args, ui: &Ui) -> anyhow::Result<Exit> {
         newest: Ok(newest),
         trouble: None,
         forgotten: false,
+        circumstances: planner::Circumstances::at(reconciler::pass::now()),
     };
     let cluster = &target.connected.cluster;
     let scope = Scope::of(&cluster.name, &subject.platform);

@@ -5,7 +5,11 @@ use std::collections::BTreeMap;
 
 /// What every platform file starts from.
 pub(super) const POLL_INTERVAL_SECS: u64 = 60;
-pub(super) const DELETIONS_PER_PASS: u32 = 20;
+/// Twice what a tool of several components has; a hundred tools' worth an hour is no everyday work.
+pub(super) const DELETION_BUDGET: DeletionBudget =
+    DeletionBudget { per_pass: 20, per_pass_percent: 25, per_hour: 200, per_hour_percent: 5 };
+/// Long enough for somebody on holiday to be told.
+pub(super) const REMOVAL_GRACE_SECS: u64 = 7 * 86_400;
 
 const BUILDPACKS: &[&str] = &[
     "deb-packages",
@@ -50,7 +54,8 @@ impl Platform {
             credentials: BTreeMap::new(),
             allowed_hosts: vec!["*".to_owned()],
             allowed_images: Vec::new(),
-            deletion_budget: DeletionBudget { per_pass: DELETIONS_PER_PASS },
+            deletion_budget: DELETION_BUDGET,
+            removal_grace_secs: REMOVAL_GRACE_SECS,
         }
     }
 }

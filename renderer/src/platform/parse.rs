@@ -26,7 +26,9 @@ const KEYS: &[&str] = &[
     "allowed_hosts",
     "allowed_images",
     "deletion_budget",
+    "removal_grace",
 ];
+const BUDGET: &[&str] = &["per_pass", "per_pass_percent", "per_hour", "per_hour_percent"];
 const LIMITS: &[&str] = &["quota", "max", "min", "default", "default_request"];
 
 /// Reads a platform file. The platform is there where the report holds no error.
@@ -60,13 +62,24 @@ fn platform(root: &yaml::Node, findings: &mut Findings) -> Option<Platform> {
     platform.credentials = spec.get("credentials").map(|e| credentials(e, findings)).unwrap_or_default();
     platform.allowed_hosts = list(&spec, "allowed_hosts", findings);
     platform.allowed_images = list(&spec, "allowed_images", findings);
-    if let Some(section) =
-        spec.get("deletion_budget").and_then(|e| open(e, "`deletion_budget`", &["per_pass"], findings))
-        && let Some(number) = section.required("per_pass", findings).and_then(|e| whole(e, 0..=100_000, findings))
-    {
-        platform.deletion_budget = DeletionBudget { per_pass: u32::try_from(number).unwrap_or_default() };
+    if let Some(section) = spec.get("deletion_budget").and_then(|e| open(e, "`deletion_budget`", BUDGET, findings)) {
+        deletion_budget(&mut platform.deletion_budget, &section, findings);
     }
+    set(&mut platform.removal_grace_secs, spec.get("removal_grace").and_then(|e| duration_secs(e, findings)));
     Some(platform)
+}
+
+fn deletion_budget(budget: &mut DeletionBudget, section: &Section<'_>, findings: &mut Findings) {
+    let fields = [
+        ("per_pass", 100_000, &mut budget.per_pass),
+        ("per_pass_percent", 100, &mut budget.per_pass_percent),
+        ("per_hour", 1_000_000, &mut budget.per_hour),
+        ("per_hour_percent", 100, &mut budget.per_hour_percent),
+    ];
+    for (key, most, field) in fields {
+        let number = section.get(key).and_then(|e| whole(e, 0..=most, findings));
+        set(field, number.and_then(|number| u32::try_from(number).ok()));
+    }
 }
 
 fn set<T>(field: &mut T, value: Option<T>) {

@@ -129,6 +129,9 @@ fn pin_schema() -> Value {
             ("commit", text("The revision to stay on.")),
             ("until", json!({"type": "string", "format": "date-time", "description": "When the pin ends by itself."})),
             ("by", text("Who pinned, and why.")),
+            ("retry", text("When somebody asked to try a failed revision once more.")),
+            ("allowPrune", text("Id of the held deletion that somebody allowed.")),
+            ("delete", json!({"type": "boolean", "description": "A removed tool's objects go at once."})),
         ],
     );
     pin["description"] = "Set by people with `toolforge suspend` and its kin; the platform never writes it.".into();
@@ -153,8 +156,20 @@ fn status_schema() -> Value {
                 "deployments",
                 json!({"type": "array", "items": deployment, "description": "The last ones, newest first."}),
             ),
+            (
+                "removedAt",
+                json!({"type": "string", "format": "date-time", "description": "When the tool's file was first seen to be gone."}),
+            ),
+            (
+                "heldDeletions",
+                json!({"type": "array", "items": held_deletion_schema(), "description": "What would be deleted, and why it is not."}),
+            ),
         ],
     )
+}
+
+fn held_deletion_schema() -> Value {
+    fields_of(&["object", "why"], [("object", text("The object.")), ("why", text("Why, and what allows it."))])
 }
 
 fn member_schema() -> Value {

@@ -11,7 +11,7 @@ use planner::observed::{ImageSeen, MARK, Observed, Seen};
 use planner::outcome::{Outcome, Row, RowResult};
 use planner::plan::{Plan, Request};
 use planner::stored::StoredRevision;
-use planner::{Input, Judge, Newest};
+use planner::{Circumstances, Input, Judge, Moment, Newest};
 use renderer::build::Siblings;
 use renderer::{CommitId, Digest, Files, ObjectId, Platform, Rendered, Revision, Tool, ToolName, TreeId};
 use serde_json::{Value, json};
@@ -19,6 +19,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 pub const MANAGER: &str = "toolforge";
 const NOW: &str = "2026-01-01T00:00:00Z";
+/// The same time, as plans take it.
+pub const START: Moment = Moment::from_unix_secs(1_767_225_600);
 
 /// The cluster, the registry, and one tool.
 pub struct World {
@@ -30,6 +32,9 @@ pub struct World {
     pub tool: Tool,
     /// Controllers do their work.
     pub controllers: bool,
+    /// The tool's file is gone from the config repository.
+    pub forgotten: bool,
+    pub circumstances: Circumstances,
     writes: u64,
 }
 
@@ -64,6 +69,8 @@ impl World {
             platform: Platform::builtin(),
             tool,
             controllers: true,
+            forgotten: false,
+            circumstances: Circumstances::at(START),
             writes: 0,
         }
     }
@@ -155,6 +162,9 @@ impl World {
         let rendered = newest.as_ref().ok().map(|revision| self.render(revision));
         let frame = self.render(&Self::revision('0', "config_version: v1beta1\n")).objects;
         let last_good = observed.stored.first().map(|stored| self.render(&stored.revision));
+        let tool = self.objects.iter().find(|(id, _)| id.kind == "Tool").map(|(_, tool)| tool);
+        let pinned = planner::pinned_revision(tool, &observed.stored, self.circumstances.now);
+        let pinned = pinned.map(|stored| self.render(&stored.revision));
         for _ in 0..3 {
             let newest = match (&newest, &rendered) {
                 (Ok(revision), Some(rendered)) => Newest::Revision(revision, rendered),
@@ -168,10 +178,12 @@ impl World {
                 frame: &frame,
                 newest,
                 last_good: last_good.as_ref(),
+                pinned: pinned.as_ref(),
                 observed: &observed,
                 field_manager: MANAGER,
                 trouble: None,
-                forgotten: false,
+                forgotten: self.forgotten,
+                circumstances: &self.circumstances,
             });
             if plan.unconfirmed.is_empty() {
                 let judge = Judge { platform: &self.platform, observed: &observed, field_manager: MANAGER };
@@ -235,7 +247,7 @@ impl World {
             field_manager: MANAGER,
             previous: previous.as_ref(),
             generation: 1,
-            now: NOW,
+            now: self.circumstances.now,
         };
         let status = pass.status();
         self.objects.get_mut(&id).expect("the Tool")["status"] = status;

@@ -1,0 +1,94 @@
+//! A tool whose file is gone from the config repository. First it is marked with the time, and what it runs is scaled to
+//! zero: until the grace period is over, the file's return brings everything back. Then its objects go, within the
+//! budget; its Namespace never does by itself.
+
+use crate::decide::{Draft, Input, Newest};
+use crate::moment::Moment;
+use crate::pin::Pin;
+use crate::plan::{Action, Cause, Plan, Why};
+use crate::prune::{self, Wanted};
+use crate::target::Targets;
+use renderer::Object;
+use serde_json::{Value, json};
+use std::collections::BTreeSet;
+
+/// Plans the way out.
+pub(crate) fn plan(input: &Input, pin: &Pin) -> Plan {
+    let mut draft = Draft::new(&Input { newest: Newest::Nothing, ..input.clone() });
+    if let Some(why) = &input.circumstances.removals_held {
+        draft.hold_tool(Why::PruneGuard(why.clone()));
+        return draft.finish(pin);
+    }
+    draft.plan.removed = true;
+    let Some(removed) = removed_at(input.status()) else {
+        // Written down first, so that the time counts from here whatever happens to us.
+        draft.hold_tool(Why::PruneGuard("its file is gone from the config repository".to_owned()));
+        draft.plan.due = Some(input.circumstances.now);
+        return draft.finish(pin);
+    };
+    let end = removed.plus_secs(input.platform.removal_grace_secs);
+    if pin.delete || end <= input.circumstances.now {
+        clear(&mut draft);
+    } else {
+        stop(&mut draft, end);
+    }
+    draft.finish(pin)
+}
+
+/// When the tool's file was first seen to be gone.
+#[must_use]
+pub(crate) fn removed_at(status: Option<&Value>) -> Option<Moment> {
+    Moment::parse(status?.get("removedAt")?.as_str()?)
+}
+
+/// Everything stays as the last good revision has it, and runs nothing.
+fn stop(draft: &mut Draft, end: Moment) {
+    let targets = Targets::of_last_good(draft.input.last_good, draft.input.observed);
+    for objects in targets.components.into_values() {
+        let stopped: Vec<_> = objects.into_iter().map(stopped).collect();
+        draft.component(&stopped);
+    }
+    for step in draft.plan.steps.iter_mut().filter(|step| is_workload(step.id.kind.as_str())) {
+        step.action = Action::ScaleDown;
+        step.cause = Cause::PlatformChange;
+    }
+    // What is gone is not made again, only to run nothing.
+    draft.plan.steps.retain(|step| step.action != Action::Create);
+    draft.plan.unconfirmed.clear();
+    draft.plan.due = Some(end);
+    let tool = &draft.input.tool.name;
+    draft.hold_tool(Why::PruneGuard(format!(
+        "removed from the config repository; its objects go at {end}, or now with `toolforge delete {tool}`; the file's \
+         return brings it back"
+    )));
+}
+
+fn is_workload(kind: &str) -> bool {
+    kind == "Deployment" || kind == "CronJob"
+}
+
+fn stopped(mut object: Object) -> Object {
+    match object.id.kind.as_str() {
+        "Deployment" => object.value["spec"]["replicas"] = json!(0),
+        "CronJob" => object.value["spec"]["suspend"] = json!(true),
+        _ => {}
+    }
+    object
+}
+
+/// Everything that is ours goes, as much in one pass as the budget allows.
+fn clear(draft: &mut Draft) {
+    let wanted = Wanted { ids: BTreeSet::new(), kept: BTreeSet::new(), components: 0 };
+    let (mut doomed, unconfirmed) = prune::doomed(&wanted, &draft.input);
+    let allowed = prune::per_pass(&draft.input.platform.deletion_budget, draft.input.observed);
+    let allowed = allowed.min(draft.input.circumstances.deletions_left as usize);
+    let later = doomed.split_off(allowed.min(doomed.len()));
+    draft.plan.unconfirmed.extend(unconfirmed);
+    draft.plan.steps.extend(doomed.into_iter().map(prune::step));
+    let budget = || Why::PruneGuard("the rest of a removed tool, when the deletion budget has room".to_owned());
+    draft.plan.held.extend(later.into_iter().map(|doomed| prune::held(doomed, budget())));
+    let tool = &draft.input.tool.name;
+    draft.hold_tool(Why::PruneGuard(format!(
+        "removed from the config repository; `toolforge delete {tool} --namespace` takes its Namespace too"
+    )));
+}
