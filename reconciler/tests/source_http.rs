@@ -290,7 +290,7 @@ async fn a_pack_without_end_is_cut_off_at_its_limit() {
     let url = w.host.url("tool/.git");
     let commit = id(&w.tool.git(&["rev-parse", "HEAD"]));
     // The shallow section, the packfile section, and then one side-band packet after the other.
-    let mut start = b"0012shallow-info\n0035shallow ".to_vec();
+    let mut start = b"0011shallow-info\n0035shallow ".to_vec();
     start.extend_from_slice(commit.as_str().as_bytes());
     start.extend_from_slice(b"\n0001000dpackfile\n");
     let mut pack = b"PACK\0\0\0\x02\0\0\xff\xff".to_vec();

@@ -4,6 +4,7 @@
 //! its deadline is cut off from its connection, and keeps its place in the budget until it is really gone.
 
 use super::SourceError;
+use super::fetch::pack::Room;
 use super::git::Settings;
 use super::transport::Watch;
 use super::url::RepositoryUrl;
@@ -12,8 +13,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
+/// What packs that are being resolved may hold in memory, all together; the worst one fits alone.
+const ROOM_BYTES: u64 = 512 << 20;
+
 /// The places there are.
 pub(super) struct Budget {
+    room: Arc<Room>,
     threads: Arc<Semaphore>,
     per_host: usize,
     threads_per_host: usize,
@@ -31,11 +36,14 @@ struct Host {
 pub(super) struct Cost {
     pub timeout: Duration,
     pub limit_bytes: u64,
+    /// What a pack may unpack to.
+    pub unpacked_bytes: u64,
 }
 
 impl Budget {
     pub(super) fn new(settings: &Settings) -> Self {
         Self {
+            room: Room::new(ROOM_BYTES),
             threads: Arc::new(Semaphore::new(settings.threads)),
             per_host: settings.per_host,
             // Four hosts have to hang before a fifth one waits.
@@ -58,7 +66,7 @@ impl Budget {
     ) -> Result<T, SourceError> {
         let of_host = self.host(url).threads.acquire_owned().await;
         let of_all = self.threads.clone().acquire_owned().await;
-        let watch = Watch::new(cost.timeout, cost.limit_bytes);
+        let watch = Watch::new(cost, &self.room);
         let theirs = watch.clone();
         let thread = tokio::task::spawn_blocking(move || {
             let _places = (of_host, of_all);

@@ -4,12 +4,15 @@
 //! no longer followed, removed whole. Where the server allows filters, blobs are left out and the few we read are
 //! asked for by name, so that a gigabyte of data beside a `toolforge.yaml` costs its trees.
 
+pub(super) mod pack;
+
+use self::pack::{MAX_OBJECT_BYTES, Meter, Taken};
 use super::SourceError;
 use super::refs::{Refs, is_plain};
 use super::transport::{self, Endpoint, Watch};
 use crate::dialer::{USER_AGENT, innermost};
 use gix::ObjectId;
-use gix::odb::pack;
+use gix::odb::pack as gix_pack;
 use gix::progress::Discard;
 use gix::protocol::fetch::{self, negotiate};
 use gix::protocol::handshake::Ref;
@@ -18,14 +21,11 @@ use gix::protocol::transport::client::blocking_io::Transport;
 use gix::protocol::transport::{Protocol, Service};
 use gix::protocol::{Handshake, LsRefsCommand};
 use renderer::CommitId;
-use std::io::{self, BufRead, Read};
+use std::io::{self, BufRead, BufReader, Read};
 use std::num::NonZeroU32;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-
-/// One object of a stranger's pack, unpacked. Hosts refuse files this large long before.
-const MAX_OBJECT_BYTES: usize = 128 << 20;
 
 /// What to leave out of a pack, where the server can.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -106,17 +106,17 @@ impl Session {
         let outcome = gix::protocol::fetch(
             &mut Wants { wants, filter },
             |reader, _, interrupt| {
-                let mut bounded = Bounded(reader);
-                pack::Bundle::write_to_directory(
-                    &mut bounded,
+                let mut metered = BufReader::new(Metered::new(reader, &watch));
+                gix_pack::Bundle::write_to_directory(
+                    &mut metered,
                     Some(&packs),
                     &mut Discard,
                     interrupt,
                     None::<gix::odb::Handle>,
                     gix::hash::Kind::Sha1,
-                    pack::bundle::write::Options {
+                    gix_pack::bundle::write::Options {
                         thread_limit: Some(1),
-                        alloc_limit_bytes: Some(MAX_OBJECT_BYTES),
+                        alloc_limit_bytes: Some(MAX_OBJECT_BYTES as usize),
                         ..Default::default()
                     },
                 )?;
@@ -251,21 +251,28 @@ impl fetch::Negotiate for Wants<'_> {
     }
 }
 
-/// gix wants a `&mut dyn BufRead` of its own.
-struct Bounded<'a>(&'a mut dyn BufRead);
+/// What gix reads, measured before gix sees it.
+struct Metered<'a> {
+    inner: &'a mut dyn BufRead,
+    meter: Meter,
+    watch: &'a Watch,
+    /// What the pack will hold while its deltas are resolved: until gix is done with it.
+    room: Option<Taken>,
+}
 
-impl Read for Bounded<'_> {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        self.0.read(buffer)
+impl<'a> Metered<'a> {
+    fn new(inner: &'a mut dyn BufRead, watch: &'a Watch) -> Self {
+        Self { inner, meter: Meter::new(watch.limits), watch, room: None }
     }
 }
 
-impl BufRead for Bounded<'_> {
-    fn fill_buf(&mut self) -> io::Result<&[u8]> {
-        self.0.fill_buf()
-    }
-
-    fn consume(&mut self, bytes: usize) {
-        self.0.consume(bytes);
+impl Read for Metered<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let bytes = self.inner.read(buffer)?;
+        self.meter.feed(buffer.get(..bytes).unwrap_or_default()).map_err(|error| self.watch.fail(error))?;
+        if self.meter.is_whole() && self.room.is_none() {
+            self.room = Some(self.watch.room_for(self.meter.need_bytes())?);
+        }
+        Ok(bytes)
     }
 }

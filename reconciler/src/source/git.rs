@@ -46,6 +46,8 @@ pub struct Settings {
     pub fresh_secs: u64,
     /// Largest pack, in bytes.
     pub max_pack_bytes: u64,
+    /// Largest pack, in bytes of all its objects and deltas unpacked.
+    pub max_unpacked_bytes: u64,
     /// The ssh program.
     pub ssh_program: String,
 }
@@ -62,6 +64,7 @@ impl Settings {
             fetch_timeout_secs: 60,
             fresh_secs: 60,
             max_pack_bytes: 512 << 20,
+            max_unpacked_bytes: 2 << 30,
             ssh_program: "ssh".to_owned(),
         }
     }
@@ -155,7 +158,7 @@ impl Git {
     async fn list(&self, url: &RepositoryUrl, prefixes: Vec<String>) -> Result<Refs, SourceError> {
         self.0.ls_refs.fetch_add(1, Ordering::Relaxed);
         let timeout = Duration::from_secs(self.0.settings.ls_refs_timeout_secs);
-        let cost = Cost { timeout, limit_bytes: MAX_LISTING_BYTES };
+        let cost = Cost { timeout, limit_bytes: MAX_LISTING_BYTES, unpacked_bytes: 0 };
         if let Some(path) = url.local_path() {
             return self.0.budget.blocking(url, cost, move |_| worktree::refs(&path, &prefixes)).await;
         }
@@ -295,7 +298,8 @@ impl Git {
     {
         let settings = &self.0.settings;
         let timeout = Duration::from_secs(settings.fetch_timeout_secs);
-        let cost = Cost { timeout, limit_bytes: settings.max_pack_bytes };
+        let (limit_bytes, unpacked_bytes) = (settings.max_pack_bytes, settings.max_unpacked_bytes);
+        let cost = Cost { timeout, limit_bytes, unpacked_bytes };
         if let Some(path) = url.local_path() {
             let read = move |_: &_| what(&worktree::objects(&path)?).map_err(unreadable);
             return self.0.budget.blocking(url, cost, read).await;

@@ -5,7 +5,7 @@
 
 use super::SourceError;
 use super::fetch::{Filter, Session};
-use super::tree::ReadError;
+use super::tree::{self, ReadError};
 use super::url::Address;
 use gix::ObjectId;
 use sha2::{Digest as _, Sha256};
@@ -112,7 +112,7 @@ fn complete<T>(
 
 fn look<T>(place: &Path, what: &impl Fn(&gix::odb::Handle) -> Result<T, ReadError>) -> Result<T, ReadError> {
     let objects = place.join("objects");
-    let handle = gix::odb::at(&objects, gix::hash::Kind::Sha1).map_err(|e| disk(&objects, &e))?;
+    let handle = tree::open(&objects).map_err(|e| disk(&objects, &e))?;
     what(&handle)
 }
 

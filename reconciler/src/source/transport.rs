@@ -4,6 +4,8 @@
 mod http;
 
 use super::SourceError;
+use super::budget::Cost;
+use super::fetch::pack::{Limits, Room, Taken};
 use super::url::{RepositoryUrl, Scheme};
 use crate::dialer::{Credentials, Dialer};
 use gix::protocol::transport::Protocol;
@@ -19,6 +21,8 @@ use url::Url;
 /// Limits of one blocking exchange, shared with whoever waits for it.
 pub(super) struct Watch {
     pub interrupt: AtomicBool,
+    pub limits: Limits,
+    room: Arc<Room>,
     deadline: Instant,
     limit_bytes: u64,
     received_bytes: AtomicU64,
@@ -27,11 +31,13 @@ pub(super) struct Watch {
 }
 
 impl Watch {
-    pub(super) fn new(timeout: Duration, limit_bytes: u64) -> Arc<Self> {
+    pub(super) fn new(cost: Cost, room: &Arc<Room>) -> Arc<Self> {
         Arc::new(Self {
             interrupt: AtomicBool::new(false),
-            deadline: Instant::now() + timeout,
-            limit_bytes,
+            limits: Limits::new(cost.unpacked_bytes),
+            room: room.clone(),
+            deadline: Instant::now() + cost.timeout,
+            limit_bytes: cost.limit_bytes,
             received_bytes: AtomicU64::new(0),
             verdict: Mutex::new(None),
             cut: Mutex::new(Vec::new()),
@@ -55,7 +61,12 @@ impl Watch {
         lock(&self.verdict).clone()
     }
 
-    fn fail(&self, error: SourceError) -> io::Error {
+    /// Waits until there is room for a pack that holds so many bytes.
+    pub(super) fn room_for(&self, bytes: u64) -> io::Result<Taken> {
+        self.room.take(bytes, self.left()).ok_or_else(|| io::Error::from(io::ErrorKind::TimedOut))
+    }
+
+    pub(super) fn fail(&self, error: SourceError) -> io::Error {
         let said = io::Error::other(error.to_string());
         lock(&self.verdict).get_or_insert(error);
         said

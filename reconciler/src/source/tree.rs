@@ -7,6 +7,8 @@ use gix::objs::tree::EntryKind;
 use gix::objs::{FindObjectOrHeader as Objects, Kind, TreeRefIter};
 use renderer::{Files, TreeId};
 use std::fmt;
+use std::io;
+use std::path::Path;
 
 /// A `toolforge.yaml` of this size has 20,000 lines.
 pub(super) const MAX_FILE_BYTES: u64 = 1 << 20;
@@ -14,6 +16,16 @@ pub(super) const MAX_FILE_BYTES: u64 = 1 << 20;
 const MAX_TREE_BYTES: u64 = 16 << 20;
 /// A commit message is a stranger's, too.
 const MAX_COMMIT_BYTES: u64 = 1 << 20;
+
+/// To unpack one object: its base, its deltas and what they make, each allocation. A small file may be built upon what
+/// is large.
+const MAX_UNPACKING_BYTES: usize = 256 << 20;
+
+/// The object database in a folder.
+pub(super) fn open(objects: &Path) -> io::Result<gix::odb::Handle> {
+    let options = gix::odb::store::init::Options { alloc_limit_bytes: Some(MAX_UNPACKING_BYTES), ..Default::default() };
+    gix::odb::at_opts(objects, gix::hash::Kind::Sha1, None, options)
+}
 
 /// What stands where a file was expected.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -7,7 +7,7 @@
 use super::SourceError;
 use super::fetch::commit_id;
 use super::refs::Refs;
-use super::tree::{MAX_FILE_BYTES, NotAFile};
+use super::tree::{self, MAX_FILE_BYTES, NotAFile};
 use super::url::RepositoryUrl;
 use renderer::{CommitId, Files, TreeId};
 use std::io::Read as _;
@@ -164,7 +164,7 @@ pub(super) fn refs(path: &Path, prefixes: &[String]) -> Result<Refs, SourceError
 pub(super) fn objects(path: &Path) -> Result<gix::odb::Handle, SourceError> {
     let repository = open(path)?;
     let objects = repository.objects.store_ref().path().to_owned();
-    gix::odb::at(&objects, gix::hash::Kind::Sha1).map_err(|error| unreadable(&objects, &error))
+    tree::open(&objects).map_err(|error| unreadable(&objects, &error))
 }
 
 /// Isolated: neither the system's nor the user's git configuration counts.
