@@ -1,15 +1,23 @@
-//! The loop of `toolforge run`: wake-ups in, passes out. It keeps no truth: refs, revisions and tips are caches of what
-//! git said last, and everything else is read from the watches at the beginning of each pass.
+//! The loop of `toolforge run`: wake-ups in, passes out. It keeps no truth: refs and revisions are caches of what git said
+//! last, and everything else is read from the watches at the beginning of each pass.
 //!
 //! ```text
-//! poll tick, watch event, folder event ──tool's name──▶ Queue ──longest waiting first──▶ pass ──▶ Queue
+//! poll, folder event ──refs──▶ Book ──moved──▶ reader ──▶ Book
+//!                                └─────────────────┴──tool's name──┐
+//! watch event ─────────────────────────────────────────tool's name─┴▶ Queue ──longest waiting first──▶ pass ──▶ Queue
 //! ```
+//! Polling and reading go their own ways beside the passes: whatever a git host does, a pass finds in the book what is
+//! known, and waits for nobody.
 
 mod book;
+mod newest;
 pub mod platform;
+mod polling;
+mod reader;
 mod start;
 
-pub use book::{Book, BookError, newest};
+pub use book::{Book, BookError};
+pub use newest::newest;
 pub use start::{Environment, Options, git, registry, serve};
 
 use crate::cluster::Cluster;
@@ -19,18 +27,21 @@ use crate::pass::{self, Decided, Subject, decide};
 use crate::queue::{Ended, Queue};
 use crate::registry::Registry;
 use crate::source::Git;
+use crate::source::watch_folder::WatchFolder;
 use crate::status;
 use planner::outcome::Outcome;
 use planner::plan::Plan;
+use reader::Due;
 use renderer::platform::{Registry as RegistrySettings, Route};
 use renderer::{ObjectId, Platform, ToolName};
 use std::collections::{BTreeMap, BTreeSet};
 use std::panic::AssertUnwindSafe;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use tokio::sync::{Notify, mpsc};
 use tokio::task::JoinSet;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 /// How the loop behaves.
@@ -64,13 +75,15 @@ pub struct Driver {
     awaiting_images: Mutex<BTreeSet<ToolName>>,
     /// Corrections that were made again and again: somebody else insists, and we back off.
     fights: Mutex<BTreeMap<ToolName, Fight>>,
-    /// Tools that build from repositories other than their own: these are looked at with each poll.
-    building_elsewhere: Mutex<BTreeSet<ToolName>>,
     /// The platform's own objects are still to be written.
     publish_due: AtomicBool,
     /// What was fixed at the start is no longer so: everything begins anew.
     restart: CancellationToken,
-    poll_now: Notify,
+    /// What the reader is to read.
+    due: mpsc::UnboundedSender<Due>,
+    /// None where this machine can't watch folders, or there is nothing to watch yet.
+    folders: Mutex<Option<WatchFolder>>,
+    folder_changed: Notify,
 }
 
 /// The same correction, made again and again.
@@ -98,17 +111,25 @@ pub struct WakeUp {
 /// Where wake-ups go in.
 pub type Wakes = mpsc::UnboundedSender<WakeUp>;
 
+/// What comes in, of which the loop is the only reader.
+struct Inbox {
+    wakes: Wakes,
+    woken: mpsc::UnboundedReceiver<WakeUp>,
+    due: mpsc::UnboundedReceiver<Due>,
+}
+
 impl Driver {
-    /// Runs until `stop`, then lets the passes under way finish.
-    pub async fn run(
-        self: Arc<Self>,
-        wakes: Wakes,
-        mut woken: mpsc::UnboundedReceiver<WakeUp>,
-        stop: CancellationToken,
-    ) {
+    /// Runs until `stop`, then lets the passes under way finish. Dropped, it ends with everything it began.
+    async fn run(self: Arc<Self>, inbox: Inbox, stop: CancellationToken) {
+        let Inbox { wakes, mut woken, due } = inbox;
         self.world.synced().await;
-        let polling = tokio::spawn(self.clone().poll_forever(wakes.clone(), stop.clone()));
-        let turning = tokio::spawn(self.clone().wake_all_on_turns(wakes, stop.clone()));
+        for tool in self.book.names() {
+            self.read_soon(Due { tool, anew: true });
+        }
+        let mut beside = JoinSet::new();
+        beside.spawn(self.clone().poll_forever(wakes.clone()));
+        beside.spawn(self.clone().read_forever(wakes.clone(), due));
+        beside.spawn(self.clone().wake_all_on_turns(wakes));
         let begun = Instant::now();
         let mut queue = Queue::default();
         let mut passes: JoinSet<(ToolName, Ended)> = JoinSet::new();
@@ -119,7 +140,8 @@ impl Driver {
                 let Ok(tool) = ToolName::new(name) else { continue };
                 passes.spawn(self.clone().contained_pass(tool));
             }
-            let pause = queue.next_due().map_or(Duration::from_secs(3600), |due| due.saturating_sub(begun.elapsed()));
+            let now = begun.elapsed();
+            let pause = queue.next_due(now).map_or(Duration::from_secs(3600), |due| due.saturating_sub(now));
             tokio::select! {
                 () = stop.cancelled() => {}
                 Some(wake) = woken.recv() => enter(&mut queue, &wake, begun.elapsed()),
@@ -128,8 +150,7 @@ impl Driver {
             }
             self.metrics.busy(queue.busy());
         }
-        polling.abort();
-        turning.abort();
+        drop(beside);
         while passes.join_next().await.is_some() {}
     }
 
@@ -153,9 +174,12 @@ impl Driver {
 
     async fn pass(&self, tool: &ToolName) -> Ended {
         let begun = Instant::now();
-        let Some(subject) = self.book.subject(tool, &self.git, &self.world).await else { return Ended::Well };
+        let Some(subject) = self.book.subject(tool, &self.world) else {
+            self.forget(tool);
+            return Ended::Well;
+        };
         let decided = decide(&subject, self.world.observed(tool), &self.cluster.client, &self.registry).await;
-        self.remember(&subject, &decided);
+        self.remember(&decided);
         let outcome = self.execute(&decided).await;
         self.say(&subject, &decided, &outcome).await;
         self.metrics.pass(&decided.plan, &outcome, begun.elapsed());
@@ -214,75 +238,39 @@ impl Driver {
         }
     }
 
-    /// Whom to look at with each poll, because nobody else will tell us: who waits for an image, and who builds from
-    /// repositories of others.
-    fn remember(&self, subject: &Subject, decided: &Decided) {
-        let waits = decided.plan.held.iter().any(|held| held.why.awaits_image());
-        let elsewhere = subject.newest.as_ref().is_ok_and(|revision| !revision.resolved.is_empty());
-        for (set, belongs) in [(&self.awaiting_images, waits), (&self.building_elsewhere, elsewhere)] {
-            let mut set = lock(set);
-            if belongs {
-                set.insert(subject.tool.name.clone())
-            } else {
-                set.remove(&subject.tool.name)
-            };
+    /// Who waits for an image is looked at with each poll, because nobody else will tell us.
+    fn remember(&self, decided: &Decided) {
+        let tool = &decided.plan.tool;
+        let mut waiting = lock(&self.awaiting_images);
+        if decided.plan.held.iter().any(|held| held.why.awaits_image()) {
+            waiting.insert(tool.clone());
+        } else {
+            waiting.remove(tool);
         }
     }
 
-    async fn poll_forever(self: Arc<Self>, wakes: Wakes, stop: CancellationToken) {
-        while !stop.is_cancelled() {
-            self.poll(&wakes).await;
-            let interval = self.limits.interval.unwrap_or_else(|| self.book.poll_interval());
-            tokio::select! {
-                () = stop.cancelled() => {}
-                () = self.poll_now.notified() => {}
-                () = tokio::time::sleep(interval) => {}
-            }
-        }
-    }
-
-    /// One poll: the config repository, then each distinct repository once. Wakes whom it concerns.
-    async fn poll(&self, wakes: &Wakes) {
-        let before = self.book.platform();
-        if self.book.poll(&self.git, &|tool| send(wakes, tool, true)).await {
-            self.publish_due.store(true, Ordering::Relaxed);
-            if is_fixed(&before) != is_fixed(&self.book.platform()) {
-                tracing::info!("the platform is another one now: everything begins anew");
-                self.restart.cancel();
-                return;
-            }
-        }
-        self.publish_platform().await;
-        for tool in self.world.tools().into_iter().filter(|tool| !self.book.knows(tool)) {
-            send(wakes, tool, false);
-        }
-        let looked_at = lock(&self.awaiting_images).union(&lock(&self.building_elsewhere)).cloned().collect::<Vec<_>>();
-        for tool in looked_at {
-            send(wakes, tool, false);
-        }
-        self.metrics.git(self.git.counts());
-    }
-
-    /// Writes the platform's own objects where they differ; tried again with the next poll until it went well.
-    async fn publish_platform(&self) {
-        if !self.publish_due.load(Ordering::Relaxed) {
+    /// Drops what is kept of a tool that is neither in the config repository nor in the cluster any more.
+    fn forget(&self, tool: &ToolName) {
+        if self.book.knows(tool) {
             return;
         }
-        match platform::publish(&self.cluster.client, &self.book.platform()).await {
-            Ok(()) => self.publish_due.store(false, Ordering::Relaxed),
-            Err(error) => tracing::warn!(%error, "the platform's own objects were not written"),
-        }
+        self.book.forget(tool);
+        self.metrics.forget(tool);
+        lock(&self.awaiting_images).remove(tool);
+        lock(&self.fights).remove(tool);
     }
 
-    /// Polls at once: a folder we watch has changed. It says nothing else.
-    fn poll_now(&self) {
-        self.poll_now.notify_one();
+    /// Its repository is read as soon as its host has room.
+    fn read_soon(&self, due: Due) {
+        if self.due.send(due).is_err() {
+            tracing::debug!("the reader has ended");
+        }
     }
 
     /// When a kind could not be observed, or can be again, every tool may have something to do.
-    async fn wake_all_on_turns(self: Arc<Self>, wakes: Wakes, stop: CancellationToken) {
+    async fn wake_all_on_turns(self: Arc<Self>, wakes: Wakes) {
         let mut turns = self.world.turns();
-        while !stop.is_cancelled() && turns.changed().await.is_ok() {
+        while turns.changed().await.is_ok() {
             for tool in self.book.names() {
                 send(&wakes, tool, false);
             }

@@ -11,6 +11,8 @@ use std::time::Duration;
 const FIRST_PAUSE: Duration = Duration::from_millis(500);
 /// Longest pause after many.
 const LONGEST_PAUSE: Duration = Duration::from_secs(300);
+/// Between two passes of a tool that rests, whatever wakes it.
+const REST: Duration = Duration::from_secs(1);
 
 /// Time since the driver began.
 pub type Moment = Duration;
@@ -23,6 +25,22 @@ struct Entry {
     failures: u32,
     /// It does not run before.
     not_before: Moment,
+    /// It runs then, also when nobody wakes it.
+    alarm: Option<Moment>,
+}
+
+impl Entry {
+    /// When it may run, if it has a reason to.
+    fn due(&self) -> Option<Moment> {
+        let woken = self.woken.map(|_| self.not_before);
+        let alarm = self.alarm.map(|at| at.max(self.not_before));
+        woken.into_iter().chain(alarm).min().filter(|_| !self.running)
+    }
+
+    /// Since when it has waited.
+    fn since(&self) -> Option<Moment> {
+        self.woken.or(self.alarm)
+    }
 }
 
 /// How a pass ended.
@@ -32,6 +50,12 @@ pub enum Ended {
     Well,
     /// Something was done: it looks again at what came of it.
     Again,
+    /// Something has to be left alone for a while. Until then only what wakes it is a reason for a pass, and not one after
+    /// the other.
+    Rests {
+        /// How long.
+        pause: Duration,
+    },
     /// Something failed that may go better later.
     Failed {
         /// The server asked for at least this long.
@@ -63,18 +87,18 @@ impl Queue {
 
     /// The tool that has waited longest and may run now; it counts as running until [`Queue::ended`].
     pub fn next(&mut self, now: Moment) -> Option<String> {
-        let due = self.entries.iter().filter(|(_, e)| !e.running && e.woken.is_some() && e.not_before <= now);
-        let name = due.min_by_key(|(name, e)| (e.woken, (*name).clone())).map(|(name, _)| name.clone())?;
+        let ready = self.entries.iter().filter(|(_, entry)| entry.due().is_some_and(|due| due <= now));
+        let name = ready.min_by_key(|(name, entry)| (entry.since(), *name)).map(|(name, _)| name.clone())?;
         let entry = self.entries.get_mut(&name)?;
         entry.running = true;
-        entry.woken = None;
+        (entry.woken, entry.alarm) = (None, None);
         Some(name)
     }
 
-    /// When the next tool may run, if one is waiting for its time.
+    /// When the next tool may run that has to wait for its time.
     #[must_use]
-    pub fn next_due(&self) -> Option<Moment> {
-        self.entries.values().filter(|e| !e.running && e.woken.is_some()).map(|e| e.not_before).min()
+    pub fn next_due(&self, now: Moment) -> Option<Moment> {
+        self.entries.values().filter_map(Entry::due).filter(|due| *due > now).min()
     }
 
     /// A pass is over. `jitter` lies in 0..1.
@@ -82,7 +106,13 @@ impl Queue {
         let Some(entry) = self.entries.get_mut(tool) else { return };
         entry.running = false;
         match how {
+            Ended::Well if entry.woken.is_none() => drop(self.entries.remove(tool)),
             Ended::Well => entry.failures = 0,
+            Ended::Rests { pause } => {
+                entry.failures = 0;
+                entry.not_before = now + pause.min(REST);
+                entry.alarm = Some(now + pause);
+            }
             Ended::Again => {
                 entry.failures = 0;
                 entry.woken.get_or_insert(now);
@@ -99,7 +129,7 @@ impl Queue {
     /// Tools that wait or run.
     #[must_use]
     pub fn busy(&self) -> usize {
-        self.entries.values().filter(|e| e.running || e.woken.is_some()).count()
+        self.entries.values().filter(|e| e.running || e.since().is_some()).count()
     }
 
     /// A pass of this tool is under way.
@@ -158,14 +188,29 @@ mod tests {
             assert_eq!(queue.next(now).as_deref(), Some("a"));
             queue.ended("a", failed, now, 0.0);
             queue.wake("a", now);
-            assert_eq!(queue.next_due(), Some(now + at(expected_ms)), "an event does not end the wait");
+            assert_eq!(queue.next_due(now), Some(now + at(expected_ms)), "an event does not end the wait");
             now += at(expected_ms);
         }
         assert_eq!(queue.next(now).as_deref(), Some("a"));
         queue.ended("a", Ended::Failed { retry_after: Some(at(60_000)) }, now, 0.0);
-        assert_eq!(queue.next_due(), Some(now + at(60_000)), "the server's own wish counts");
+        assert_eq!(queue.next_due(now), Some(now + at(60_000)), "the server's own wish counts");
         queue.wake_anew("a", now);
         assert_eq!(queue.next(now).as_deref(), Some("a"));
         assert_eq!(pause(99), LONGEST_PAUSE);
+    }
+    #[test]
+    fn who_rests_is_woken_by_events_now_and_then_and_by_the_clock_at_the_end() {
+        let mut queue = Queue::default();
+        queue.wake("a", at(0));
+        assert_eq!(queue.next(at(0)).as_deref(), Some("a"));
+        queue.ended("a", Ended::Rests { pause: at(8000) }, at(0), 0.0);
+        assert_eq!((queue.next(at(7999)), queue.next_due(at(0))), (None, Some(at(8000))));
+        queue.wake("a", at(1));
+        assert_eq!((queue.next(at(999)), queue.next_due(at(1))), (None, Some(at(1000))));
+        assert_eq!(queue.next(at(1000)).as_deref(), Some("a"), "an event counts, but not at once");
+        queue.ended("a", Ended::Rests { pause: at(7000) }, at(1000), 0.0);
+        assert_eq!(queue.next(at(8000)).as_deref(), Some("a"), "the rest is over");
+        queue.ended("a", Ended::Well, at(8001), 0.0);
+        assert_eq!((queue.next_due(at(8001)), queue.busy()), (None, 0));
     }
 }

@@ -118,6 +118,34 @@ pub enum SourceError {
 }
 
 impl SourceError {
+    /// Whether the repository has spoken: asked again about the same refs, it would say the same.
+    #[must_use]
+    pub fn is_an_answer(&self) -> bool {
+        matches!(
+            self,
+            Self::NoSuchRef { .. } | Self::Empty | Self::NotAFile { .. } | Self::TooLarge { .. } | Self::BadUrl(_)
+        )
+    }
+
+    /// Whether it is the same for everything in that repository.
+    #[must_use]
+    pub fn is_of_the_repository(&self) -> bool {
+        match self {
+            Self::NotFound { .. }
+            | Self::NotARepository { .. }
+            | Self::Denied { .. }
+            | Self::TimedOut { .. }
+            | Self::HostNotAllowed { .. }
+            | Self::Unreachable { .. } => true,
+            Self::BadUrl(_)
+            | Self::NoSuchRef { .. }
+            | Self::Empty
+            | Self::TooLarge { .. }
+            | Self::NotAFile { .. }
+            | Self::Corrupt { .. } => false,
+        }
+    }
+
     /// A sentence with a next step, where there is one.
     #[must_use]
     pub fn hint(&self) -> Option<String> {

@@ -385,8 +385,8 @@ fn a_commit_in_a_watched_repository_wakes_and_an_edit_does_not() {
     let (woken, wakes) = mpsc::channel();
     let mut watch = WatchFolder::new(move |key| drop(woken.send(key.clone()))).expect("a watch");
     let url = local(&repository.path);
-    watch.add(&url).expect("watched");
-    watch.add(&url).expect("watched already");
+    assert!(watch.set(std::slice::from_ref(&url)).is_empty());
+    assert!(watch.set(std::slice::from_ref(&url)).is_empty(), "watched already");
     repository.write("toolforge.yaml", b"edited");
     assert!(wakes.recv_timeout(Duration::from_millis(300)).is_err(), "an edit is no commit");
     repository.commit(&[("toolforge.yaml", "two")]);
@@ -394,8 +394,25 @@ fn a_commit_in_a_watched_repository_wakes_and_an_edit_does_not() {
     // A branch in a folder of its own that did not exist.
     git(&repository.path, &["branch", "deep/er/branch"]);
     assert_eq!(wakes.recv_timeout(Duration::from_secs(5)).expect("a wake-up"), url.key());
-    let plain = watch.add(&local(folder.path())).expect_err("no repository");
-    assert!(plain.to_string().contains("only polled"));
+}
+
+#[test]
+fn repositories_named_later_are_watched_too_and_those_named_no_more_are_not() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let repositories = ["first", "second"].map(|name| Repository::new(folder.path(), name));
+    let [first, second] = repositories.each_ref().map(|repository| local(&repository.path));
+    let (woken, wakes) = mpsc::channel();
+    let mut watch = WatchFolder::new(move |key| drop(woken.send(key.clone()))).expect("a watch");
+    assert!(watch.set(std::slice::from_ref(&first)).is_empty());
+    let plain = watch.set(&[second.clone(), local(folder.path())]);
+    assert!(matches!(&plain[..], [error] if error.to_string().contains("only polled")), "{plain:?}");
+    repositories[0].commit(&[("toolforge.yaml", "one")]);
+    repositories[1].commit(&[("toolforge.yaml", "one")]);
+    assert_eq!(wakes.recv_timeout(Duration::from_secs(5)).expect("a wake-up"), second.key());
+    assert!(wakes.recv_timeout(Duration::from_millis(300)).is_err(), "{first} is nobody's any more");
+    assert!(watch.set(&[first.clone(), second]).is_empty());
+    repositories[0].commit(&[("toolforge.yaml", "two")]);
+    assert_eq!(wakes.recv_timeout(Duration::from_secs(5)).expect("a wake-up"), first.key());
 }
 
 #[tokio::test]

@@ -1,18 +1,26 @@
-//! What git said last: the config repository, and the refs of every repository its tools name. A cache, filled by the
-//! poll and read by passes; losing it costs one poll.
+//! What git said last: the config repository, the refs of every repository its tools name, and what was read there. A
+//! cache, filled by the poll and the reader, and read by passes, which wait for nobody; losing it costs one poll.
 
+mod page;
+mod reading;
+mod said;
+
+pub(super) use reading::PATIENCE;
+
+use super::newest::Question;
 use crate::observe::World;
 use crate::pass::Subject;
-use crate::source::config_repo::{self, ConfigRepo, PlatformFolder};
-use crate::source::{Git, Poller, Refs, RepositoryKey, RepositoryUrl, SourceError, Wanted};
-use futures::StreamExt as _;
+use crate::source::config_repo::{self, PlatformFolder};
+use crate::source::{Git, Refs, RepositoryKey, RepositoryUrl, SourceError, Wanted};
+pub(super) use page::Place;
+use page::{Followed, Page};
 use planner::observed::label;
-use renderer::build::Siblings;
-use renderer::config::parse;
+use reading::{Reading, Standing, told};
 use renderer::render::PLATFORM_MARK;
-use renderer::{CommitId, Platform, Revision, Tool, ToolName, sources_needed};
+use renderer::{Platform, Revision, ToolName};
+use said::{Branch, Said};
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{PoisonError, RwLock, RwLockReadGuard};
+use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::Duration;
 
 /// The pages.
@@ -20,42 +28,8 @@ pub struct Book {
     config_url: RepositoryUrl,
     wanted_platform: Option<String>,
     page: RwLock<Page>,
-}
-
-#[derive(Clone)]
-struct Page {
-    commit: Option<CommitId>,
-    platform: Platform,
-    folder: PlatformFolder,
-    tools: BTreeMap<ToolName, Tool>,
-    /// Tools whose files are broken, and what is wrong: held at what was last known of them.
-    unreadable: BTreeMap<ToolName, String>,
-    refs: BTreeMap<RepositoryKey, Said>,
-}
-
-/// What a repository said last. An answer outlives the errors after it: that a host is down now says nothing about what
-/// a branch was a minute ago.
-#[derive(Debug, Clone)]
-struct Said {
-    refs: Result<Refs, SourceError>,
-    /// Why it could not be asked since.
-    trouble: Option<SourceError>,
-}
-
-impl Said {
-    fn after(old: Option<&Self>, answer: Result<Refs, SourceError>) -> Self {
-        match (answer, old) {
-            (Err(trouble), Some(Self { refs: Ok(refs), .. })) => {
-                Self { refs: Ok(refs.clone()), trouble: Some(trouble) }
-            }
-            (refs, _) => Self { refs, trouble: None },
-        }
-    }
-
-    /// The tip of a branch, or why there is none; and whether that is old news.
-    fn tip(&self, branch: &str) -> (Result<Option<CommitId>, SourceError>, Option<SourceError>) {
-        (self.refs.as_ref().map(|refs| refs.find(branch)).map_err(Clone::clone), self.trouble.clone())
-    }
+    said: RwLock<BTreeMap<RepositoryKey, Said>>,
+    readings: RwLock<BTreeMap<ToolName, Reading>>,
 }
 
 /// Why a config repository can't be worked with.
@@ -72,6 +46,23 @@ pub enum BookError {
     Platform(String),
 }
 
+/// A new commit of the config repository.
+pub(super) struct NewPage {
+    /// The settings before.
+    pub platform_before: Platform,
+    /// Whom it concerns.
+    pub tools: BTreeSet<ToolName>,
+}
+
+/// What a repository's answer means to its tools.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct News {
+    /// Their branch stands elsewhere: they have to be read.
+    pub moved: Vec<ToolName>,
+    /// There is something else to say about them, or a sibling has moved.
+    pub told: BTreeSet<ToolName>,
+}
+
 impl Book {
     /// Opens the config repository.
     ///
@@ -79,181 +70,208 @@ impl Book {
     /// Where it can't be read, or no platform of it can be used.
     pub async fn open(git: &Git, url: RepositoryUrl, platform: Option<String>) -> Result<Self, BookError> {
         let repo = config_repo::load(git, &url, "HEAD").await?;
-        let page = page(&repo, platform.as_deref())?;
+        let page = Page::new(&repo, platform.as_deref(), None)?;
         git.dialer().set_rules(page.folder.rules(&url));
         tell_findings(&page.folder);
-        Ok(Self { config_url: url, wanted_platform: platform, page: RwLock::new(page) })
+        let (said, readings) = Default::default();
+        Ok(Self { config_url: url, wanted_platform: platform, page: RwLock::new(page), said, readings })
     }
 
     /// The platform's settings.
     #[must_use]
     pub fn platform(&self) -> Platform {
-        self.read().platform.clone()
+        self.page().platform.clone()
     }
 
     /// The platform folder, with findings about its files.
     #[must_use]
     pub fn folder(&self) -> PlatformFolder {
-        self.read().folder.clone()
+        self.page().folder.clone()
     }
 
     /// The time between polls.
     #[must_use]
     pub fn poll_interval(&self) -> Duration {
-        Duration::from_secs(self.read().platform.poll_interval_secs.max(1))
+        Duration::from_secs(self.page().platform.poll_interval_secs.max(1))
     }
 
     /// Names of all tools, also of those whose files are broken now.
     #[must_use]
     pub fn names(&self) -> Vec<ToolName> {
-        let page = self.read();
-        page.tools.keys().chain(page.unreadable.keys()).cloned().collect()
+        self.page().names().into_iter().cloned().collect()
     }
 
-    /// Where the tools' repositories are.
+    /// The config repository, and those of the tools.
     #[must_use]
     pub fn repositories(&self) -> Vec<RepositoryUrl> {
-        self.read().tools.values().filter_map(|tool| RepositoryUrl::parse(&tool.repository).ok()).collect()
+        let tools = self.page().wanted().map(|wanted| wanted.repository).collect::<Vec<_>>();
+        std::iter::once(self.config_url.clone()).chain(tools).collect()
     }
 
     /// Whether the config repository has a file of that tool, good or broken.
     #[must_use]
     pub fn knows(&self, tool: &ToolName) -> bool {
-        let page = self.read();
-        page.tools.contains_key(tool) || page.unreadable.contains_key(tool)
+        self.page().knows(tool)
     }
 
-    /// Asks the config repository, and then every distinct repository of its tools once. `woken` is told of each tool
-    /// about which git said something new, as soon as it did. Returns whether the platform's settings are new.
-    pub async fn poll(&self, git: &Git, woken: &(dyn Fn(ToolName) + Sync)) -> bool {
-        let platform_changed = self.poll_config(git, woken).await.unwrap_or_else(|error| {
-            // What was last known keeps being served.
-            tracing::warn!(%error, "the config repository could not be read");
-            false
-        });
-        let wanted: Vec<_> = self.read().tools.values().filter_map(wanted).collect();
-        let mut rows = std::pin::pin!(Poller::new(git.clone()).poll(&wanted));
-        while let Some((key, refs)) = rows.next().await {
-            for tool in self.enter(&key, refs) {
-                woken(tool);
-            }
-        }
-        platform_changed
-    }
-
-    /// Writes one row down. Returns the tools for which it says something new.
-    fn enter(&self, key: &RepositoryKey, refs: Result<Refs, SourceError>) -> Vec<ToolName> {
-        let mut page = self.page.write().unwrap_or_else(PoisonError::into_inner);
-        let new = Said::after(page.refs.get(key), refs);
-        let old = page.refs.insert(key.clone(), new.clone());
-        let here = |tool: &&Tool| RepositoryUrl::parse(&tool.repository).is_ok_and(|url| url.key() == *key);
-        let news = |tool: &&Tool| old.as_ref().map(|old| old.tip(&tool.branch)) != Some(new.tip(&tool.branch));
-        page.tools.values().filter(here).filter(news).map(|tool| tool.name.clone()).collect()
-    }
-
-    async fn poll_config(&self, git: &Git, woken: &(dyn Fn(ToolName) + Sync)) -> Result<bool, BookError> {
+    /// Asks the config repository. What was last known of it keeps being served where that fails.
+    pub(super) async fn poll_config(&self, git: &Git) -> Result<Option<NewPage>, BookError> {
         let refs = git.ls_refs(&self.config_url, ["HEAD"]).await?;
         let commit = git.resolve(&self.config_url, &refs, "HEAD").await?;
-        if self.read().commit.as_ref() == Some(&commit) {
-            return Ok(false);
+        if self.page().commit.as_ref() == Some(&commit) {
+            return Ok(None);
         }
-        let old = self.read().clone();
         let repo = config_repo::load_at(git, &self.config_url, &commit).await?;
-        let mut new = page(&repo, self.wanted_platform.as_deref())?;
+        let mut page = write(&self.page);
+        let new = Page::new(&repo, self.wanted_platform.as_deref(), Some(&page))?;
         git.dialer().set_rules(new.folder.rules(&self.config_url));
-        for name in new.unreadable.keys() {
-            // A broken file holds its tool at what it said before; it does not make the tool vanish.
-            if let Some(tool) = old.tools.get(name) {
-                new.tools.insert(name.clone(), tool.clone());
-            }
-        }
-        let platform_changed = old.platform != new.platform;
-        let of = |page: &Page, name: &ToolName| (page.tools.get(name).cloned(), page.unreadable.get(name).cloned());
-        let differs = |name: &&ToolName| platform_changed || of(&old, name) != of(&new, name);
-        let named = |page: &Page| page.tools.keys().chain(page.unreadable.keys()).cloned().collect::<BTreeSet<_>>();
-        let changed: BTreeSet<_> = named(&old).union(&named(&new)).filter(differs).cloned().collect();
         tracing::info!(commit = commit.short(), tools = new.tools.len(), "the config repository has a new commit");
         tell_findings(&new.folder);
-        *self.page.write().unwrap_or_else(PoisonError::into_inner) = Page { refs: old.refs, ..new };
-        changed.into_iter().for_each(woken);
-        Ok(platform_changed)
+        let tools = new.changed_since(&page);
+        let before = std::mem::replace(&mut *page, new);
+        write(&self.said).retain(|key, _| page.followers(key).next().is_some());
+        Ok(Some(NewPage { platform_before: before.platform, tools }))
+    }
+
+    /// Every distinct repository of the tools.
+    pub(super) fn wanted(&self) -> Vec<Wanted> {
+        self.page().wanted().collect()
+    }
+
+    /// Those of them that were not asked yet for all that is wanted.
+    pub(super) fn unasked(&self) -> Vec<Wanted> {
+        let said = read(&self.said);
+        let asked =
+            |wanted: &Wanted| said.get(&wanted.repository.key()).is_some_and(|s| s.was_asked_for_all_of(wanted));
+        self.page().wanted().filter(|wanted| !asked(wanted)).collect()
+    }
+
+    /// Writes one repository's answer down.
+    pub(super) fn enter(&self, wanted: &Wanted, answer: Result<Refs, SourceError>) -> News {
+        let key = wanted.repository.key();
+        let (page, mut all) = (self.page(), write(&self.said));
+        let said = all.entry(key.clone()).or_default();
+        let before = said.clone();
+        said.enter(wanted, answer);
+        let mut news = News::default();
+        for followed in page.followers(&key) {
+            let branch = &followed.tool.branch;
+            let (then, now) = (before.of(branch), said.of(branch));
+            if now.differs_from(then, branch) {
+                news.moved.push(followed.tool.name.clone());
+                news.told.extend(followed.joined.iter().filter(|name| **name != followed.tool.name).cloned());
+            } else if before.trouble() != said.trouble() || matches!(now, Branch::Unanswered(_)) && now != then {
+                news.told.insert(followed.tool.name.clone());
+            }
+        }
+        news
+    }
+
+    /// What a tool's repository has to be asked; none where its refs are not known, or its file is broken or gone.
+    pub(super) fn question(&self, name: &ToolName) -> Option<Question> {
+        let page = self.page();
+        let followed = page.tools.get(name).filter(|_| !page.unreadable.contains_key(name))?;
+        let url = followed.url.clone()?;
+        let said = read(&self.said);
+        let Branch::Known(refs) = said.get(&url.key())?.of(&followed.tool.branch) else { return None };
+        let (tool, siblings) = (followed.tool.clone(), followed.siblings.clone());
+        Some(Question { platform: page.platform.clone(), tool, siblings, url, refs: refs.clone() })
+    }
+
+    /// A tool is to be read from now on.
+    pub(super) fn begin_to_read(&self, name: &ToolName) {
+        let Some(place) = self.page().tools.get(name).and_then(Followed::place) else { return };
+        let mut all = write(&self.readings);
+        let reading = all.entry(name.clone()).or_insert_with(|| Reading::of(place.clone()));
+        if !reading.is_of(&place) {
+            *reading = Reading::of(place);
+        }
+        reading.begin();
+    }
+
+    /// A tool was read; `again` where it is to be read once more already. Returns whether that says something new.
+    pub(super) fn end_to_read(&self, question: &Question, result: Result<Revision, SourceError>, again: bool) -> bool {
+        let mut all = write(&self.readings);
+        let reading = all.get_mut(&question.tool.name).filter(|reading| reading.is_of(&question.place()));
+        reading.is_some_and(|reading| reading.end(result, again))
+    }
+
+    /// Whether a tool waits to be read for so long that it has to be said.
+    pub(super) fn is_late(&self, name: &ToolName) -> bool {
+        read(&self.readings).get(name).is_some_and(Reading::is_late)
+    }
+
+    /// Tools that build from repositories other than their own: nobody else tells when those move.
+    pub(super) fn building_elsewhere(&self) -> Vec<ToolName> {
+        let readings = read(&self.readings);
+        readings.iter().filter(|(_, reading)| reading.builds_elsewhere()).map(|(name, _)| name.clone()).collect()
+    }
+
+    /// A tool is no longer ours.
+    pub(super) fn forget(&self, name: &ToolName) {
+        write(&self.readings).remove(name);
     }
 
     /// Whom a pass is for. None where git has not been asked yet, or where there is nothing to go by.
-    pub async fn subject(&self, name: &ToolName, git: &Git, world: &World) -> Option<Subject> {
-        let (platform, known, broken, siblings, refs) = {
-            let page = self.read();
-            let tools: Vec<_> = page.tools.values().cloned().collect();
-            let known = page.tools.get(name).cloned();
-            let siblings = known.as_ref().map(|tool| Siblings::of(tool, &tools)).unwrap_or_default();
-            let refs =
-                known.as_ref().and_then(|tool| page.refs.get(&RepositoryUrl::parse(&tool.repository).ok()?.key()));
-            (page.platform.clone(), known, page.unreadable.get(name).cloned(), siblings, refs.cloned())
-        };
-        if let (Some(tool), None) = (&known, &broken) {
-            let Said { refs, trouble } = refs?;
-            let newest = newest(&platform, tool, &siblings, refs, git).await.map_err(|error| said(&error));
-            let trouble = trouble.map(|error| said(&error));
-            return Some(Subject { platform, tool: tool.clone(), siblings, newest, trouble, forgotten: false });
+    #[must_use]
+    pub fn subject(&self, name: &ToolName, world: &World) -> Option<Subject> {
+        let circumstances = planner::Circumstances::at(crate::pass::now());
+        let page = self.page();
+        let platform = page.platform.clone();
+        let known = page.tools.get(name);
+        let siblings = known.map(|followed| followed.siblings.clone()).unwrap_or_default();
+        let tool = known.map(|followed| followed.tool.clone());
+        let broken = page.unreadable.get(name);
+        if let (Some(followed), Some(tool), None) = (known, &tool, broken) {
+            let Standing { newest, trouble } = self.standing(followed)?;
+            return Some(Subject {
+                platform,
+                tool: tool.clone(),
+                siblings,
+                newest,
+                trouble,
+                forgotten: false,
+                circumstances,
+            });
         }
         // What was known or published of it is all we can go by. Tools of other platforms are none of our business.
         let published = || world.tool(name).filter(|tool| label(tool, PLATFORM_MARK) == Some(&platform.name));
-        let tool = known.or_else(|| Tool::from_object(&published()?))?;
+        let tool = tool.or_else(|| renderer::Tool::from_object(&published()?))?;
         let (newest, forgotten) = match broken {
             Some(why) => (Err(format!("its file in the config repository is broken: {why}")), false),
             None => (Err("its file is gone from the config repository".to_owned()), true),
         };
-        Some(Subject { platform, tool, siblings, newest, trouble: None, forgotten })
+        Some(Subject { platform, tool, siblings, newest, trouble: None, forgotten, circumstances })
     }
 
-    fn read(&self) -> RwLockReadGuard<'_, Page> {
-        self.page.read().unwrap_or_else(PoisonError::into_inner)
+    /// What is known of a tool's newest revision.
+    fn standing(&self, followed: &Followed) -> Option<Standing> {
+        let (place, branch) = (followed.place()?, &followed.tool.branch);
+        let (all, readings) = (read(&self.said), read(&self.readings));
+        let said = all.get(&place.repository);
+        let now = said.map_or(Branch::Unasked, |said| said.of(branch));
+        if let Branch::Unanswered(error) = now {
+            return Some(Standing { newest: Err(told(error)), trouble: None });
+        }
+        let mut standing =
+            readings.get(&followed.tool.name).filter(|r| r.is_of(&place))?.standing(now.tip(branch).as_ref())?;
+        if let Some(error) = said.and_then(Said::trouble) {
+            standing.trouble = Some(told(error));
+        }
+        Some(standing)
+    }
+
+    fn page(&self) -> RwLockReadGuard<'_, Page> {
+        read(&self.page)
     }
 }
 
-/// The newest revision of a tool: fetched only where its commit is new, and complete with what it builds elsewhere.
-///
-/// # Errors
-/// Where the branch is gone or the repository could not be read.
-pub async fn newest(
-    platform: &Platform,
-    tool: &Tool,
-    siblings: &Siblings,
-    refs: Result<Refs, SourceError>,
-    git: &Git,
-) -> Result<Revision, SourceError> {
-    let refs = refs?;
-    let tip = refs.find(&tool.branch).ok_or_else(|| SourceError::NoSuchRef {
-        reference: tool.branch.clone(),
-        nearest: refs.nearest(&tool.branch),
-    })?;
-    let mut revision = git.revision(tool, &tip).await?;
-    let parsed = parse(&revision.files, &renderer::config::ParseContext::new(platform, tool));
-    let needed: Vec<_> = sources_needed(&parsed.config, tool, siblings).into_iter().collect();
-    revision.resolved = git.resolve_sources(tool, &needed, |_| None).await;
-    Ok(revision)
+fn read<T>(lock: &RwLock<T>) -> RwLockReadGuard<'_, T> {
+    lock.read().unwrap_or_else(PoisonError::into_inner)
 }
 
-fn page(repo: &ConfigRepo, wanted: Option<&str>) -> Result<Page, BookError> {
-    let folder = repo.choose(wanted)?;
-    let Some(mut platform) = folder.platform.clone() else { return Err(BookError::Platform(folder.name().to_owned())) };
-    // Hosts that operators name anywhere are allowed everywhere; published so, `diff` judges as we do.
-    let hosts = folder.tools.iter().filter_map(|tool| RepositoryUrl::parse(&tool.repository).ok());
-    let hosts = hosts.map(|url| url.host().to_owned()).filter(|host| !host.is_empty());
-    let all: BTreeSet<_> = hosts.chain(std::mem::take(&mut platform.allowed_hosts)).collect();
-    platform.allowed_hosts = all.into_iter().collect();
-    Ok(Page {
-        commit: repo.commit.clone(),
-        platform,
-        tools: folder.tools.iter().map(|tool| (tool.name.clone(), tool.clone())).collect(),
-        unreadable: folder
-            .unreadable
-            .iter()
-            .filter_map(|u| Some((u.name.clone()?, first_error(folder, &u.file))))
-            .collect(),
-        folder: folder.clone(),
-        refs: BTreeMap::new(),
-    })
+fn write<T>(lock: &RwLock<T>) -> RwLockWriteGuard<'_, T> {
+    lock.write().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// What is wrong in the config repository is said once a commit, by file and line; it disturbs no other file.
@@ -261,24 +279,5 @@ fn tell_findings(folder: &PlatformFolder) {
     for found in &folder.report.diagnostics {
         let line = found.place.map_or(0, |place| place.line);
         tracing::warn!(file = found.file, line, severity = ?found.severity, "{}", found.message);
-    }
-}
-
-/// The first of a file's errors, with its line: `tools/wordcount.yaml:4: …`.
-fn first_error(folder: &PlatformFolder, file: &str) -> String {
-    let found = folder.report.errors().find(|error| error.file == file);
-    let line = found.and_then(|error| error.place).map_or(String::new(), |place| format!(":{}", place.line));
-    format!("{file}{line}: {}", found.map_or("it can't be read", |error| &error.message))
-}
-
-fn wanted(tool: &Tool) -> Option<Wanted> {
-    Some(Wanted::new(RepositoryUrl::parse(&tool.repository).ok()?, tool.branch.clone()))
-}
-
-/// The error with its next step: both are read in a status.
-fn said(error: &SourceError) -> String {
-    match error.hint() {
-        Some(hint) => format!("{error}. {hint}"),
-        None => error.to_string(),
     }
 }

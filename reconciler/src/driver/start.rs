@@ -1,7 +1,7 @@
 //! From nothing to a running loop: config repository, platform objects, lease, watches, loop. And back: finish the passes
 //! under way, free the lease.
 
-use super::{Book, Driver, Limits, Wakes, platform};
+use super::{Book, Driver, Inbox, Limits, platform};
 use crate::cluster::Cluster;
 use crate::cluster::door::Requests;
 use crate::dialer::{Credentials, Dialer};
@@ -17,7 +17,7 @@ use anyhow::Context as _;
 use renderer::Platform;
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
@@ -105,14 +105,13 @@ impl Start<'_> {
         platform::namespace(&self.cluster.client, &settings).await?;
         let Some(held) = claim(self.cluster, &settings, stop).await else { return Ok(()) };
         platform::publish(&self.cluster.client, &settings).await?;
-        let (wakes, woken) = mpsc::unbounded_channel();
-        let driver = self.driver(git, book, &settings, &wakes);
+        let (driver, inbox) = self.driver(git, book, &settings);
         let running = stop.child_token();
         let web = listener.map(|listener| {
             tokio::spawn(web::serve(listener, self.metrics.clone(), readiness(&driver), running.clone()))
         });
-        let _folders = watch_folders(&driver, &self.options.config);
-        let mut work = tokio::spawn(driver.clone().run(wakes, woken, running.clone()));
+        driver.watch_folders();
+        let mut work = tokio::spawn(driver.clone().run(inbox, running.clone()));
         let lost = held.lost();
         tokio::select! {
             // Somebody else may write from now on: what is under way is cut off, not finished.
@@ -133,12 +132,14 @@ impl Start<'_> {
         held.release().await.context("the lease was not freed; it runs out by itself")
     }
 
-    fn driver(&self, git: Git, book: Book, settings: &Platform, wakes: &Wakes) -> Arc<Driver> {
+    fn driver(&self, git: Git, book: Book, settings: &Platform) -> (Arc<Driver>, Inbox) {
         let client = self.cluster.client.clone();
         let scope = Scope::of(&self.cluster.name, settings);
-        Arc::new(Driver {
+        let (wakes, woken) = mpsc::unbounded_channel();
+        let (due, to_read) = mpsc::unbounded_channel();
+        let driver = Driver {
             registry: registry(git.dialer().clone(), settings, self.environment),
-            world: World::start(&client, scope, self.counters, wake(wakes)),
+            world: World::start(&client, scope, self.counters, wake(&wakes)),
             cluster: Cluster { name: self.cluster.name.clone(), client },
             git,
             book,
@@ -146,12 +147,14 @@ impl Start<'_> {
             metrics: self.metrics.clone(),
             recorder: Recorder::default(),
             awaiting_images: Default::default(),
-            building_elsewhere: Default::default(),
             fights: Default::default(),
             publish_due: Default::default(),
             restart: CancellationToken::new(),
-            poll_now: Default::default(),
-        })
+            due,
+            folders: Default::default(),
+            folder_changed: Default::default(),
+        };
+        (Arc::new(driver), Inbox { wakes, woken, due: to_read })
     }
 }
 
@@ -171,7 +174,7 @@ async fn claim(cluster: &Cluster, platform: &Platform, stop: &CancellationToken)
 }
 
 /// A watch event says whom it concerns, and nothing else.
-fn wake(wakes: &Wakes) -> crate::observe::Wake {
+fn wake(wakes: &super::Wakes) -> crate::observe::Wake {
     let wakes = wakes.clone();
     Box::new(move |tool| super::send(&wakes, tool.clone(), false))
 }
@@ -183,27 +186,28 @@ fn readiness(driver: &Arc<Driver>) -> web::Ready {
     )
 }
 
-/// A commit in a local repository is seen at once; polling goes on, so that a machine that can't watch only loses time.
-fn watch_folders(driver: &Arc<Driver>, config: &RepositoryUrl) -> Option<WatchFolder> {
-    // Its thread may outlive us by a moment; the watches of the cluster must not.
-    let waker = Arc::downgrade(driver);
-    let wake = move |_: &_| {
-        if let Some(driver) = waker.upgrade() {
-            driver.poll_now();
+impl Driver {
+    /// A commit in a local repository is seen at once; polling goes on, so that a machine that can't watch only loses
+    /// time. Called again whenever the config repository names other ones.
+    pub(super) fn watch_folders(self: &Arc<Self>) {
+        let repositories = self.book.repositories();
+        let mut folders = self.folders.lock().unwrap_or_else(PoisonError::into_inner);
+        if folders.is_none() && repositories.iter().any(|one| one.local_path().is_some()) {
+            *folders = self.begin_to_watch();
         }
-    };
-    let mut folders = match WatchFolder::new(wake) {
-        Ok(folders) => folders,
-        Err(error) => {
-            tracing::info!(%error, "folders are only polled");
-            return None;
-        }
-    };
-    let tools = driver.book.repositories();
-    for repository in tools.iter().chain([config]) {
-        if let Err(error) = folders.add(repository) {
+        for error in folders.iter_mut().flat_map(|folders| folders.set(&repositories)) {
             tracing::info!(%error, "a folder is only polled");
         }
     }
-    Some(folders)
+
+    fn begin_to_watch(self: &Arc<Self>) -> Option<WatchFolder> {
+        // Its thread may outlive us by a moment; the watches of the cluster must not.
+        let driver = Arc::downgrade(self);
+        let wake = move |_: &_| {
+            if let Some(driver) = driver.upgrade() {
+                driver.folder_changed.notify_one();
+            }
+        };
+        WatchFolder::new(wake).inspect_err(|error| tracing::info!(%error, "folders are only polled")).ok()
+    }
 }

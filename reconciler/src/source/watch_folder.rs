@@ -22,6 +22,7 @@ pub struct WatchError {
     pub why: String,
 }
 
+/// git's own folders → whose they are.
 type Folders = Arc<Mutex<BTreeMap<PathBuf, RepositoryKey>>>;
 
 /// Watches the refs of local repositories. Ends when it is dropped.
@@ -48,11 +49,17 @@ impl WatchFolder {
         Ok(Self { watcher, folders })
     }
 
-    /// Watches one more repository; a remote one, or one watched already, costs nothing.
-    ///
-    /// # Errors
-    /// Where it cannot be watched; it is still polled.
-    pub fn add(&mut self, repository: &RepositoryUrl) -> Result<(), WatchError> {
+    /// Watches these repositories and no others; remote ones, and those watched already, cost nothing. Returned is why
+    /// some are only polled.
+    pub fn set(&mut self, repositories: &[RepositoryUrl]) -> Vec<WatchError> {
+        let wanted: BTreeSet<_> = repositories.iter().map(RepositoryUrl::key).collect();
+        self.remove_all_but(&wanted);
+        let watched: BTreeSet<_> = lock(&self.folders).values().cloned().collect();
+        let fresh = repositories.iter().filter(|repository| !watched.contains(&repository.key()));
+        fresh.filter_map(|repository| self.add(repository).err()).collect()
+    }
+
+    fn add(&mut self, repository: &RepositoryUrl) -> Result<(), WatchError> {
         let Some(path) = repository.local_path() else {
             return Ok(());
         };
@@ -65,14 +72,32 @@ impl WatchFolder {
             }
             // HEAD and packed-refs are replaced by renaming, so the folder is watched and not the files.
             self.watcher.watch(&folder, RecursiveMode::NonRecursive).map_err(|error| failed(&folder, &error))?;
-            for below in ["refs", "reftable"].map(|name| folder.join(name)) {
-                if below.is_dir() {
-                    self.watcher.watch(&below, RecursiveMode::Recursive).map_err(|error| failed(&below, &error))?;
-                }
+            for below in below(&folder) {
+                self.watcher.watch(&below, RecursiveMode::Recursive).map_err(|error| failed(&below, &error))?;
             }
         }
         Ok(())
     }
+
+    fn remove_all_but(&mut self, wanted: &BTreeSet<RepositoryKey>) {
+        let mut gone = Vec::new();
+        lock(&self.folders).retain(|folder, key| {
+            let stays = wanted.contains(key);
+            if !stays {
+                gone.push(folder.clone());
+            }
+            stays
+        });
+        for folder in gone.iter().flat_map(|folder| std::iter::once(folder.clone()).chain(below(folder))) {
+            // A folder that was removed is not watched any more either.
+            drop(self.watcher.unwatch(&folder));
+        }
+    }
+}
+
+/// Where refs are, in one of git's own folders.
+fn below(folder: &Path) -> impl Iterator<Item = PathBuf> {
+    ["refs", "reftable"].map(|name| folder.join(name)).into_iter().filter(|path| path.is_dir())
 }
 
 fn observer(folders: Folders, changed: Sender<RepositoryKey>) -> impl Fn(notify::Result<notify::Event>) {

@@ -1,0 +1,168 @@
+//! Asks git: the config repository, and host by host each distinct repository once a cycle. Hosts go round on their own:
+//! while one has not answered, the others are asked again. Who is asked while nobody knows him yet does not wait for the
+//! next cycle.
+
+use super::book::{NewPage, News};
+use super::reader::Due;
+use super::{Driver, Wakes, is_fixed, lock, platform, send};
+use crate::source::{Poller, Wanted};
+use futures::StreamExt as _;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use tokio::task::JoinSet;
+use tokio::time::Instant;
+
+/// Who is being asked now.
+#[derive(Default)]
+struct Cycles {
+    under_way: JoinSet<Who>,
+    busy: BTreeSet<Who>,
+    /// Those that have to be asked again, because they changed meanwhile.
+    again: BTreeSet<Who>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+enum Who {
+    Config,
+    /// All repositories of one host; local ones have the host with the empty name.
+    Host(String),
+}
+
+impl Who {
+    fn local() -> Self {
+        Self::Host(String::new())
+    }
+}
+
+impl Driver {
+    /// Polls until it is dropped.
+    pub(super) async fn poll_forever(self: Arc<Self>, wakes: Wakes) {
+        let mut cycles = Cycles::default();
+        let mut next = Instant::now();
+        loop {
+            tokio::select! {
+                () = tokio::time::sleep_until(next) => {
+                    next = Instant::now() + self.limits.interval.unwrap_or_else(|| self.book.poll_interval());
+                    self.look_at_the_rest(&wakes);
+                    self.ask(Who::Config, Vec::new(), &mut cycles, &wakes);
+                    self.ask_hosts(self.book.wanted(), &mut cycles, &wakes);
+                }
+                () = self.folder_changed.notified() => self.ask_local(&mut cycles, &wakes),
+                Some(ended) = cycles.under_way.join_next() => {
+                    // Which it was is not known where it panicked: all may be asked again.
+                    let who = ended.inspect_err(|_| cycles.busy.clear()).ok();
+                    if who.is_some_and(|who| cycles.busy.remove(&who) && cycles.again.remove(&who)) {
+                        self.ask_local(&mut cycles, &wakes);
+                    }
+                    self.ask_hosts(self.book.unasked(), &mut cycles, &wakes);
+                }
+            }
+        }
+    }
+
+    /// Whom nobody else will tell: Tools without a file, those that wait for an image, and those that build from
+    /// repositories of others.
+    fn look_at_the_rest(&self, wakes: &Wakes) {
+        let unknown = self.world.tools().into_iter().filter(|tool| !self.book.knows(tool));
+        let waiting = lock(&self.awaiting_images).clone();
+        for tool in unknown.chain(waiting) {
+            send(wakes, tool, false);
+        }
+        for tool in self.book.building_elsewhere() {
+            self.read_soon(Due { tool, anew: false });
+        }
+        self.metrics.git(self.git.counts());
+    }
+
+    fn ask_hosts(self: &Arc<Self>, wanted: Vec<Wanted>, cycles: &mut Cycles, wakes: &Wakes) {
+        let mut hosts: BTreeMap<String, Vec<Wanted>> = BTreeMap::new();
+        for one in wanted {
+            hosts.entry(one.repository.host().to_owned()).or_default().push(one);
+        }
+        for (host, wanted) in hosts {
+            self.ask(Who::Host(host), wanted, cycles, wakes);
+        }
+    }
+
+    /// A folder has changed, and says nothing else.
+    fn ask_local(self: &Arc<Self>, cycles: &mut Cycles, wakes: &Wakes) {
+        let wanted = self.book.wanted().into_iter().filter(|one| one.repository.local_path().is_some()).collect();
+        for (who, wanted) in [(Who::Config, Vec::new()), (Who::local(), wanted)] {
+            if cycles.busy.contains(&who) {
+                cycles.again.insert(who);
+            } else {
+                self.ask(who, wanted, cycles, wakes);
+            }
+        }
+    }
+
+    /// Begins a cycle, unless the last one is not over yet.
+    fn ask(self: &Arc<Self>, who: Who, wanted: Vec<Wanted>, cycles: &mut Cycles, wakes: &Wakes) {
+        if !cycles.busy.insert(who.clone()) {
+            return;
+        }
+        let (driver, wakes) = (self.clone(), wakes.clone());
+        cycles.under_way.spawn(async move {
+            match &who {
+                Who::Config => driver.ask_config(&wakes).await,
+                Who::Host(_) => driver.ask_host(&wanted, &wakes).await,
+            }
+            who
+        });
+    }
+
+    async fn ask_host(&self, wanted: &[Wanted], wakes: &Wakes) {
+        let by_key: BTreeMap<_, _> = wanted.iter().map(|one| (one.repository.key(), one)).collect();
+        let mut rows = std::pin::pin!(Poller::new(self.git.clone()).poll(wanted));
+        while let Some((key, answer)) = rows.next().await {
+            let Some(wanted) = by_key.get(&key) else { continue };
+            let News { moved, told } = self.book.enter(wanted, answer);
+            for tool in moved {
+                self.read_soon(Due { tool, anew: true });
+            }
+            for tool in told {
+                send(wakes, tool, true);
+            }
+        }
+    }
+
+    async fn ask_config(self: &Arc<Self>, wakes: &Wakes) {
+        match self.book.poll_config(&self.git).await {
+            Ok(Some(news)) => self.turn_the_page(news, wakes),
+            Ok(None) => {}
+            // What was last known keeps being served.
+            Err(error) => tracing::warn!(%error, "the config repository could not be read"),
+        }
+        self.publish_platform().await;
+    }
+
+    fn turn_the_page(self: &Arc<Self>, NewPage { platform_before, tools }: NewPage, wakes: &Wakes) {
+        let platform = self.book.platform();
+        if is_fixed(&platform_before) != is_fixed(&platform) {
+            tracing::info!("the platform is another one now: everything begins anew");
+            self.restart.cancel();
+            return;
+        }
+        self.publish_due.fetch_or(platform_before != platform, Ordering::Relaxed);
+        self.watch_folders();
+        for tool in tools {
+            if self.book.knows(&tool) {
+                self.read_soon(Due { tool, anew: true });
+            } else {
+                send(wakes, tool, true);
+            }
+        }
+    }
+
+    /// Writes the platform's own objects where they differ; tried again with the next poll until it went well.
+    async fn publish_platform(&self) {
+        if !self.publish_due.load(Ordering::Relaxed) || self.restart.is_cancelled() {
+            return;
+        }
+        match platform::publish(&self.cluster.client, &self.book.platform()).await {
+            Ok(()) => self.publish_due.store(false, Ordering::Relaxed),
+            Err(error) => tracing::warn!(%error, "the platform's own objects were not written"),
+        }
+    }
+}
