@@ -5,18 +5,20 @@ mod apply;
 mod check;
 mod completions;
 mod connect;
+mod delete;
 mod demo;
 mod diff;
+mod history;
 mod init;
 mod local;
 mod log;
 mod logs;
+mod pin;
 mod place;
 mod render;
 mod run;
 mod schema;
 mod status;
-mod suspend;
 mod target;
 
 use crate::ui::{ColourChoice, Exit, Ui, failed};
@@ -96,8 +98,15 @@ enum Command {
     Run(run::Args),
     Status(status::Args),
     Logs(logs::Args),
-    Suspend(suspend::SuspendArgs),
-    Resume(suspend::ResumeArgs),
+    History(history::Args),
+    Rollback(pin::RollbackArgs),
+    Retry(pin::RetryArgs),
+    Hold(pin::HoldArgs),
+    Release(pin::ReleaseArgs),
+    Suspend(pin::SuspendArgs),
+    Resume(pin::ResumeArgs),
+    Prune(delete::PruneArgs),
+    Delete(delete::DeleteArgs),
     Demo(demo::Args),
     Schema(schema::Args),
     Completions(completions::Args),
@@ -175,8 +184,15 @@ async fn asking(command: Command, ui: &Ui, stop: CancellationToken) -> anyhow::R
         Command::Run(args) => run::run(&args, ui, stop).await,
         Command::Status(args) => status::run(&args, ui).await,
         Command::Logs(args) => logs::run(&args, ui).await,
-        Command::Suspend(args) => suspend::suspend(&args, ui).await,
-        Command::Resume(args) => suspend::resume(&args, ui).await,
+        Command::History(args) => history::run(&args, ui).await,
+        Command::Rollback(args) => pin::rollback(&args, ui).await,
+        Command::Retry(args) => pin::retry(&args, ui).await,
+        Command::Hold(args) => pin::hold(&args, ui).await,
+        Command::Release(args) => pin::release(&args, ui).await,
+        Command::Suspend(args) => pin::suspend(&args, ui).await,
+        Command::Resume(args) => pin::resume(&args, ui).await,
+        Command::Prune(args) => delete::prune(&args, ui).await,
+        Command::Delete(args) => delete::delete(&args, ui).await,
         Command::Init(_) | Command::Check(_) | Command::Render(_) | Command::Schema(_) | Command::Completions(_) => {
             Ok(Exit::Done)
         }

@@ -348,6 +348,9 @@ impl<'a> Draft<'a> {
 
     pub(crate) fn finish(mut self, pin: &Pin) -> Plan {
         let now = self.input.circumstances.now;
+        if !self.plan.removed && removal::removed_at(self.input.status()).is_some() {
+            removal::restore(&mut self.plan);
+        }
         self.plan.due = self.plan.due.into_iter().chain(pin.ends().filter(|end| *end > now)).min();
         let prune_last = |action: Action| action == Action::Prune;
         self.plan.steps.sort_by_cached_key(|step| {

@@ -63,6 +63,12 @@ fn stop(draft: &mut Draft, end: Moment) {
     )));
 }
 
+/// The tool's file is back: what was stopped runs again.
+pub(crate) fn restore(plan: &mut Plan) {
+    let stopped = plan.steps.iter_mut().filter(|step| step.action == Action::Configure && is_workload(&step.id.kind));
+    stopped.for_each(|step| step.action = Action::Restore);
+}
+
 fn is_workload(kind: &str) -> bool {
     kind == "Deployment" || kind == "CronJob"
 }

@@ -118,7 +118,8 @@ fn detail(tool: &Value, cluster: &str, ui: &Ui, now: Timestamp) -> String {
     }
     out.push('\n');
     out.push_str(&conditions.print(ui));
-    out.push_str(&deployments(tool, ui));
+    out.push_str(&deployments(tool, ui, now));
+    out.push_str(&held_deletions(tool));
     out
 }
 
@@ -133,18 +134,16 @@ fn tone(kind: &str, status: &str) -> Option<Style> {
     }
 }
 
-fn deployments(tool: &Value, ui: &Ui) -> String {
-    let rows = list(tool, "/status/deployments");
-    if rows.is_empty() {
-        return String::new();
-    }
-    let mut table = Table::new(&["DEPLOYMENT", "REVISION"]);
-    for row in rows {
-        let number = row.get("number").and_then(Value::as_i64).map_or_else(String::new, |number| number.to_string());
-        let commit = row.get("commit").and_then(Value::as_str).map_or("", short);
-        table.row(vec![(number, None), (format!("{}@{commit}", text(row, "/branch")), None)]);
-    }
-    format!("\n{}", table.print(ui))
+fn deployments(tool: &Value, ui: &Ui, now: Timestamp) -> String {
+    let list = planner::deployments::listed(tool.get("status"));
+    if list.is_empty() { String::new() } else { format!("\n{}", super::history::table(&list, ui, now)) }
+}
+
+/// What would be deleted and is held, with the command that allows it.
+fn held_deletions(tool: &Value) -> String {
+    let rows = list(tool, "/status/heldDeletions");
+    let lines = rows.iter().map(|row| format!("{}  {}\n", text(row, "/object"), text(row, "/why")));
+    if rows.is_empty() { String::new() } else { format!("\nheld deletions\n{}", lines.collect::<String>()) }
 }
 
 /// `, since … by …` of the pin, or of the config repository; none where the tool is not suspended.

@@ -34,6 +34,9 @@ fn plan(steps: Vec<Step>) -> Plan {
         not_ready: Vec::new(),
         unconfirmed: Vec::new(),
         remarks: Vec::new(),
+        deployment: None,
+        removed: false,
+        due: None,
     }
 }
 

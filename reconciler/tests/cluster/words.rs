@@ -25,6 +25,9 @@ fn plan(held: Vec<Why>) -> Plan {
         not_ready: Vec::new(),
         unconfirmed: Vec::new(),
         remarks: Vec::new(),
+        deployment: None,
+        removed: false,
+        due: None,
     }
 }
 

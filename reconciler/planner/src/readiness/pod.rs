@@ -69,7 +69,7 @@ fn container_trouble(status: &Value) -> Option<Trouble> {
     let named = |why: String, failed| Some(Trouble { why: format!("{name}: {why}"), failed });
     let last_end = || status.pointer("/lastState/terminated").map(end);
     if let Some(reason) = text(status, "/state/waiting/reason").filter(|reason| !ON_ITS_WAY.contains(reason)) {
-        let failed = HOPELESS.contains(&reason);
+        let failed = HOPELESS.contains(&reason) && !is_young_crash(reason, status);
         // Of a crash the end of the last run says more than that there is a back-off.
         return match last_end().filter(|_| reason == "CrashLoopBackOff") {
             Some(end) => named(format!("{reason}, {end}"), failed),
@@ -82,6 +82,13 @@ fn container_trouble(status: &Value) -> Option<Trouble> {
     // It runs again after a bad end, and is not ready yet.
     let unready = status.get("ready") == Some(&Value::Bool(false)) && status.pointer("/state/running").is_some();
     last_end().filter(|_| unready).and_then(|end| named(format!("started again after {end}"), false))
+}
+
+/// What crashes at its start may wait for something that comes with it: the first back-offs, half a minute in all, are
+/// no verdict.
+fn is_young_crash(reason: &str, status: &Value) -> bool {
+    let restarts = status.get("restartCount").and_then(Value::as_i64).unwrap_or(0);
+    reason == "CrashLoopBackOff" && restarts < 3
 }
 
 /// `OOMKilled`, or `exit code 1 (Error): its last words`.
@@ -157,7 +164,9 @@ mod tests {
             status["restartCount"] = json!(restarts);
             pod_trouble(&running(json!([status])))
         };
-        assert_eq!(with("back-off 10s restarting", 1), with("back-off 5m0s restarting", 9));
+        assert_eq!(with("back-off 40s restarting", 3), with("back-off 5m0s restarting", 9));
+        let young = with("back-off 10s restarting", 1).expect("trouble");
+        assert!(!young.failed, "what it waits for may still come");
     }
 
     #[test]

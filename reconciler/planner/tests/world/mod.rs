@@ -35,6 +35,8 @@ pub struct World {
     /// The tool's file is gone from the config repository.
     pub forgotten: bool,
     pub circumstances: Circumstances,
+    /// A Deployment whose spec contains this text never becomes available, and its controller gives up.
+    pub crashes: Option<String>,
     writes: u64,
 }
 
@@ -71,6 +73,7 @@ impl World {
             controllers: true,
             forgotten: false,
             circumstances: Circumstances::at(START),
+            crashes: None,
             writes: 0,
         }
     }
@@ -113,7 +116,7 @@ impl World {
         let seen = self
             .objects
             .iter()
-            .filter(|(id, v)| marked(v) || ["Tool", "HorizontalPodAutoscaler"].contains(&id.kind.as_str()));
+            .filter(|(id, v)| marked(v) || ["Tool", "HorizontalPodAutoscaler", "Pod"].contains(&id.kind.as_str()));
         let hidden = |id: &ObjectId| self.gaps.iter().any(|gap| gap.kind == id.kind);
         let objects: BTreeMap<_, _> =
             seen.filter(|(id, _)| !hidden(id)).map(|(id, value)| (id.clone(), Seen::Live(value.clone()))).collect();
@@ -311,6 +314,8 @@ impl World {
 
     /// Every controller has done its work.
     pub fn run_controllers(&mut self) {
+        let crashes = self.crashes.clone();
+        let crashes = |object: &Value| crashes.as_ref().is_some_and(|text| object["spec"].to_string().contains(text));
         for (id, object) in &mut self.objects {
             let generation = object["metadata"]["generation"].clone();
             match id.kind.as_str() {
@@ -322,6 +327,10 @@ impl World {
                     object["status"] = json!({"parents": [{"parentRef": object["spec"]["parentRefs"][0], "conditions": [{"type": "Accepted", "status": "True"}]}]})
                 }
                 "Job" => object["status"] = json!({"conditions": [{"type": "Complete", "status": "True"}]}),
+                "Deployment" if crashes(object) => {
+                    let gave_up = json!({"type": "Progressing", "status": "False", "reason": "ProgressDeadlineExceeded", "message": "ReplicaSet has timed out progressing."});
+                    object["status"] = json!({"observedGeneration": generation, "replicas": 1, "updatedReplicas": 1, "unavailableReplicas": 1, "conditions": [gave_up]});
+                }
                 "Deployment" => {
                     let n = object["spec"]["replicas"].as_i64().unwrap_or(1);
                     object["status"] = json!({"observedGeneration": generation, "replicas": n, "updatedReplicas": n, "availableReplicas": n});

@@ -1,0 +1,345 @@
+//! Deployments that succeed or go back, pins, removals and waves, told as passes over a world in memory.
+
+mod world;
+
+use planner::Moment;
+use planner::deployments::{State, listed};
+use planner::plan::{Action, Cause, Plan, Why};
+use serde_json::{Value, json};
+use world::{START, Says, World, commit};
+
+fn web(command: &str, replicas: u32) -> String {
+    format!(
+        "config_version: v1beta1\ncomponents:\n  web:\n    image: registry.example/web@sha256:{}\n    run: {{command: {command}, port: 8000, replicas: {replicas}}}\n",
+        "a".repeat(64)
+    )
+}
+
+fn with_bot(web: &str, command: &str) -> String {
+    format!("{web}  bot:\n    image: registry.example/bot@sha256:{}\n    run: {{command: {command}}}\n", "b".repeat(64))
+}
+
+fn with_migration(web: &str) -> String {
+    let image = format!("registry.example/web@sha256:{}", "a".repeat(64));
+    format!("{web}  migrate:\n    component_type: one-off\n    image: {image}\n    run: {{command: migrate}}\n")
+}
+
+/// A world in which `serve` runs, and `crash` will not.
+fn world() -> World {
+    let mut world = World::new();
+    world.settle(&commit('a', &web("serve", 1)));
+    world.crashes = Some("crash".to_owned());
+    world
+}
+
+fn command_of(world: &World, deployment: &str) -> String {
+    let spec = &world.objects[&world.id("Deployment", deployment)]["spec"]["template"]["spec"];
+    spec["containers"][0].to_string()
+}
+
+fn pin(world: &mut World, pin: Value) {
+    let tool = world.id("Tool", "wordcount");
+    world.edit(&tool, "toolforge-cli", |tool| tool["spec"]["pin"] = pin);
+}
+
+fn history(world: &World) -> Vec<(char, State)> {
+    let tool = &world.objects[&world.id("Tool", "wordcount")];
+    let digit = |entry: &planner::deployments::Entry| entry.deployment.commit.as_str().chars().next().expect("digits");
+    listed(tool.get("status")).iter().map(|entry| (digit(entry), entry.deployment.state)).collect()
+}
+
+fn condition(world: &World, name: &str) -> Value {
+    let tool = &world.objects[&world.id("Tool", "wordcount")];
+    let all = tool["status"]["conditions"].as_array().expect("conditions");
+    all.iter().find(|condition| condition["type"] == name).expect("the condition").clone()
+}
+
+fn words(plan: &Plan) -> Vec<&'static str> {
+    plan.held.iter().map(|held| held.why.word()).collect()
+}
+
+#[test]
+fn a_revision_that_does_not_become_ready_goes_back_and_is_not_tried_again() {
+    let mut world = world();
+    world.settle(&commit('b', &web("crash", 1)));
+    assert!(command_of(&world, "web").contains("serve"), "{}", command_of(&world, "web"));
+    assert_eq!(history(&world), [('b', State::Failed), ('a', State::Ready)]);
+    let ready = condition(&world, "Ready");
+    assert_eq!((ready["status"].as_str(), ready["reason"].as_str()), (Some("False"), Some("RolledBack")));
+    assert!(ready["message"].as_str().is_some_and(|m| m.contains("timed out progressing")), "{ready}");
+    assert_eq!(condition(&world, "Stalled")["status"], "True");
+
+    let says = commit('b', &web("crash", 1));
+    let (plan, _) = world.plan(&says);
+    assert!(plan.steps.is_empty(), "the same commit is not tried again: {plan:#?}");
+    let deployment = world.id("Deployment", "web");
+    world.edit(&deployment, "kubectl-scale", |o| o["spec"]["replicas"] = json!(5));
+    world.settle(&says);
+    assert_eq!(world.objects[&deployment]["spec"]["replicas"], 1, "what it went back to is healed");
+}
+
+#[test]
+fn a_failed_revision_is_written_down_before_anything_is_taken_back() {
+    let mut world = world();
+    let says = commit('b', &web("crash", 1));
+    let failing = (0..6)
+        .map(|_| world.pass(&says))
+        .find(|plan| plan.deployment.as_ref().is_some_and(|deployment| deployment.state == State::Failed));
+    let failing = failing.expect("it fails");
+    assert!(failing.steps.is_empty() && failing.due == Some(START), "{failing:#?}");
+    assert!(command_of(&world, "web").contains("crash"), "nothing was taken back in that pass");
+    let back = world.pass(&says);
+    assert_eq!(back.steps.len(), 1, "{back:#?}");
+}
+
+#[test]
+fn a_commit_that_means_the_same_fails_the_same_and_a_correction_is_tried() {
+    let mut world = world();
+    world.settle(&commit('b', &web("crash", 1)));
+    let (plan, _) = world.plan(&commit('c', &web("crash", 1)));
+    assert_eq!((plan.steps.len(), words(&plan)), (0, vec!["RolledBack"]), "only its README changed");
+    world.settle(&commit('d', &web("repaired", 1)));
+    assert!(command_of(&world, "web").contains("repaired"));
+    assert_eq!(history(&world), [('d', State::Ready), ('b', State::Failed), ('a', State::Ready)]);
+}
+
+#[test]
+fn a_newer_commit_supersedes_one_on_its_way() {
+    let mut world = world();
+    world.controllers = false;
+    world.pass(&commit('b', &web("slow", 1)));
+    world.pass(&commit('b', &web("slow", 1)));
+    world.controllers = true;
+    world.settle(&commit('c', &web("fast", 1)));
+    assert!(command_of(&world, "web").contains("fast"));
+    assert_eq!(history(&world), [('c', State::Ready), ('b', State::Superseded), ('a', State::Ready)]);
+}
+
+#[test]
+fn another_try_is_a_word_away() {
+    let mut world = world();
+    let says = commit('b', &web("crash", 1));
+    world.settle(&says);
+    world.crashes = None;
+    pin(&mut world, json!({"retry": "2026-01-01T00:00:00Z"}));
+    world.settle(&says);
+    assert!(command_of(&world, "web").contains("crash"), "whatever it needed is there now");
+    assert_eq!(history(&world)[0], ('b', State::Ready));
+}
+
+#[test]
+fn a_first_deployment_that_fails_has_nothing_to_go_back_to_and_stays() {
+    let mut world = World::new();
+    world.crashes = Some("crash".to_owned());
+    let says = commit('a', &web("crash", 1));
+    world.settle(&says);
+    assert!(command_of(&world, "web").contains("crash"));
+    assert_eq!(history(&world), [('a', State::Failed)]);
+    assert_eq!(condition(&world, "Ready")["reason"], "NotReady");
+    world.crashes = None;
+    world.run_controllers();
+    world.settle(&says);
+    assert_eq!(history(&world), [('a', State::Ready)], "it came after all");
+}
+
+#[test]
+fn a_component_that_the_new_revision_did_not_touch_takes_nothing_back() {
+    let mut world = World::new();
+    world.settle(&commit('a', &with_bot(&web("serve", 1), "bot")));
+    world.crashes = Some("bot".to_owned());
+    world.run_controllers();
+    world.settle(&commit('b', &with_bot(&web("better", 1), "bot")));
+    assert!(command_of(&world, "web").contains("better"), "the bot fails as it did before");
+    assert_eq!(history(&world)[0], ('b', State::Progressing));
+}
+
+#[test]
+fn pods_say_why_and_one_that_gave_up_ends_the_rollout() {
+    let mut world = world();
+    world.controllers = false;
+    let says = commit('b', &web("crash", 1));
+    world.pass(&says);
+    let old = pod(&world, "old", "2025-12-31T23:00:00Z");
+    let young = pod(&world, "young", "2026-01-01T00:00:01Z");
+    world.objects.insert(old.0, old.1);
+    let plan = world.pass(&says);
+    assert!(plan.deployment.is_some_and(|d| d.state == State::Progressing), "a pod from before says nothing of it");
+    world.objects.insert(young.0, young.1);
+    let plan = world.pass(&says);
+    let deployment = plan.deployment.expect("one is under way");
+    assert_eq!(deployment.state, State::Failed, "{:#?}", plan.not_ready);
+    assert!(deployment.why.as_ref().is_some_and(|why| why.contains("CrashLoopBackOff")), "{deployment:?}");
+}
+
+fn pod(world: &World, name: &str, created: &str) -> (renderer::ObjectId, Value) {
+    let web = world.id("Deployment", "web");
+    let id = renderer::ObjectId { group: String::new(), kind: "Pod".into(), name: name.into(), ..web };
+    let waiting = json!({"reason": "CrashLoopBackOff", "message": "back-off 5m0s restarting failed container"});
+    let container = json!({"name": "web", "restartCount": 6, "ready": false, "state": {"waiting": waiting},
+        "lastState": {"terminated": {"exitCode": 1, "reason": "Error"}}});
+    let labels = json!({"app.kubernetes.io/name": "web", "app.kubernetes.io/component": "continuous"});
+    let metadata = json!({"name": name, "namespace": id.namespace, "labels": labels, "creationTimestamp": created});
+    (id, json!({"metadata": metadata, "status": {"phase": "Running", "containerStatuses": [container]}}))
+}
+
+#[test]
+fn a_one_off_of_a_revision_that_failed_does_not_run_again_with_the_next() {
+    let mut world = world();
+    world.settle(&commit('b', &with_migration(&web("crash", 1))));
+    assert!(command_of(&world, "web").contains("serve"), "it went back");
+    let job = world
+        .id("Job", &world.names().iter().find_map(|n| n.strip_prefix("job/tool-wordcount/")).expect("kept").to_owned());
+    let uid = world.objects[&job]["metadata"]["uid"].clone();
+    world.settle(&commit('c', &with_migration(&web("repaired", 1))));
+    assert!(command_of(&world, "web").contains("repaired"));
+    let runs = |world: &World| world.objects.get(&job).map(|job| job["metadata"]["uid"].clone());
+    assert_eq!(runs(&world), Some(uid), "the same Job: it ran once");
+    // The one-off leaves the file; a later revision that names it again must not run it either.
+    world.settle(&commit('d', &web("repaired", 1)));
+    assert_eq!(runs(&world), None, "recorded, so its Job may go");
+    let plans = world.settle(&commit('e', &with_migration(&web("repaired", 1))));
+    assert!(plans.iter().flat_map(|plan| &plan.steps).all(|step| step.id.kind != "Job"), "{plans:#?}");
+}
+
+#[test]
+fn a_pin_beats_the_newest_commit_until_it_ends_and_drift_is_healed_meanwhile() {
+    let mut world = world();
+    world.settle(&commit('b', &web("newer", 1)));
+    let newest = commit('c', &web("newest", 1));
+    pin(&mut world, json!({"commit": "aaaaaaa", "until": "2026-01-01T01:00:00Z", "by": "operator"}));
+    let plans = world.settle(&newest);
+    assert!(command_of(&world, "web").contains("serve"));
+    let last = plans.last().expect("a plan");
+    assert_eq!((words(last), last.due), (vec!["Pinned"], Moment::parse("2026-01-01T01:00:00Z")));
+    assert_eq!(condition(&world, "Ready")["status"], "True", "it is as somebody wants it");
+    assert_eq!(condition(&world, "Stalled")["status"], "False");
+    assert_eq!(history(&world), [('a', State::Ready), ('b', State::Ready), ('a', State::Ready)]);
+
+    let deployment = world.id("Deployment", "web");
+    world.edit(&deployment, "kubectl-scale", |o| o["spec"]["replicas"] = json!(5));
+    world.settle(&newest);
+    assert_eq!(world.objects[&deployment]["spec"]["replicas"], 1);
+
+    world.circumstances.now = START.plus_secs(3600);
+    world.settle(&newest);
+    assert!(command_of(&world, "web").contains("newest"), "it ended by itself");
+}
+
+#[test]
+fn hold_keeps_what_is_and_an_unknown_commit_moves_nothing() {
+    for pinned in [json!({"hold": true}), json!({"commit": "0123456789"})] {
+        let mut world = world();
+        pin(&mut world, pinned.clone());
+        let plans = world.settle(&commit('b', &web("newer", 1)));
+        assert!(plans.iter().all(|plan| plan.steps.iter().all(|step| step.id.kind != "Deployment")), "{plans:#?}");
+        assert_eq!(words(&plans[0]), ["Pinned"]);
+        let stalled = condition(&world, "Stalled");
+        assert_eq!(stalled["status"] == "True", pinned["hold"].is_null(), "who asks for what is not there is told");
+    }
+}
+
+#[test]
+fn what_frees_room_goes_before_what_needs_it() {
+    let mut world = World::new();
+    world.settle(&commit('a', &with_bot(&web("serve", 3), "bot")));
+    let grown = with_bot(&web("serve", 1), "bot").replace("{command: bot}", "{command: bot, replicas: 3}");
+    let plan = world.pass(&commit('b', &grown));
+    let workloads: Vec<_> = plan.steps.iter().filter(|step| step.id.kind == "Deployment").collect();
+    assert_eq!(workloads.iter().map(|step| step.id.name.as_str()).collect::<Vec<_>>(), ["web", "bot"]);
+    assert!(workloads[0].is_scale_down() && !workloads[1].is_scale_down());
+}
+
+#[test]
+fn a_platform_change_waits_for_its_wave_and_a_tools_own_change_does_not() {
+    let mut world = world();
+    world.platform.env.insert("NEW".to_owned(), "variable".to_owned());
+    world.circumstances.admitted = false;
+    let (plan, _) = world.plan(&commit('a', &web("serve", 1)));
+    assert_eq!((plan.steps.len(), words(&plan)), (0, vec!["AwaitingWave"]), "{plan:#?}");
+    let deployment = world.id("Deployment", "web");
+    world.edit(&deployment, "kubectl-scale", |o| o["spec"]["replicas"] = json!(5));
+    let plan = world.pass(&commit('a', &web("serve", 1)));
+    assert!(plan.steps.iter().all(|step| matches!(step.cause, Cause::Drift { .. })), "drift is healed at once");
+    let plan = world.pass(&commit('b', &web("mine", 1)));
+    assert_eq!(plan.steps.len(), 1, "and so is what the tool asks for: {plan:#?}");
+}
+
+#[test]
+fn a_removed_tool_is_stopped_first_and_comes_back_whole_within_the_grace_period() {
+    let mut world = World::new();
+    let says = commit('a', &with_bot(&web("serve", 2), "bot"));
+    world.settle(&says);
+    let before = world.names();
+    world.forgotten = true;
+    let gone = Says::Nothing("its file is gone".to_owned());
+    let first = world.pass(&gone);
+    assert!(first.steps.is_empty() && first.removed, "marked before anything is done: {first:#?}");
+    let second = world.pass(&gone);
+    assert!(
+        !second.steps.is_empty() && second.steps.iter().all(|step| step.action == Action::ScaleDown),
+        "{second:#?}"
+    );
+    assert_eq!(second.due, Some(START.plus_secs(7 * 86_400)));
+    assert_eq!(world.names(), before, "nothing is deleted");
+    assert!(world.plan(&gone).0.steps.is_empty());
+    let web_id = world.id("Deployment", "web");
+    assert_eq!(world.objects[&web_id]["spec"]["replicas"], 0);
+
+    world.forgotten = false;
+    let back = world.pass(&says);
+    assert!(!back.steps.is_empty() && back.steps.iter().all(|step| step.action == Action::Restore), "{back:#?}");
+    world.settle(&says);
+    assert_eq!((world.names(), world.objects[&web_id]["spec"]["replicas"].as_i64()), (before, Some(2)));
+    assert!(world.objects[&world.id("Tool", "wordcount")]["status"]["removedAt"].is_null());
+}
+
+#[test]
+fn after_the_grace_period_a_removed_tools_objects_go_and_its_namespace_stays() {
+    for early in [false, true] {
+        let mut world = World::new();
+        world.settle(&commit('a', &with_bot(&web("serve", 1), "bot")));
+        world.forgotten = true;
+        let gone = Says::Nothing("its file is gone".to_owned());
+        world.pass(&gone);
+        world.pass(&gone);
+        if early {
+            pin(&mut world, json!({"delete": true}));
+        } else {
+            world.circumstances.now = START.plus_secs(7 * 86_400);
+        }
+        for _ in 0..4 {
+            world.pass(&gone);
+        }
+        let left: Vec<_> = world.names().into_iter().filter(|name| !name.starts_with("controllerrevision")).collect();
+        assert_eq!(left, ["namespace/tool-wordcount", "tool/wordcount"], "early: {early}");
+    }
+}
+
+#[test]
+fn many_tools_that_vanish_at_once_are_an_accident() {
+    let mut world = world();
+    world.forgotten = true;
+    world.circumstances.removals_held = Some("120 of 300 tools are gone from the config repository".to_owned());
+    let plan = world.pass(&Says::Nothing("its file is gone".to_owned()));
+    assert_eq!((plan.steps.len(), words(&plan), plan.removed), (0, vec!["PruneGuard"], false));
+}
+
+#[test]
+fn a_held_deletion_is_listed_with_the_command_that_allows_exactly_it_once() {
+    let mut world = World::new();
+    world.settle(&commit('a', &with_bot(&web("serve", 1), "bot")));
+    world.circumstances.deletions_left = 0;
+    let says = commit('b', &web("serve", 1));
+    let plans = world.settle(&says);
+    let Some(Why::PruneGuard(why)) = plans.last().and_then(|plan| plan.held.first()).map(|held| &held.why) else {
+        unreachable!("{plans:#?}")
+    };
+    let allow = why.split("--allow ").nth(1).and_then(|rest| rest.split('`').next()).expect("a command").to_owned();
+    let listed = world.objects[&world.id("Tool", "wordcount")]["status"]["heldDeletions"].clone();
+    assert!(listed.to_string().contains("deployment/tool-wordcount/bot"), "{listed}");
+    pin(&mut world, json!({"allowPrune": "another"}));
+    assert!(world.plan(&says).0.steps.is_empty());
+    pin(&mut world, json!({"allowPrune": allow}));
+    world.settle(&says);
+    assert!(!world.has("Deployment", "bot"));
+}
