@@ -74,6 +74,29 @@ async fn a_new_commit_is_fetched_alone_and_the_cache_does_not_grow_for_ever() {
 }
 
 #[tokio::test]
+async fn the_cache_of_all_repositories_is_bounded_and_what_goes_costs_a_fetch() {
+    let w = world().await;
+    let root = w.tool.path.parent().expect("a folder").to_owned();
+    let others: Vec<_> = (0..6).map(|n| Repository::new(&root, &format!("other{n}"))).collect();
+    let mut settings = Settings::new(&w.cache);
+    settings.max_cache_bytes = 250_000;
+    let git = reader_with(settings.clone(), &[w.host.port]);
+    let mut commits = Vec::new();
+    for (n, other) in others.iter().enumerate() {
+        other.write("noise.bin", &noise(n as u64, 60_000));
+        let commit = id(&other.commit(&[("toolforge.yaml", "x")]));
+        git.snapshot(&w.host.url(&format!("other{n}/.git")), &commit, "").await.expect("a snapshot");
+        commits.push(commit);
+    }
+    assert!(size(&w.cache) <= 250_000, "{} bytes in the cache", size(&w.cache));
+    let again = reader_with(settings, &[w.host.port]);
+    for (n, fetches) in [(5, 0), (0, 1)] {
+        again.snapshot(&w.host.url(&format!("other{n}/.git")), &commits[n], "").await.expect("a snapshot");
+        assert_eq!(again.counts().fetches, fetches, "repository {n}");
+    }
+}
+
+#[tokio::test]
 async fn filters_leave_out_what_is_not_read_where_the_server_allows_them() {
     let w = world().await;
     w.tool.git(&["config", "uploadpack.allowFilter", "true"]);
@@ -307,17 +330,19 @@ async fn a_pack_without_end_is_cut_off_at_its_limit() {
     assert!(size(&w.cache) < 8 << 20);
 }
 
+/// Bytes that nobody packs any smaller.
+fn noise(mut seed: u64, bytes: usize) -> Vec<u8> {
+    let next = || {
+        seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+        (seed >> 56) as u8
+    };
+    std::iter::repeat_with(next).take(bytes).collect()
+}
+
 #[tokio::test]
 async fn an_honest_pack_over_the_limit_is_too_large() {
     let w = world().await;
-    let mut seed = 1u64;
-    let noise: Vec<u8> = std::iter::repeat_with(|| {
-        seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
-        (seed >> 56) as u8
-    })
-    .take(5 << 20)
-    .collect();
-    w.tool.write("noise.bin", &noise);
+    w.tool.write("noise.bin", &noise(1, 5 << 20));
     let commit = id(&w.tool.commit_all());
     let error = w.git.snapshot(&w.host.url("tool/.git"), &commit, "").await.expect_err("large");
     assert!(matches!(error, SourceError::TooLarge { limit_bytes: 4_194_304, .. }), "{error:?}");

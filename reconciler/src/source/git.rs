@@ -7,7 +7,7 @@ use super::budget::{Budget, Cost, timed_out};
 use super::fetch::{Filter, Session};
 use super::ls_refs::{HttpRemote, Servers};
 use super::refs::{Refs, prefixes};
-use super::store::{Store, unreadable};
+use super::store::{Cache, Store, unreadable};
 use super::transport::Endpoint;
 use super::tree::{self, ReadError, Snapshot};
 use super::url::{Address, RepositoryKey, RepositoryUrl, Scheme};
@@ -34,6 +34,8 @@ const KEPT_BYTES: usize = 2 << 20;
 pub struct Settings {
     /// Folder of the cache; may be deleted at any time.
     pub cache: PathBuf,
+    /// What the cache may take, in bytes; the repository that was read last stays, whatever its size.
+    pub max_cache_bytes: u64,
     /// Threads that may block in git at once; a quarter of them at one host.
     pub threads: usize,
     /// Requests to one host at once.
@@ -58,6 +60,7 @@ impl Settings {
     pub fn new(cache: impl Into<PathBuf>) -> Self {
         Self {
             cache: cache.into(),
+            max_cache_bytes: 2 << 30,
             threads: 16,
             per_host: 8,
             ls_refs_timeout_secs: 15,
@@ -89,6 +92,7 @@ struct Inner {
     credentials: BTreeMap<RepositoryKey, Credentials>,
     servers: Servers,
     budget: Budget,
+    cache: Arc<Cache>,
     repositories: Mutex<HashMap<Address, Arc<tokio::sync::Mutex<Known>>>>,
     elsewhere: Mutex<HashMap<Elsewhere, (Instant, Answer)>>,
     ls_refs: AtomicU64,
@@ -115,6 +119,7 @@ impl Git {
             credentials,
             servers: Servers::default(),
             budget: Budget::new(&settings),
+            cache: Cache::new(settings.cache.clone(), settings.max_cache_bytes),
             repositories: Mutex::default(),
             elsewhere: Mutex::default(),
             ls_refs: AtomicU64::new(0),
@@ -304,7 +309,7 @@ impl Git {
             let read = move |_: &_| what(&worktree::objects(&path)?).map_err(unreadable);
             return self.0.budget.blocking(url, cost, read).await;
         }
-        let store = Store { cache: settings.cache.clone(), address: url.address(), commit, filter };
+        let store = Store { cache: self.0.cache.clone(), address: url.address(), commit, filter };
         let (endpoint, inner) = (self.endpoint(url), self.0.clone());
         let read = move |watch: &_| {
             store.read(&what, || {

@@ -1,15 +1,22 @@
 //! The cache on disk: `<cache>/<repository>/<commit>/`, a bare object folder each.
 //!
 //! A folder is filled under another name and renamed into place when complete: what is there is whole, or is found
-//! corrupt, removed, and fetched again. Old commits' folders are removed whole, so that nothing has to be collected.
+//! corrupt, removed, and fetched again. Old commits' folders are removed whole, so that nothing has to be collected;
+//! and so are the folders of repositories that nobody asked for lately, when all of them take too much.
+
+mod cache;
+
+pub(super) use cache::Cache;
 
 use super::SourceError;
 use super::fetch::{Filter, Session};
 use super::tree::{self, ReadError};
 use super::url::Address;
+use cache::InUse;
 use gix::ObjectId;
 use sha2::{Digest as _, Sha256};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 /// Commits of one repository kept: beta and main and a few more, each with the one before.
@@ -17,7 +24,7 @@ const KEPT_COMMITS: usize = 8;
 
 /// One commit's folder in the cache.
 pub(super) struct Store {
-    pub cache: PathBuf,
+    pub cache: Arc<Cache>,
     pub address: Address,
     pub commit: ObjectId,
     pub filter: Filter,
@@ -30,7 +37,8 @@ impl Store {
         what: &impl Fn(&gix::odb::Handle) -> Result<T, ReadError>,
         connect: impl Fn() -> Result<Session, SourceError>,
     ) -> Result<T, SourceError> {
-        let place = self.folder().join(self.commit.to_string());
+        let folder = self.cache.open(&self.name());
+        let place = folder.path().join(self.commit.to_string());
         if place.exists() {
             match look(&place, what) {
                 Ok(done) => return Ok(done),
@@ -40,10 +48,11 @@ impl Store {
                     if session.can_filter()
                         && let Ok(done) = complete(&place, &ids, what, &mut session)
                     {
+                        folder.changed();
                         return Ok(done);
                     }
                     remove(&place)?;
-                    return self.fetch(&place, what, &mut session);
+                    return self.fetch(&folder, &place, what, &mut session);
                 }
                 // The cache is no authority: what looks corrupt in it is fetched again.
                 Err(ReadError::Source(SourceError::Corrupt { .. })) => {}
@@ -51,16 +60,17 @@ impl Store {
             }
             remove(&place)?;
         }
-        self.fetch(&place, what, &mut connect()?)
+        self.fetch(&folder, &place, what, &mut connect()?)
     }
 
     fn fetch<T>(
         &self,
+        folder: &InUse,
         place: &Path,
         what: &impl Fn(&gix::odb::Handle) -> Result<T, ReadError>,
         session: &mut Session,
     ) -> Result<T, SourceError> {
-        let fresh = Fresh::below(&self.folder())?;
+        let fresh = Fresh::below(&folder.path())?;
         session.fetch(&[self.commit], self.filter, &fresh.0)?;
         let done = match look(&fresh.0, what) {
             Err(ReadError::Missing(ids)) if session.can_filter() => complete(&fresh.0, &ids, what, session)?,
@@ -70,32 +80,37 @@ impl Store {
         if self.filter != Filter::Trees {
             match std::fs::rename(&fresh.0, place) {
                 Err(error) if !place.exists() => return Err(disk(place, &error)),
-                _ => self.evict()?,
+                _ => self.evict(&folder.path())?,
             }
+            folder.changed();
         }
         Ok(done)
     }
 
-    /// Keeps the newest commits of this repository; also sweeps up what a killed process left.
-    fn evict(&self) -> Result<(), SourceError> {
-        let folder = self.folder();
-        let unreadable = |error: std::io::Error| disk(&folder, &error);
-        let mut kept = Vec::new();
-        for entry in std::fs::read_dir(&folder).map_err(unreadable)? {
+    /// Keeps the newest commits of this repository, as many as fit; also sweeps up what a killed process left.
+    fn evict(&self, folder: &Path) -> Result<(), SourceError> {
+        let unreadable = |error: std::io::Error| disk(folder, &error);
+        let mut found = Vec::new();
+        for entry in std::fs::read_dir(folder).map_err(unreadable)? {
             let entry = entry.map_err(unreadable)?;
             let modified = entry.metadata().and_then(|meta| meta.modified()).map_err(unreadable)?;
-            kept.push((modified, entry.path()));
+            found.push((modified, entry.path()));
         }
-        kept.sort();
-        let surplus = kept.len().saturating_sub(KEPT_COMMITS);
-        kept.drain(..surplus).try_for_each(|(_, old)| remove(&old))
+        found.sort();
+        let mut bytes = 0;
+        for (newer, (_, commit)) in found.iter().rev().enumerate() {
+            bytes += cache::size_bytes(commit);
+            if newer >= KEPT_COMMITS || newer > 0 && bytes > self.cache.share_bytes() {
+                remove(commit)?;
+            }
+        }
+        Ok(())
     }
 
     /// A name that a stranger can neither choose nor leave.
-    fn folder(&self) -> PathBuf {
+    fn name(&self) -> String {
         let hash = Sha256::digest(self.address.as_str().as_bytes());
-        let name: String = hash.iter().take(16).map(|byte| format!("{byte:02x}")).collect();
-        self.cache.join(name)
+        hash.iter().take(16).map(|byte| format!("{byte:02x}")).collect()
     }
 }
 
