@@ -62,6 +62,8 @@ pub enum Fault {
     Status(u16),
     /// Never; the connection stays open.
     Hang,
+    /// Never to a fetch; refs are listed.
+    HangPacks,
     /// By closing the connection instead.
     Close,
     /// With 200 and a page for people.
@@ -103,9 +105,14 @@ pub struct Request {
 impl GitServer {
     /// Starts one on a free port, without repositories.
     pub async fn start() -> anyhow::Result<Self> {
+        Self::start_at("127.0.0.1").await
+    }
+
+    /// The same at another loopback address: another host.
+    pub async fn start_at(address: &str) -> anyhow::Result<Self> {
         let root = tempfile::Builder::new().prefix("git-server-").tempdir()?;
         let shared = Arc::new(Shared { root, state: Mutex::default() });
-        let listener = TcpListener::bind("127.0.0.1:0").await?;
+        let listener = TcpListener::bind((address, 0)).await?;
         let address = listener.local_addr()?.to_string();
         let mut serving = JoinSet::new();
         serving.spawn(serve(listener, Arc::clone(&shared)));
@@ -117,7 +124,7 @@ impl GitServer {
         Repository::create(self.shared.root.path(), name, self.url(name))
     }
 
-    /// `http://127.0.0.1:PORT/<name>.git`, also of a repository that does not exist.
+    /// `http://ADDRESS:PORT/<name>.git`, also of a repository that does not exist.
     pub fn url(&self, name: &str) -> String {
         format!("http://{}/{name}.git", self.address)
     }
@@ -170,18 +177,19 @@ async fn answer(request: http::Request<Incoming>, shared: Arc<Shared>) -> anyhow
     let (head, body) = request.into_parts();
     let body = body.collect().await?.to_bytes();
     let name = head.uri.path().trim_start_matches('/').split_once(".git/").map_or("", |(name, _)| name).to_owned();
+    let service = service_of(&head, &body);
     let fault = {
         let mut state = shared.state();
         state.requests.push(Request {
             repository: name.clone(),
-            service: service_of(&head, &body),
+            service,
             protocol: text(&head, "git-protocol"),
             agent: text(&head, "user-agent"),
         });
         state.faults.get(&name).cloned()
     };
     if let Some(fault) = fault
-        && let Some(response) = faulty(&fault, &head).await?
+        && let Some(response) = faulty(&fault, service, &head).await?
     {
         return Ok(response);
     }
@@ -189,11 +197,12 @@ async fn answer(request: http::Request<Incoming>, shared: Arc<Shared>) -> anyhow
 }
 
 /// Nothing when the fault lets this request pass.
-async fn faulty(fault: &Fault, head: &http::request::Parts) -> anyhow::Result<Option<Response>> {
+async fn faulty(fault: &Fault, service: Service, head: &http::request::Parts) -> anyhow::Result<Option<Response>> {
     let response = http::Response::builder();
     let response = match fault {
         Fault::Status(status) => response.status(*status).body("broken by a test\n".into()),
-        Fault::Hang => match std::future::pending::<Infallible>().await {},
+        Fault::HangPacks if service != Service::Fetch => return Ok(None),
+        Fault::Hang | Fault::HangPacks => match std::future::pending::<Infallible>().await {},
         Fault::Close => anyhow::bail!("closed by a test"),
         Fault::Garbage => response
             .header(header::CONTENT_TYPE, "text/html")

@@ -1,0 +1,117 @@
+//! A git host that hangs costs others nothing, and its own tools nothing but news.
+
+use crate::stage::{Stage, runs, web};
+use anyhow::ensure;
+use serde_json::json;
+use std::time::Duration;
+use tests::git_server::{Fault, GitServer, Service};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_host_that_hangs_on_packs_delays_nobody_and_its_tools_are_healed() -> anyhow::Result<()> {
+    let mut stage = Stage::new().await?;
+    let hung = GitServer::start_at("127.0.0.2").await?;
+    // More tools than there are passes at once.
+    let names: Vec<_> = (0..12).map(|n| format!("hung-{n}")).collect();
+    let repositories: Vec<_> = names.iter().map(|name| hung.repository(name)).collect::<Result<_, _>>()?;
+    for (name, repository) in names.iter().zip(&repositories) {
+        repository.commit(&[("toolforge.yaml", &web("one"))])?;
+        stage.tool(name, repository.url(), "")?;
+    }
+    let near = stage.git.repository("near")?;
+    near.commit(&[("toolforge.yaml", &web("one"))])?;
+    stage.tool("near", near.url(), "")?;
+    stage.run()?;
+    for name in names.iter().map(String::as_str).chain(["near"]) {
+        stage.until_ready_says(name, "Ready", "").await?;
+    }
+
+    for (name, repository) in names.iter().zip(&repositories) {
+        hung.set_fault(name, Some(Fault::HangPacks));
+        repository.commit(&[("toolforge.yaml", &web("two"))])?;
+    }
+    let asked =
+        async || Ok((hung.requests().iter().filter(|r| r.service == Service::Fetch).count() >= 14).then_some(()));
+    stage.until("a fetch hangs", asked).await?;
+    near.commit(&[("toolforge.yaml", &web("two"))])?;
+    stage.until_object("Deployment", "near", "web", |web| runs(web, "two")).await?;
+    for name in &names {
+        stage.meddle("Deployment", name, "web", &json!({"spec": {"replicas": 7}})).await?;
+    }
+    for name in &names {
+        let healed = stage.until_object("Deployment", name, "web", |web| web["spec"]["replicas"] == 1).await?;
+        ensure!(runs(&healed, "one"), "{name} is healed against what it had");
+    }
+    // Nothing hides what is in the way, and it says which commit.
+    for (name, repository) in names.iter().zip(&repositories) {
+        let tip = repository.resolve("main")?;
+        stage.until_ready_says(name, "SourceUnavailable", &format!("commit {}", &tip[..7])).await?;
+    }
+    // A process that starts now knows even less, and heals all the same.
+    stage.stop().await?;
+    stage.run()?;
+    stage.delete("Service", "hung-3", "web").await?;
+    stage.until_object("Service", "hung-3", "web", |_| true).await?;
+
+    for name in &names {
+        hung.set_fault(name, None);
+    }
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_slow_host_delays_no_cycle_of_the_others() -> anyhow::Result<()> {
+    let mut stage = Stage::new().await?;
+    let slow = GitServer::start_at("127.0.0.3").await?;
+    let (far, near) = (slow.repository("far")?, stage.git.repository("near")?);
+    for (name, repository) in [("far", &far), ("near", &near)] {
+        repository.commit(&[("toolforge.yaml", &web("one"))])?;
+        stage.tool(name, repository.url(), "")?;
+    }
+    stage.run()?;
+    for name in ["far", "near"] {
+        stage.until_ready_says(name, "Ready", "").await?;
+    }
+    slow.set_fault("far", Some(Fault::Hang));
+    let before = slow.requests().len();
+    stage.until("it hangs", async || Ok((slow.requests().len() > before).then_some(()))).await?;
+    for command in ["two", "three", "four"] {
+        near.commit(&[("toolforge.yaml", &web(command))])?;
+        stage.until_object("Deployment", "near", "web", |web| runs(web, command)).await?;
+    }
+    // And one that is named only now, at a host nobody has heard of.
+    let new = GitServer::start_at("127.0.0.4").await?;
+    let repository = new.repository("new")?;
+    repository.commit(&[("toolforge.yaml", &web("one"))])?;
+    stage.tool("new", repository.url(), "")?;
+    stage.until_ready_says("new", "Ready", "").await?;
+    ensure!(slow.requests().len() == before + 1, "a host that has not answered is not asked again");
+
+    // Also the config repository's own host may hang.
+    stage.git.set_fault("config", Some(Fault::Hang));
+    tokio::time::sleep(Duration::from_millis(700)).await;
+    near.commit(&[("toolforge.yaml", &web("five"))])?;
+    stage.until_object("Deployment", "near", "web", |web| runs(web, "five")).await?;
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn each_repository_is_asked_once_a_cycle_however_many_tools_name_it() -> anyhow::Result<()> {
+    let mut stage = Stage::new().await?;
+    let shared = stage.git.repository("shared")?;
+    shared.commit(&[("toolforge.yaml", &web("one"))])?;
+    for n in 0..20 {
+        stage.tool(&format!("t{n}"), shared.url(), "")?;
+    }
+    stage.run()?;
+    for n in 0..20 {
+        stage.until_ready_says(&format!("t{n}"), "Ready", "").await?;
+    }
+    let count = |name| stage.git.count(name, Service::LsRefs);
+    let (config, tools) = (count("config"), count("shared"));
+    let later = async || Ok((count("config") >= config + 5).then_some(()));
+    stage.until("five cycles", later).await?;
+    let asked = count("shared") - tools;
+    ensure!((4..=6).contains(&asked), "{asked} times in five cycles");
+    ensure!(stage.git.count("shared", Service::Fetch) <= 2, "one commit is fetched once");
+    Ok(())
+}

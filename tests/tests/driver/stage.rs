@@ -1,0 +1,221 @@
+//! A platform on a sandbox, served by the real driver in this runtime.
+
+use anyhow::{Context as _, bail};
+use planner::kinds::Kind;
+use reconciler::cluster::call;
+use reconciler::cluster::door::Requests;
+use reconciler::cluster::{Cluster, address};
+use reconciler::driver::{Limits, Options, serve};
+use reconciler::source::RepositoryUrl;
+use renderer::ObjectId;
+use sandbox::Sandbox;
+use serde_json::Value;
+use std::time::Duration;
+use tempfile::TempDir;
+use tests::git_server::{GitServer, Repository};
+use tests::platform::kind_of;
+use tokio::task::JoinHandle;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+/// How long anything may take: less than git's own time limits, so that whoever waits for a host that hangs is late.
+pub const SOON: Duration = Duration::from_secs(12);
+const POLL_EVERY: Duration = Duration::from_millis(300);
+
+/// A platform. Everything of it ends with it.
+pub struct Stage {
+    pub git: GitServer,
+    pub config: Repository,
+    /// As a spectator sees it.
+    pub cluster: Cluster,
+    pub sandbox: Sandbox,
+    cache: TempDir,
+    local: bool,
+    serving: Option<(JoinHandle<anyhow::Result<()>>, CancellationToken)>,
+}
+
+impl Stage {
+    /// A platform whose config repository is on a git host.
+    pub async fn new() -> anyhow::Result<Self> {
+        Self::with(false).await
+    }
+
+    /// One whose config repository is a folder: nothing waits for a socket, and time may be paused.
+    pub async fn local() -> anyhow::Result<Self> {
+        Self::with(true).await
+    }
+
+    async fn with(local: bool) -> anyhow::Result<Self> {
+        let git = GitServer::start().await?;
+        let config = git.repository("config")?;
+        config.commit(&[("platform.yaml", &platform_yaml("stage"))])?;
+        let sandbox = Sandbox::in_memory();
+        let cluster = Cluster::of_service("spectator", sandbox.service(), &Requests::default());
+        let cache = tempfile::tempdir()?;
+        Ok(Self { git, config, cluster, sandbox, cache, local, serving: None })
+    }
+
+    /// Starts the driver, as `toolforge run` does.
+    pub fn run(&mut self) -> anyhow::Result<()> {
+        let config = if self.local {
+            RepositoryUrl::local(self.config.path())
+        } else {
+            RepositoryUrl::parse(self.config.url())?
+        };
+        let options = Options {
+            config,
+            platform: None,
+            limits: Limits { interval: Some(POLL_EVERY), ..Limits::default() },
+            cache: self.cache.path().to_owned(),
+            web: None,
+        };
+        let requests = Requests::default();
+        let cluster = Cluster::of_service("sandbox", self.sandbox.service(), &requests);
+        let stop = CancellationToken::new();
+        let stopped = stop.clone();
+        let serving = async move { serve(options, cluster, &requests, &|_: &str| None, stopped).await };
+        self.serving = Some((tokio::spawn(serving), stop));
+        Ok(())
+    }
+
+    /// Asks the driver to end, and waits for what it says.
+    pub async fn stop(&mut self) -> anyhow::Result<()> {
+        let (serving, stop) = self.serving.take().context("the driver runs")?;
+        stop.cancel();
+        serving.await?
+    }
+
+    /// Waits for the driver to end by itself.
+    pub async fn ended(&mut self) -> anyhow::Result<()> {
+        let (serving, _) = self.serving.take().context("the driver runs")?;
+        serving.await?
+    }
+
+    /// Writes a tool's file; `more` are further lines of its spec.
+    pub fn tool(&self, name: &str, repository: &str, more: &str) -> anyhow::Result<()> {
+        let text = format!(
+            "apiVersion: toolforge.org/v1alpha1\nkind: Tool\nmetadata: {{name: {name}}}\nspec:\n  repository: {repository}\n{more}"
+        );
+        self.config.commit(&[(&format!("tools/{name}.yaml"), &text)]).map(drop)
+    }
+
+    /// One object of a tool, or the Tool itself; none where it does not exist.
+    pub async fn object(&self, kind: &str, tool: &str, name: &str) -> anyhow::Result<Option<Value>> {
+        let (row, id) = id(kind, tool, name)?;
+        match call::get(&self.cluster.client, &address::object(row, &id), None).await {
+            Ok(bytes) => Ok(Some(serde_json::from_slice(&bytes)?)),
+            Err(error) if error.code() == Some(404) => Ok(None),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Somebody else's hand: a merge patch under another field manager.
+    pub async fn meddle(&self, kind: &str, tool: &str, name: &str, patch: &Value) -> anyhow::Result<()> {
+        let (row, id) = id(kind, tool, name)?;
+        let path = address::query(&address::object(row, &id), &[("fieldManager", "meddler")]);
+        call::patch(&self.cluster.client, &path, "application/merge-patch+json", patch).await?;
+        Ok(())
+    }
+
+    /// Deletes an object, whoever's it is.
+    pub async fn delete(&self, kind: &str, tool: &str, name: &str) -> anyhow::Result<()> {
+        let (row, id) = id(kind, tool, name)?;
+        call::send(&self.cluster.client, http::Method::DELETE, &address::object(row, &id), &Value::Null).await?;
+        Ok(())
+    }
+
+    /// Asks again and again; an error when it takes too long.
+    pub async fn until<T>(
+        &self,
+        what: &str,
+        mut ask: impl AsyncFnMut() -> anyhow::Result<Option<T>>,
+    ) -> anyhow::Result<T> {
+        let begun = Instant::now();
+        while begun.elapsed() < SOON {
+            if let Some(found) = ask().await? {
+                return Ok(found);
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        let tools = call::get(&self.cluster.client, "/apis/toolforge.org/v1alpha1/tools", None).await?;
+        let tools: Value = serde_json::from_slice(&tools)?;
+        let conditions: Vec<_> = tools["items"].as_array().into_iter().flatten().map(said).collect();
+        bail!("not within {SOON:?}: {what}\n{}", conditions.join("\n"))
+    }
+
+    /// Waits until an object is as wanted.
+    pub async fn until_object(
+        &self,
+        kind: &str,
+        tool: &str,
+        name: &str,
+        wanted: impl Fn(&Value) -> bool,
+    ) -> anyhow::Result<Value> {
+        let arrived = async || Ok(self.object(kind, tool, name).await?.filter(|object| wanted(object)));
+        self.until(&format!("{kind} {tool}/{name}"), arrived).await
+    }
+
+    /// Waits until the Tool's condition Ready has this reason and a message with this text.
+    pub async fn until_ready_says(&self, tool: &str, reason: &str, text: &str) -> anyhow::Result<String> {
+        let arrived = async || {
+            let Some(object) = self.object("Tool", tool, tool).await? else { return Ok(None) };
+            let ready = condition(&object, "Ready");
+            let message = ready["message"].as_str().unwrap_or_default().to_owned();
+            Ok((ready["reason"] == reason && message.contains(text)).then_some(message))
+        };
+        self.until(&format!("{tool} says {reason}: {text}"), arrived).await
+    }
+}
+
+impl Drop for Stage {
+    fn drop(&mut self) {
+        if let Some((serving, _)) = &self.serving {
+            serving.abort();
+        }
+    }
+}
+
+fn id(kind: &str, tool: &str, name: &str) -> anyhow::Result<(&'static Kind, ObjectId)> {
+    let row = kind_of(kind)?;
+    let namespace = (row.scope != planner::kinds::Scope::Cluster).then(|| format!("tool-{tool}"));
+    Ok((row, ObjectId { group: row.group.into(), kind: row.kind.into(), namespace, name: name.into() }))
+}
+
+/// A condition of a Tool.
+pub fn condition(tool: &Value, name: &str) -> Value {
+    let all = tool.pointer("/status/conditions").and_then(Value::as_array);
+    all.and_then(|all| all.iter().find(|one| one["type"] == name)).cloned().unwrap_or_default()
+}
+
+fn said(tool: &Value) -> String {
+    let ready = condition(tool, "Ready");
+    format!("{} {} {} {}", tool["metadata"]["name"], tool["status"]["commit"], ready["reason"], ready["message"])
+}
+
+/// Settings of a platform with this name.
+pub fn platform_yaml(name: &str) -> String {
+    format!(
+        "apiVersion: toolforge.org/v1alpha1\n\
+         kind: Platform\n\
+         metadata: {{name: {name}}}\n\
+         spec:\n\
+         \x20 domain: {name}.example\n\
+         \x20 namespace: platform-{name}\n\
+         \x20 registry: {{host: registry.example}}\n\
+         \x20 route: {{kind: ingress, class: test}}\n"
+    )
+}
+
+/// A published web component with this command; its image needs neither a build nor the registry.
+pub fn web(command: &str) -> String {
+    let digest = "a".repeat(64);
+    format!(
+        "components:\n  web:\n    image: registry.example/library/web@sha256:{digest}\n    \
+         run: {{command: {command}, port: 8000, publish: /}}\n"
+    )
+}
+
+/// The command that a Deployment of [`web`] runs.
+pub fn runs(deployment: &Value, command: &str) -> bool {
+    deployment["spec"]["template"]["spec"]["containers"][0].to_string().contains(command)
+}
