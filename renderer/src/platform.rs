@@ -44,6 +44,8 @@ pub struct Platform {
     pub allowed_images: Vec<String>,
     /// How much may be deleted.
     pub deletion_budget: DeletionBudget,
+    /// Seconds a Deployment may take before its rollout counts as failed; none leaves it to Kubernetes (10 minutes).
+    pub progress_deadline_secs: Option<u64>,
     /// Seconds between a tool's removal from the config repository and the deletion of its objects; default a week.
     pub removal_grace_secs: u64,
 }

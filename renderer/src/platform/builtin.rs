@@ -55,6 +55,7 @@ impl Platform {
             allowed_hosts: vec!["*".to_owned()],
             allowed_images: Vec::new(),
             deletion_budget: DELETION_BUDGET,
+            progress_deadline_secs: None,
             removal_grace_secs: REMOVAL_GRACE_SECS,
         }
     }

@@ -27,6 +27,7 @@ const KEYS: &[&str] = &[
     "allowed_images",
     "deletion_budget",
     "removal_grace",
+    "progress_deadline",
 ];
 const BUDGET: &[&str] = &["per_pass", "per_pass_percent", "per_hour", "per_hour_percent"];
 const LIMITS: &[&str] = &["quota", "max", "min", "default", "default_request"];
@@ -66,7 +67,20 @@ fn platform(root: &yaml::Node, findings: &mut Findings) -> Option<Platform> {
         deletion_budget(&mut platform.deletion_budget, &section, findings);
     }
     set(&mut platform.removal_grace_secs, spec.get("removal_grace").and_then(|e| duration_secs(e, findings)));
+    platform.progress_deadline_secs = spec.get("progress_deadline").and_then(|e| progress_deadline(e, findings));
     Some(platform)
+}
+
+/// Kubernetes takes no zero; and what has not come in an hour is not on its way.
+fn progress_deadline(entry: &Entry, findings: &mut Findings) -> Option<u64> {
+    let secs = duration_secs(entry, findings)?;
+    if (1..=3600).contains(&secs) {
+        return Some(secs);
+    }
+    findings
+        .add(Code::OutOfRange, entry.value.place, format!("`progress_deadline` must be from 1s to 1h, but is {secs}s"))
+        .with_hint("Leave it out for the ten minutes of Kubernetes.");
+    None
 }
 
 fn deletion_budget(budget: &mut DeletionBudget, section: &Section<'_>, findings: &mut Findings) {

@@ -31,12 +31,15 @@ pub(crate) fn objects(
         "labelSelector": {"matchLabels": labels},
     }]);
     let extra = Map::from_iter([("topologySpreadConstraints".to_owned(), spread)]);
-    let deployment = json!({"spec": {
+    let mut deployment = json!({"spec": {
         "replicas": replicas,
         "strategy": strategy,
         "selector": {"matchLabels": labels},
         "template": pod::template(frame, name, component, extra)?,
     }});
+    if let Some(secs) = frame.platform.progress_deadline_secs {
+        deployment["spec"]["progressDeadlineSeconds"] = secs.into();
+    }
     let mut objects = vec![frame.object(DEPLOYMENT, name, component, deployment)];
     if replicas > 1 {
         // A pod that is not Ready protects nothing: without the policy a crash loop would block a node's drain.
