@@ -10,6 +10,7 @@
 //! known, and waits for nobody.
 
 mod book;
+mod fights;
 mod newest;
 pub mod platform;
 mod polling;
@@ -29,12 +30,13 @@ use crate::registry::Registry;
 use crate::source::Git;
 use crate::source::watch_folder::WatchFolder;
 use crate::status;
+use fights::Fights;
 use planner::outcome::Outcome;
-use planner::plan::Plan;
+use planner::plan::Why;
 use reader::Due;
 use renderer::platform::{Registry as RegistrySettings, Route};
-use renderer::{ObjectId, Platform, ToolName};
-use std::collections::{BTreeMap, BTreeSet};
+use renderer::{Platform, ToolName};
+use std::collections::BTreeSet;
 use std::panic::AssertUnwindSafe;
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -73,8 +75,9 @@ pub struct Driver {
     recorder: Recorder,
     /// Tools that wait for an image: asked about at each poll, and only then.
     awaiting_images: Mutex<BTreeSet<ToolName>>,
-    /// Corrections that were made again and again: somebody else insists, and we back off.
-    fights: Mutex<BTreeMap<ToolName, Fight>>,
+    fights: Mutex<Fights>,
+    /// The beginning of this driver's time.
+    begun: Instant,
     /// The platform's own objects are still to be written.
     publish_due: AtomicBool,
     /// What was fixed at the start is no longer so: everything begins anew.
@@ -86,18 +89,8 @@ pub struct Driver {
     folder_changed: Notify,
 }
 
-/// The same correction, made again and again.
-struct Fight {
-    /// Which fields, whatever their values.
-    fields: BTreeSet<(ObjectId, String)>,
-    times: u32,
-    last: Instant,
-}
-
-/// So often a correction may be made before we back off: people try things by hand.
-const PATIENCE: u32 = 5;
-/// After this long without it a fight is over.
-const PEACE: Duration = Duration::from_secs(600);
+/// What could not be read, and of which no event tells, is looked at again after this.
+const UNREAD: Duration = Duration::from_secs(30);
 
 /// What wakes the loop. A name, and whether something new is known of it.
 #[derive(Debug)]
@@ -130,7 +123,7 @@ impl Driver {
         beside.spawn(self.clone().poll_forever(wakes.clone()));
         beside.spawn(self.clone().read_forever(wakes.clone(), due));
         beside.spawn(self.clone().wake_all_on_turns(wakes));
-        let begun = Instant::now();
+        let begun = self.begun;
         let mut queue = Queue::default();
         let mut passes: JoinSet<(ToolName, Ended)> = JoinSet::new();
         while !stop.is_cancelled() {
@@ -174,50 +167,19 @@ impl Driver {
 
     async fn pass(&self, tool: &ToolName) -> Ended {
         let begun = Instant::now();
-        let Some(subject) = self.book.subject(tool, &self.world) else {
+        let Some(mut subject) = self.book.subject(tool, &self.world) else {
             self.forget(tool);
             return Ended::Well;
         };
+        let now = subject.circumstances.now;
+        subject.circumstances.fights = lock(&self.fights).of(tool, self.begun.elapsed(), now);
         let decided = decide(&subject, self.world.observed(tool), &self.cluster.client, &self.registry).await;
         self.remember(&decided);
         let outcome = self.execute(&decided).await;
+        lock(&self.fights).note(&decided.plan, &outcome, self.begun.elapsed());
         self.say(&subject, &decided, &outcome).await;
         self.metrics.pass(&decided.plan, &outcome, begun.elapsed());
-        self.ended(&decided, &outcome)
-    }
-
-    /// What failed, and what could not be read, is tried again later, also when nothing changes. A pass that did something
-    /// looks again at once, unless it corrects the same again and again.
-    fn ended(&self, decided: &Decided, outcome: &Outcome) -> Ended {
-        let plan = &decided.plan;
-        let failures = || outcome.failures().map(|(_, failure)| failure);
-        let asked = failures().filter_map(|failure| failure.retry_after_secs).max().map(Duration::from_secs);
-        let unread = plan.held.iter().any(|held| held.why.is_unread());
-        if let Some(pause) = self.fight(plan) {
-            Ended::Failed { retry_after: asked.max(Some(pause)) }
-        } else if failures().next().is_some() || !decided.violations.is_empty() || unread {
-            Ended::Failed { retry_after: asked }
-        } else if plan.steps.is_empty() {
-            Ended::Well
-        } else {
-            Ended::Again
-        }
-    }
-
-    /// How long to leave alone what we have corrected again and again; none while there is no fight.
-    fn fight(&self, plan: &Plan) -> Option<Duration> {
-        let fields: BTreeSet<_> =
-            plan.steps.iter().flat_map(|step| step.changes.iter().map(|c| (step.id.clone(), c.path.clone()))).collect();
-        if fields.is_empty() {
-            return None;
-        }
-        let mut fights = lock(&self.fights);
-        fights.retain(|_, fight| fight.last.elapsed() < PEACE);
-        let times = fights.get(&plan.tool).filter(|fight| fight.fields == fields).map_or(1, |fight| fight.times + 1);
-        fights.insert(plan.tool.clone(), Fight { fields, times, last: Instant::now() });
-        let over = times.checked_sub(PATIENCE)?;
-        tracing::warn!(tool = %plan.tool, times, "the same correction again and again: somebody insists on another value");
-        Some(Duration::from_secs(1 << over.min(8)))
+        ended(&decided, &outcome, now)
     }
 
     async fn execute(&self, decided: &Decided) -> Outcome {
@@ -257,7 +219,7 @@ impl Driver {
         self.book.forget(tool);
         self.metrics.forget(tool);
         lock(&self.awaiting_images).remove(tool);
-        lock(&self.fights).remove(tool);
+        lock(&self.fights).forget(tool);
     }
 
     /// Its repository is read as soon as its host has room.
@@ -281,6 +243,25 @@ impl Driver {
 /// What the watches, the lease and the registry's credentials were set up for.
 fn is_fixed(platform: &Platform) -> (&str, &str, &Route, &RegistrySettings) {
     (&platform.name, &platform.namespace, &platform.route, &platform.registry)
+}
+
+/// What failed is tried again later, also when nothing changes; a pass that did something looks again at once. What could
+/// not be read, and what has its time, keeps nothing else waiting.
+fn ended(decided: &Decided, outcome: &Outcome, now: planner::Moment) -> Ended {
+    let plan = &decided.plan;
+    let failures = || outcome.failures().map(|(_, failure)| failure);
+    if failures().next().is_some() || !decided.violations.is_empty() {
+        let asked = failures().filter_map(|failure| failure.retry_after_secs).max().map(Duration::from_secs);
+        return Ended::Failed { retry_after: asked };
+    }
+    if !plan.steps.is_empty() {
+        return Ended::Again;
+    }
+    let left_secs = |due: planner::Moment| u64::try_from(due.unix_secs() - now.unix_secs()).unwrap_or(0);
+    let due = plan.due.map(|due| Duration::from_secs(left_secs(due)));
+    // git tells by itself when it can be read again.
+    let unread = plan.held.iter().any(|held| matches!(held.why, Why::NotObserved(_))).then_some(UNREAD);
+    due.into_iter().chain(unread).min().map_or(Ended::Well, |pause| Ended::Rests { pause })
 }
 
 fn enter(queue: &mut Queue, wake: &WakeUp, now: Duration) {

@@ -111,7 +111,8 @@ impl Queue {
             Ended::Rests { pause } => {
                 entry.failures = 0;
                 entry.not_before = now + pause.min(REST);
-                entry.alarm = Some(now + pause);
+                // What is due at once is woken by what has just been written; the clock is for when that failed.
+                entry.alarm = Some(now + pause.max(REST));
             }
             Ended::Again => {
                 entry.failures = 0;

@@ -2,6 +2,7 @@
 
 use crate::decide::Input;
 use crate::drift::{self, ChangeKind, FieldChange};
+use crate::fight;
 use crate::observed::is_terminating;
 use crate::plan::{Action, Cause, Held, NotReady, Request, Step, Why};
 use crate::readiness::{self, Readiness};
@@ -24,6 +25,13 @@ pub(crate) enum Verdict {
 
 /// Compares one desired object with what is observed.
 pub(crate) fn compare(desired: &Object, input: &Input) -> Verdict {
+    match difference(desired, input) {
+        Verdict::Step(step) => fight::left_alone(&step, input).map_or(Verdict::Step(step), Verdict::Held),
+        verdict => verdict,
+    }
+}
+
+fn difference(desired: &Object, input: &Input) -> Verdict {
     let (id, observed) = (&desired.id, input.observed);
     let held = |why| Verdict::Held(Held { id: id.clone(), action: None, why });
     if let Some(gap) = observed.gap(id) {

@@ -134,6 +134,10 @@ impl Pass<'_> {
     }
 
     fn drifted(&self) -> Word {
+        let fight = self.plan.held.iter().find(|held| matches!(held.why, Why::Fighting { .. }));
+        if let Some(held) = fight {
+            return Word::new("Drifted", true, held.why.word(), format!("{}: {}", held.id, held.why));
+        }
         let drift = self.plan.steps.iter().find(|step| matches!(step.cause, Cause::Drift { .. }));
         match drift {
             Some(step) => Word::new("Drifted", true, "Drift", format!("{}: {}", step.id, drift_by(&step.cause))),

@@ -9,6 +9,7 @@ use crate::compare::{Verdict, compare, namespace_id};
 use crate::course::{Course, course};
 use crate::deployments::State;
 use crate::drift::Ownership;
+use crate::fight::{self, Fight};
 use crate::kinds::{self, Kind};
 use crate::moment::Moment;
 use crate::observed::{Observed, label};
@@ -62,13 +63,15 @@ pub struct Circumstances {
     pub deletions_left: u32,
     /// So many tools vanished from the config repository at once that it looks like an accident.
     pub removals_held: Option<String>,
+    /// What somebody sets back each time it is corrected.
+    pub fights: BTreeMap<ObjectId, Fight>,
 }
 
 impl Circumstances {
     /// At this time, with nothing else in the way.
     #[must_use]
     pub fn at(now: Moment) -> Self {
-        Self { now, admitted: true, deletions_left: u32::MAX, removals_held: None }
+        Self { now, admitted: true, deletions_left: u32::MAX, removals_held: None, fights: BTreeMap::new() }
     }
 }
 
@@ -291,7 +294,7 @@ impl<'a> Draft<'a> {
             })
             .collect();
         let obstacle = verdicts.iter().find_map(|(id, verdict)| match verdict {
-            Verdict::Held(_) => Some(Why::AwaitingReady(id.clone())),
+            Verdict::Held(held) if !fight::stands(held) => Some(Why::AwaitingReady(id.clone())),
             _ => None,
         });
         let waits = self.unready_frame.clone().or(obstacle).or_else(|| self.wave(&verdicts));
@@ -320,7 +323,12 @@ impl<'a> Draft<'a> {
                 }
                 None => self.plan.steps.push(step),
             },
-            Verdict::Held(held) => self.plan.held.push(held),
+            Verdict::Held(held) => {
+                if let (Why::Fighting { .. }, Some(fight)) = (&held.why, self.input.circumstances.fights.get(id)) {
+                    self.plan.due = self.plan.due.into_iter().chain([fight.until]).min();
+                }
+                self.plan.held.push(held);
+            }
             Verdict::Unconfirmed(id) => self.plan.unconfirmed.push(id),
         }
     }
@@ -335,7 +343,7 @@ impl<'a> Draft<'a> {
     /// What has to be done, or to become Ready, before anything may go.
     fn unfinished(&self) -> Option<Why> {
         let step = self.plan.steps.first().map(|step| Why::AwaitingStep(step.id.clone()));
-        let held = self.plan.held.first().map(|held| Why::AwaitingReady(held.id.clone()));
+        let held = self.plan.held.iter().find(|held| !fight::stands(held)).map(|held| Why::AwaitingReady(held.id.clone()));
         let not_ready = self.plan.not_ready.first().map(|row| Why::AwaitingReady(row.id.clone()));
         step.or(held).or(not_ready)
     }
@@ -381,6 +389,7 @@ fn gate(id: &ObjectId, verdict: &Verdict) -> Option<Why> {
         Verdict::Same(None) => None,
         // It is there and Ready enough to stand on; only some field of it is put right.
         Verdict::Step(step) if step.action == Action::Configure => None,
+        Verdict::Held(held) if fight::stands(held) => None,
         Verdict::Step(_) => Some(Why::AwaitingStep(id.clone())),
         Verdict::Same(Some(_)) | Verdict::Held(_) | Verdict::Unconfirmed(_) => Some(Why::AwaitingReady(id.clone())),
     }

@@ -192,6 +192,17 @@ pub enum Why {
     },
     /// It comes from the platform and touches many tools: they get it a few at a time.
     AwaitingWave,
+    /// Somebody sets it back each time we correct it: it is left alone for a while.
+    Fighting {
+        /// Their field manager, where the server knows one.
+        manager: Option<String>,
+        /// The field; none where it is the object's existence.
+        field: Option<String>,
+        /// How often we corrected it.
+        times: u32,
+        /// Within so many seconds.
+        secs: u64,
+    },
     /// It is being deleted; what comes after waits for the end.
     Terminating,
 }
@@ -310,6 +321,7 @@ impl Why {
             Self::Pinned { .. } => "Pinned",
             Self::RolledBack { .. } => "RolledBack",
             Self::AwaitingWave => "AwaitingWave",
+            Self::Fighting { .. } => "Fighting",
             Self::Terminating => "Terminating",
         }
     }
@@ -322,12 +334,6 @@ impl Why {
             Self::NotObserved(what) => what.starts_with("registry"),
             _ => false,
         }
-    }
-
-    /// Whether something could not be read: no event will tell that it can be now.
-    #[must_use]
-    pub fn is_unread(&self) -> bool {
-        matches!(self, Self::SourceUnavailable(_) | Self::NotObserved(_))
     }
 
     /// Whether it passes by itself, by an event that will wake the tool.
@@ -368,6 +374,11 @@ impl fmt::Display for Why {
             }
             Self::RolledBack { commit, why } => write!(f, "rolled back {}: {why}", commit.short()),
             Self::AwaitingWave => f.write_str("awaiting its wave: the platform changes a few tools at a time"),
+            Self::Fighting { manager, field, times, secs } => {
+                let (by, what) = (manager.as_deref().unwrap_or("somebody"), field.as_deref());
+                let insists = what.map_or("deletes it each time".to_owned(), |field| format!("sets {field} each time"));
+                write!(f, "fighting: {by} {insists}, and it was corrected {times} times in {secs} s")
+            }
             Self::Terminating => f.write_str("terminating"),
         }
     }

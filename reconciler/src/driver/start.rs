@@ -50,7 +50,7 @@ pub type Environment<'a> = &'a (dyn Fn(&str) -> Option<String> + Sync);
 pub fn git(config: &RepositoryUrl, cache: PathBuf, environment: Environment) -> anyhow::Result<Git> {
     let dialer = Dialer::new(bootstrap_rules(config))?;
     let credentials = config.credentials().or_else(|| Credentials::from_env(GIT_CREDENTIALS, environment));
-    let credentials = credentials.map(|found| (config.key(), found)).into_iter().collect();
+    let credentials = credentials.map(|found| (config.clone(), found)).into_iter().collect();
     Ok(Git::new(dialer, Settings::new(cache), credentials))
 }
 
@@ -148,6 +148,7 @@ impl Start<'_> {
             recorder: Recorder::default(),
             awaiting_images: Default::default(),
             fights: Default::default(),
+            begun: tokio::time::Instant::now(),
             publish_due: Default::default(),
             restart: CancellationToken::new(),
             due,
