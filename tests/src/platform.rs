@@ -189,6 +189,12 @@ impl Platform {
         self.config.commit(&[(&format!("tools/{name}.yaml"), &text)]).map(drop)
     }
 
+    /// Commits the platform's settings with one more line of spec.
+    pub fn commit_setting(&self, line: &str) -> anyhow::Result<()> {
+        let text = format!("{}  {line}\n", platform_yaml(&self.name, Route::Ingress, self.plane.registry()?.address()));
+        self.config.commit(&[("platform.yaml", &text)]).map(drop)
+    }
+
     /// Deletes a tool's file from the config repository.
     pub fn delete_tool_file(&self, tool: &Tool<'_>) -> anyhow::Result<()> {
         let path = format!("tools/{}.yaml", tool.name());
@@ -233,6 +239,17 @@ impl Platform {
     pub fn kill(&self) -> anyhow::Result<()> {
         self.running().take().context("the reconciler does not run")?.kill();
         Ok(())
+    }
+
+    /// One of the reconciler's metrics by its whole name, labels included; none where it does not say it (yet).
+    pub async fn metric(&self, name: &str) -> anyhow::Result<Option<u64>> {
+        let web = self.running().as_ref().context("the reconciler does not run")?.web();
+        let text = match reqwest::get(format!("http://{web}/metrics")).await {
+            Err(error) if error.is_connect() => return Ok(None),
+            answer => answer?.text().await?,
+        };
+        let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+        line.map(|value| value.trim().parse().with_context(|| format!("{name} {value}"))).transpose()
     }
 
     /// Deletes everything the reconciler kept on disk; it must not be running.

@@ -120,6 +120,9 @@ impl Here {
             not_ready: Vec::new(),
             unconfirmed: Vec::new(),
             remarks: Vec::new(),
+            deployment: None,
+            removed: false,
+            due: None,
         }
     }
 

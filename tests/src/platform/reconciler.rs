@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::io::Write;
+use std::net::{SocketAddr, TcpListener};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -28,6 +29,7 @@ pub struct Reconciler {
     runtime: Option<Runtime>,
     serving: JoinHandle<anyhow::Result<()>>,
     stop: CancellationToken,
+    web: SocketAddr,
 }
 
 impl Reconciler {
@@ -37,12 +39,14 @@ impl Reconciler {
         config.headers.clear();
         config.auth_info.impersonate = Some(user);
         config.auth_info.impersonate_groups = platform.groups();
+        // Free now; another program could still take it, which fails the start and nothing else.
+        let web = TcpListener::bind("127.0.0.1:0")?.local_addr()?;
         let options = Options {
             config: RepositoryUrl::parse(platform.config().url())?,
             platform: None,
             limits: Limits { interval: Some(POLL_EVERY), ..Limits::default() },
             cache,
-            web: None,
+            web: Some(web),
         };
         let runtime = runtime(platform.log())?;
         let stop = CancellationToken::new();
@@ -56,7 +60,12 @@ impl Reconciler {
             }
             served
         });
-        Ok(Self { runtime: Some(runtime), serving, stop })
+        Ok(Self { runtime: Some(runtime), serving, stop, web })
+    }
+
+    /// Where its metrics are.
+    pub(super) fn web(&self) -> SocketAddr {
+        self.web
     }
 
     /// Asks it to end, and waits until it has.
