@@ -3,5 +3,7 @@
 pub mod api_suite;
 pub mod control_plane;
 pub mod git_server;
+pub mod golden;
 pub mod platform;
 pub mod registry;
+pub mod stilled;

@@ -14,6 +14,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 use tests::control_plane::{ControlPlane, Options};
+use tests::stilled::stilled;
 
 /// One thing somebody does; the namespace is added to every command.
 enum Step {
@@ -227,46 +228,4 @@ fn reference(object: &Value) -> String {
         None => text(&object["kind"]),
     };
     format!("{kind}/{}", text(&object["metadata"]["name"]))
-}
-
-/// The object without what only this server can have.
-fn stilled(mut live: Value) -> Value {
-    let (mut uids, mut times) = (Vec::new(), Vec::new());
-    texts(&mut live, &mut |text| {
-        let known = if is_uid(text) { &mut uids } else { &mut times };
-        if (is_uid(text) || is_time(text)) && !known.contains(text) {
-            known.push(text.clone());
-        }
-    });
-    times.sort();
-    texts(&mut live, &mut |text| {
-        if let Some(place) = uids.iter().position(|uid| uid == text) {
-            *text = format!("00000000-0000-0000-0000-{:012}", place + 1);
-        } else if let Some(place) = times.iter().position(|time| time == text) {
-            *text = format!("2026-01-01T00:{place:02}:00Z");
-        }
-    });
-    live["metadata"]["resourceVersion"] = json!("1");
-    if live["spec"]["clusterIP"].is_string() {
-        live["spec"]["clusterIP"] = json!("10.0.0.1");
-        live["spec"]["clusterIPs"] = json!(["10.0.0.1"]);
-    }
-    live
-}
-
-fn texts(value: &mut Value, visit: &mut impl FnMut(&mut String)) {
-    match value {
-        Value::String(text) => visit(text),
-        Value::Array(items) => items.iter_mut().for_each(|item| texts(item, visit)),
-        Value::Object(fields) => fields.values_mut().for_each(|field| texts(field, visit)),
-        _ => {}
-    }
-}
-
-fn is_uid(text: &str) -> bool {
-    text.len() == 36 && text.split('-').map(str::len).eq([8, 4, 4, 4, 12])
-}
-
-fn is_time(text: &str) -> bool {
-    text.len() == 20 && text.starts_with("20") && text.ends_with('Z') && text.contains('T')
 }

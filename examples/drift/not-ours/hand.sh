@@ -1,0 +1,1 @@
+kubectl create service clusterip bot --tcp=9000

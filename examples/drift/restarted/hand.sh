@@ -1,0 +1,2 @@
+# A restart is nobody's drift.
+kubectl rollout restart deployment/web
