@@ -27,7 +27,7 @@ mod shown;
 mod walk;
 
 pub use meaning::same_meaning;
-pub use shown::Shown;
+pub use shown::{Shown, masked};
 
 use crate::fields::{FieldSet, Path, PathElement, UnreadableEntry};
 use crate::merge::{self, Remains, Writer};

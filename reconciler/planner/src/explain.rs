@@ -83,7 +83,7 @@ fn step_lines(step: &Step, width: usize, paint: Paint, ago: Ago) -> String {
     let mut out = paint(tone, head.trim_end());
     out.push('\n');
     for change in &step.changes {
-        out.push_str(&format!("    {}\n", field(change)));
+        out.push_str(&format!("    {}\n", short_digests(&field(change))));
     }
     out
 }
@@ -111,7 +111,23 @@ fn field(change: &FieldChange) -> String {
 fn held_line(held: &Held, width: usize, paint: Paint) -> String {
     let would = held.action.map_or_else(String::new, |action| format!("{action}, "));
     let line = format!(". {:width$} {:10} {would}{}", held.id.to_string(), "held", held.why);
-    format!("{}\n", paint(Tone::Waiting, &line))
+    format!("{}\n", paint(Tone::Waiting, &short_digests(&line)))
+}
+
+/// Hexadecimal digits of a digest that people are shown; JSON has all of them.
+const DIGEST_CHARS: usize = 12;
+
+/// The text with every whole sha256 digest in it cut short: nobody compares 64 digits by eye.
+#[must_use]
+pub fn short_digests(text: &str) -> String {
+    let mut parts = text.split("sha256:");
+    let mut out = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        let end = part.find(|c: char| !c.is_ascii_hexdigit()).unwrap_or(part.len());
+        let shown = if end == 64 { DIGEST_CHARS } else { end };
+        out.extend(["sha256:", &part[..shown], &part[end..]]);
+    }
+    out
 }
 
 /// `1 configure, 1 create, 1 prune, 1 held, 6 unchanged`, leaving out what is zero.
@@ -129,4 +145,17 @@ pub fn totals(plan: &Plan) -> String {
     ];
     let words: Vec<_> = parts.iter().filter(|(n, _)| *n > 0).map(|(n, word)| format!("{n} {word}")).collect();
     if words.is_empty() { "nothing to do".to_owned() } else { words.join(", ") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_digest_is_cut_short_and_nothing_else() {
+        let digest = "0123456789abcdef".repeat(4);
+        let text = format!("a@sha256:{digest} → b@sha256:{digest}, sha256:{digest}0, sha256:0123, sha256:");
+        let short = format!("a@sha256:0123456789ab → b@sha256:0123456789ab, sha256:{digest}0, sha256:0123, sha256:");
+        assert_eq!(short_digests(&text), short);
+    }
 }

@@ -83,7 +83,7 @@ pub fn run(args: &Args, ui: &Ui) -> anyhow::Result<Exit> {
         (false, [one]) => ui.data(&summary(one, ui))?,
         (false, many) => ui.data(&overview(many, ui))?,
     }
-    if exit == Exit::WrongUse && all.iter().all(|checked| checked.good) {
+    if !ui.json && exit == Exit::WrongUse && all.iter().all(|checked| checked.good) {
         ui.hint("Correct what the notes say, or leave out `--strict`.");
     }
     Ok(exit)
@@ -93,10 +93,17 @@ fn tool(args: &Args, place: ToolPlace, ui: &Ui) -> anyhow::Result<Checked> {
     let local = Local::new(&args.local, place, ui)?;
     let (parsed, rendered) = local.render(args.local.platform.is_some());
     let report = local.report(&rendered);
-    local::tell(&report, &local.sources(), ui);
+    tell(&report, &local.sources(), ui);
     let file = local.place.file.display().to_string();
     let found = Found::Components(components(&local, &parsed, &rendered));
     Ok(Checked { file, good: report.is_good(), found, diagnostics: report.diagnostics })
+}
+
+/// Findings stand in the JSON; they are said only where it is people who listen.
+fn tell(report: &Report, sources: &[(String, &[u8])], ui: &Ui) {
+    if !ui.json {
+        local::tell(report, sources, ui);
+    }
 }
 
 fn components(local: &Local, parsed: &Parsed, rendered: &Rendered) -> Components {
@@ -128,7 +135,7 @@ fn operators(file: &OperatorsFile, name: &str, ui: &Ui) -> Checked {
             (Found::Tool(tool.map(|tool| tool.name.to_string())), report)
         }
     };
-    local::tell(&report, &[(name.to_owned(), file.bytes.as_slice())], ui);
+    tell(&report, &[(name.to_owned(), file.bytes.as_slice())], ui);
     Checked { file: name.to_owned(), good: report.is_good(), found, diagnostics: report.diagnostics }
 }
 
@@ -144,7 +151,7 @@ fn repository(folder: &Path, ui: &Ui) -> anyhow::Result<Vec<Checked>> {
 
 fn platform_folder(platform: &PlatformFolder, ui: &Ui) -> Vec<Checked> {
     let texts: Vec<_> = platform.texts.iter().map(|(name, text)| (name.clone(), text.as_slice())).collect();
-    local::tell(&platform.report, &texts, ui);
+    tell(&platform.report, &texts, ui);
     let within =
         |name: &str| if platform.path.is_empty() { name.to_owned() } else { format!("{}/{name}", platform.path) };
     let good = |tool: &renderer::Tool| (within(&format!("tools/{}.yaml", tool.name)), Some(tool.name.to_string()));

@@ -2,6 +2,7 @@
 
 mod branches;
 mod revision;
+mod yaml;
 
 use super::target::{TargetArgs, is_repository_of};
 use crate::ui::{self, Exit, Failure, Ui, failed};
@@ -24,6 +25,7 @@ Examples:
   toolforge diff --branch beta            another branch
   toolforge diff --commit 35b594f...      one commit
   toolforge diff --against main           this working tree against a branch; no cluster is asked
+  toolforge diff --yaml                   as a unified diff of the manifests
   toolforge diff --json | jq '.steps[].id.name'
 
 Exit code: 0 in sync, 1 something would change or waits, 2 wrong use, 3 failed.")]
@@ -37,6 +39,9 @@ pub struct Args {
     /// Compare with what this branch says, instead of with the cluster
     #[arg(long, value_name = "BRANCH")]
     against: Option<String>,
+    /// As a unified diff of the Kubernetes manifests, instead of field by field
+    #[arg(long, conflicts_with = "json")]
+    yaml: bool,
     #[command(flatten)]
     target: TargetArgs,
 }
@@ -61,18 +66,24 @@ pub async fn run(args: &Args, ui: &Ui) -> anyhow::Result<Exit> {
     let scope = Scope::of(&cluster.name, &subject.platform);
     let observed = observe::once(&cluster.client, &scope, &subject.tool.name).await;
     let decided = decide(&subject, observed, &cluster.client, &target.declared.registry).await;
-    show(&decided, &subject, ui)?;
+    show(args, &decided, &subject, ui)?;
     next_step(args, &decided.plan, is_repository_of(&subject.tool, &here), ui);
     Ok(verdict(&decided.plan))
 }
 
 /// Findings and hint are talk, the plan is data.
-fn show(decided: &Decided, subject: &Subject, ui: &Ui) -> anyhow::Result<()> {
+fn show(args: &Args, decided: &Decided, subject: &Subject, ui: &Ui) -> anyhow::Result<()> {
     let files = subject.newest.as_ref().map(|revision| revision.files.clone()).unwrap_or_default();
     super::local::tell(&decided.report, &texts(&files), ui);
     refused(decided)?;
     if ui.json {
         return ui.json(&decided.plan);
+    }
+    if args.yaml {
+        // A patch is what is asked for; whose it is, and that something waits, is talk.
+        let (header, totals) = (planner::explain::header(&decided.plan), planner::explain::totals(&decided.plan));
+        ui.say(&format!("{header}{totals}"));
+        return ui.data(&yaml::of_plan(&decided.plan, &decided.observed, ui));
     }
     ui.data(&explained(&decided.plan, ui))
 }

@@ -191,7 +191,9 @@ fn json_is_json_on_stdout_for_every_command() {
     let fresh = folder(&[]);
     assert_eq!(toolforge(fresh.path(), &["init", "--json"]).json()["from"], "the starter");
     let bad = folder(&[("toolforge.yaml", BAD)]);
-    let found = toolforge(bad.path(), &["--json", "check"]).json();
+    let ran = toolforge(bad.path(), &["--json", "check"]);
+    assert_eq!(ran.err, "", "what is wrong stands in the JSON: {ran:#?}");
+    let found = ran.json();
     assert_eq!(found["good"], false);
     assert_eq!(found["diagnostics"][0]["code"], "unknown-key");
     let all = toolforge(&examples(), &["check", "platform", "--json"]).json();

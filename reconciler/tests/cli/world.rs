@@ -121,11 +121,19 @@ fn diff_is_silent_until_something_differs(demo: &Demo, folder: &Path) {
         differs.err.contains("uncommitted changes") && differs.err.contains("hint: Commit and push"),
         "{differs:#?}"
     );
+    let patch = demo.run(folder, &["diff", "--yaml"]);
+    let id = "deployment/tool-wordcount/web";
+    assert!(patch.out.starts_with(&format!("--- {id}\tnow\n+++ {id}\tthen\n@@ ")), "{patch:#?}");
+    let changed: Vec<_> = patch.out.lines().skip(2).filter(|line| line.starts_with(['+', '-'])).collect();
+    assert_eq!((patch.exit, &changed[..2]), (1, &["-  replicas: 3", "+  replicas: 0"][..]), "{patch:#?}");
+    assert!(patch.err.contains("wordcount  main@working tree") && patch.err.contains("configure"), "{patch:#?}");
     let json = demo.run(folder, &["diff", "--json"]);
     assert_eq!((json.exit, json.json()["tool"].clone()), (1, "wordcount".into()));
     let branches = toolforge(folder, &["diff", "--against", "main"]);
     assert_eq!(branches.exit, 1, "{branches:#?}");
     assert!(branches.out.contains("spec.replicas: 3 → 0") && !branches.out.contains("image"), "{branches:#?}");
+    let patch = toolforge(folder, &["diff", "--against", "main", "--yaml"]);
+    assert!(patch.out.contains("\n-  replicas: 3\n+  replicas: 0\n"), "{patch:#?}");
     let json = toolforge(folder, &["diff", "--against", "main", "--json"]).json();
     assert!(json.as_array().is_some_and(|list| !list.is_empty()), "{json:#}");
     std::fs::write(&file, text).expect("written");

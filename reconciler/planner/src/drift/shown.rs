@@ -19,7 +19,7 @@ pub struct Shown(String);
 impl Shown {
     /// The value at a path of field names, in an object whose fields under `secret` are never shown.
     pub(super) fn of(value: &Value, path: &[&str], secret: &[&str]) -> Self {
-        let text = match masked(value, &mut path.to_vec(), secret) {
+        let text = match without_secrets(value, &mut path.to_vec(), secret) {
             Value::String(text) => text,
             other => other.to_string(),
         };
@@ -31,8 +31,14 @@ impl Shown {
     }
 }
 
+/// A whole object with everything replaced that is never shown: the fields under `secret`, and copies of the object.
+#[must_use]
+pub fn masked(object: &Value, secret: &[&str]) -> Value {
+    without_secrets(object, &mut Vec::new(), secret)
+}
+
 /// The value with every secret in it replaced.
-fn masked<'a>(value: &'a Value, path: &mut Vec<&'a str>, secret: &[&str]) -> Value {
+fn without_secrets<'a>(value: &'a Value, path: &mut Vec<&'a str>, secret: &[&str]) -> Value {
     if is_secret(path, secret) {
         return Value::from(MASK);
     }
@@ -41,7 +47,7 @@ fn masked<'a>(value: &'a Value, path: &mut Vec<&'a str>, secret: &[&str]) -> Val
     };
     let masked = object.iter().map(|(name, value)| {
         path.push(name);
-        let masked = masked(value, path, secret);
+        let masked = without_secrets(value, path, secret);
         path.pop();
         (name.clone(), masked)
     });

@@ -1,7 +1,7 @@
 //! `diff --against BRANCH`: what the files say against what a branch says, rendered both. No cluster is asked, and no
 //! registry: an image stands under its tag, so that a new tag says that something would be built.
 
-use super::{Args, revision};
+use super::{Args, revision, yaml};
 use crate::cli::local::{Local, LocalArgs};
 use crate::cli::place::{self, Place};
 use crate::ui::{Exit, Style, Ui, failed, wrong_use};
@@ -50,6 +50,10 @@ pub async fn run(args: &Args, here: &Worktree, against: &str, ui: &Ui) -> anyhow
     let differences = compare(&old, &new);
     if ui.json {
         ui.json(&differences)?;
+    } else if args.yaml {
+        let value = |side: &BTreeMap<ObjectId, Object>, id| side.get(id).map(|object| object.value.clone());
+        let unified = |id| yaml::unified(id, value(&old, id).as_ref(), value(&new, id).as_ref(), ui);
+        ui.data(&differences.iter().map(|difference| unified(&difference.id)).collect::<String>())?;
     } else {
         let label = args.commit.as_ref().or(args.branch.as_ref()).map_or("working tree", String::as_str);
         ui.data(&printed(&differences, &format!("{}  {label}  against: {against}", local.tool.name), ui))?;
@@ -172,6 +176,7 @@ fn plain(value: &Value) -> String {
         Some(text) if !text.contains(char::is_control) => text.to_owned(),
         _ => value.to_string(),
     };
+    let text = planner::explain::short_digests(&text);
     match text.char_indices().nth(WIDTH) {
         Some((end, _)) => format!("{}...", &text[..end]),
         None => text,
