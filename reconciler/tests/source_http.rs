@@ -444,7 +444,7 @@ async fn credentials_go_to_their_repository_and_never_into_an_error() {
     let git = Git::new(
         Dialer::new(rules).expect("a dialer"),
         Settings::new(w.cache.join("private")),
-        BTreeMap::from([(plain.key(), credentials)]),
+        vec![(plain.clone(), credentials)],
     );
     let refs = git.ls_refs(&plain, ["main"]).await.expect("refs");
     git.snapshot(&plain, &refs.branches["main"], "").await.expect("a snapshot");
@@ -461,6 +461,25 @@ async fn credentials_go_to_their_repository_and_never_into_an_error() {
     let error = w.git.ls_refs(&wrong, ["main"]).await.expect_err("denied");
     assert!(!format!("{error} {error:?}").contains("wr0ng"), "{error:?}");
     assert!(matches!(error, SourceError::Denied { .. }));
+}
+
+#[tokio::test]
+async fn credentials_for_https_never_leave_over_http() {
+    let w = world().await;
+    w.host.fault("tool", Fault::Auth("dXNlcjpzM2NyZXQ="));
+    let plain = w.host.url("tool/.git");
+    let https = RepositoryUrl::parse(&w.host.text("tool/.git").replace("http://", "https://")).expect("a URL");
+    assert_eq!(https.key(), plain.key(), "it is one repository");
+    let mut rules = Rules::default();
+    rules.name(HostPort::new("127.0.0.1", Some(w.host.port)));
+    let credentials = Credentials::new("user", Secret::new("s3cret"));
+    let settings = Settings::new(w.cache.join("private"));
+    let git = Git::new(Dialer::new(rules).expect("a dialer"), settings, vec![(https, credentials)]);
+    let asked = git.ls_refs(&plain, ["main"]).await;
+    assert!(matches!(asked, Err(SourceError::Denied { .. })), "{asked:?}");
+    let commit = id(&w.tool.git(&["rev-parse", "HEAD"]));
+    let read = git.snapshot(&plain, &commit, "").await;
+    assert!(matches!(read, Err(SourceError::Denied { .. })), "{read:?}");
 }
 
 #[tokio::test]

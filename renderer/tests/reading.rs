@@ -257,12 +257,16 @@ fn a_tool_file_is_read_and_its_path_stays_inside() {
     for path in ["/etc", "..", "a/../../b", "a/..", ".git/hooks", "a//b", "a\\b"] {
         assert!(parse(&format!("{{repository: /srv/a, path: '{path}'}}")).0.is_none(), "{path}");
     }
-    for good in ["https://h.example/a", "ssh://git@h.example/a", "git@h.example:a/b.git", "file:///srv/a", "/srv/a"] {
+    for good in ["https://h.example/a", "ssh://git@h.example/a", "git@h.example:a/b.git", "file:///srv/a@b", "/srv/a@b"] {
         assert!(parse(&format!("{{repository: '{good}'}}")).0.is_some(), "{good}");
     }
     for bad in [
         "https://me:pw@h.example/a",
         "https://token@h.example/a",
+        "https://me:p/w@h.example/a",
+        "https://me:12/pw@h.example/a",
+        "ssh://me:12/pw@h.example/a",
+        "me:12/pw@h.example:a",
         "ext::sh -c id",
         "-oProxyCommand=id",
         "ssh://-oProxyCommand=id/a",

@@ -89,7 +89,7 @@ pub struct Git(Arc<Inner>);
 struct Inner {
     dialer: Dialer,
     settings: Settings,
-    credentials: BTreeMap<RepositoryKey, Credentials>,
+    credentials: BTreeMap<RepositoryKey, (Scheme, Credentials)>,
     servers: Servers,
     budget: Budget,
     cache: Arc<Cache>,
@@ -111,9 +111,11 @@ struct Known {
 }
 
 impl Git {
-    /// A reader of repositories. `credentials` are for those repositories alone: the config repository, usually.
+    /// A reader of repositories. `credentials` are for those repositories alone: the config repository, usually. However
+    /// the repository is spelt elsewhere, they leave by the scheme they were given for, or by https.
     #[must_use]
-    pub fn new(dialer: Dialer, settings: Settings, credentials: BTreeMap<RepositoryKey, Credentials>) -> Self {
+    pub fn new(dialer: Dialer, settings: Settings, credentials: Vec<(RepositoryUrl, Credentials)>) -> Self {
+        let credentials = credentials.into_iter().map(|(url, found)| (url.key(), (url.scheme(), found))).collect();
         Self(Arc::new(Inner {
             dialer,
             credentials,
@@ -336,7 +338,11 @@ impl Git {
     }
 
     fn credentials(&self, url: &RepositoryUrl) -> Option<Credentials> {
-        let configured = || self.0.credentials.get(&url.key()).cloned();
+        let configured = || {
+            let (given_for, found) = self.0.credentials.get(&url.key())?;
+            let safe = url.scheme() == *given_for || url.scheme() == Scheme::Https;
+            safe.then(|| found.clone())
+        };
         url.credentials().or_else(configured)
     }
 

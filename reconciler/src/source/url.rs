@@ -112,10 +112,8 @@ impl RepositoryUrl {
             return Ok(Self::local(Path::new(text)));
         }
         match text.split_once(':') {
-            // What stands before an `@` there could be a password, and is no path that anyone would choose.
-            Some((before, path))
-                if !before.contains('/') && !path.split('/').next().is_some_and(|first| first.contains('@')) =>
-            {
+            // What stands before an `@` there could be a password.
+            Some((before, path)) if !before.contains('/') && !path.contains('@') => {
                 let (user, host) = match before.rsplit_once('@') {
                     Some((user, host)) => (Some(user.to_owned()), host),
                     None => (None, before),
@@ -169,6 +167,10 @@ impl RepositoryUrl {
             .map_err(|_| bad("expected scheme://host/path"))?;
         if parsed.query().is_some() || parsed.fragment().is_some() {
             return Err(bad("expected no query and no fragment"));
+        }
+        // `https://me:12/secret@host`: to a parser of URLs, a host `me` and a path with a secret in it.
+        if parsed.path().contains('@') {
+            return Err(bad("expected no `@` after the host, but %40"));
         }
         let user = Some(percent_decoded(parsed.username())).filter(|user| !user.is_empty());
         let host = parsed.host_str().unwrap_or_default();
@@ -321,14 +323,23 @@ impl fmt::Debug for RepositoryUrl {
     }
 }
 
-/// Replaces everything between `://` and the last `@`: a password may hold a `/`.
+/// Replaces everything between `://` and the last `@`: a password may hold a `/`. Where there is no `@` after all, what
+/// would be a port and is no number could be the password.
 fn mask(text: &str) -> String {
     let (scheme, rest) = text.split_once("://").map_or(("", text), |(scheme, rest)| (scheme, rest));
-    match rest.rsplit_once('@') {
-        Some((_, host)) if scheme.is_empty() => format!("***@{host}"),
-        Some((_, host)) => format!("{scheme}://***@{host}"),
-        None => text.to_owned(),
-    }
+    let ended = rest.rfind('@').map(|at| at + 1).max(rest.rfind("%40").map(|at| at + 3));
+    let host = match ended {
+        Some(ended) => format!("***@{}", &rest[ended..]),
+        None if scheme.is_empty() || !holds_more_than_a_port(rest) => return text.to_owned(),
+        None => "***".to_owned(),
+    };
+    if scheme.is_empty() { host } else { format!("{scheme}://{host}") }
+}
+
+fn holds_more_than_a_port(rest: &str) -> bool {
+    let authority = rest.split(['/', '\\', '?', '#']).next().unwrap_or_default();
+    let after_host = authority.rsplit_once(']').map_or(authority, |(_, after)| after);
+    after_host.split_once(':').is_some_and(|(_, port)| !port.chars().all(|c| c.is_ascii_digit()))
 }
 
 fn percent_decoded(text: &str) -> String {
@@ -424,12 +435,30 @@ mod tests {
             "user:secret@host.example",
             "https://user:pa/secret@host.example/x",
             "ftp://user:pass/@secret@host.example/x",
+            "https://user:12/secret@host.example/x",
+            "https://user:12\\secret@host.example/x",
+            "https://user:12?secret@host.example/x",
+            "https://user:12#secret@host.example/x",
+            "git://user:12/secret@host.example/x",
+            "ssh://user:12/secret@host.example/x",
+            "user:12/secret@host.example",
+            "https://user:12/x/secret@host.example/x",
+            "https://user:secret",
+            "https://user:secret/x",
+            "https://user:secret%40host.example/x",
+            "ftp://user:12/secret%40host.example/x",
+            "https://[::1]:secret/x",
+            "https://user:se cret@host.example/x",
         ] {
             let said = match RepositoryUrl::parse(text) {
                 Ok(url) => format!("{url} {url:?} {}", url.key()),
                 Err(error) => format!("{error} {error:?}"),
             };
-            assert!(!said.contains("secret"), "{said}");
+            assert!(!said.contains("secret") && !said.contains("cret@"), "{said}");
+        }
+        for text in ["ftp://host.example:8080/x", "https://host.example", "relative/path"] {
+            let said = RepositoryUrl::parse(text).expect_err("no repository").to_string();
+            assert!(said.contains(text), "nothing is hidden where nothing is secret: {said}");
         }
     }
 

@@ -129,7 +129,8 @@ fn host(url: &str) -> Result<String, BadUrl> {
         _ => return Err(BadUrl::Scheme),
     }
     let (authority, path) = rest.split_once('/').unwrap_or((rest, ""));
-    if authority.contains('@') {
+    // A password may hold a `/`: then its `@` is in what looks like the path.
+    if rest.contains('@') {
         return Err(BadUrl::UserInfo);
     }
     let strange = |c: char| c.is_whitespace() || c.is_control() || "\\\"'<>`{}|^#".contains(c);
@@ -175,6 +176,7 @@ mod tests {
             ("ssh://git@gitlab.example/a", Err(BadUrl::Ssh)),
             ("https://me:secret@gitlab.example/a", Err(BadUrl::UserInfo)),
             ("https://token@gitlab.example/a", Err(BadUrl::UserInfo)),
+            ("https://me:12/secret@gitlab.example/a", Err(BadUrl::UserInfo)),
             ("file:///etc/passwd", Err(BadUrl::Scheme)),
             ("/srv/a.git", Err(BadUrl::NoUrl)),
             ("https://", Err(BadUrl::NoUrl)),

@@ -72,8 +72,9 @@ fn repository(entry: &Entry, findings: &mut Findings) -> Option<String> {
         scheme => matches!(scheme, "https" | "http" | "git" | "ssh" | "file"),
     };
     let authority = rest.split('/').next().unwrap_or_default();
-    let user = authority.rsplit_once('@').map(|(user, _)| user);
-    let secret = user.is_some_and(|user| user.contains(':') || matches!(scheme, "https" | "http"));
+    // A password may hold a `/`: then its `@` is in what looks like the path.
+    let user = rest.rsplit_once('@').map(|(user, _)| user).filter(|_| !is_local(scheme, rest));
+    let secret = user.is_some_and(|user| user.contains([':', '/']) || matches!(scheme, "https" | "http" | "git"));
     let strange = url.contains(|c: char| c.is_whitespace() || c.is_control())
         || url.starts_with('-')
         || rest.is_empty()
@@ -95,6 +96,11 @@ fn repository(entry: &Entry, findings: &mut Findings) -> Option<String> {
         return None;
     }
     Some(url.to_owned())
+}
+
+/// A folder's name may hold any character.
+fn is_local(scheme: &str, rest: &str) -> bool {
+    scheme == "file" || scheme.is_empty() && rest.starts_with(['/', '.'])
 }
 
 /// `git@host:path`.
