@@ -9,7 +9,6 @@ use reconciler::source::watch_folder::WatchFolder;
 use reconciler::source::{Git, RepositoryUrl, Settings, SourceError, worktree};
 use renderer::revision::{ResolvedSource, SourceRef};
 use renderer::{CommitId, Tool};
-use std::collections::BTreeMap;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::sync::mpsc;
@@ -160,7 +159,7 @@ async fn ssh_is_run_in_batch_mode_on_the_checked_address() {
     settings.ssh_program = program.display().to_string();
     let mut rules = Rules::default();
     rules.trust(HostPort::parse("localhost"));
-    let reader = Git::new(Dialer::new(rules).expect("a dialer"), settings, BTreeMap::new());
+    let reader = Git::new(Dialer::new(rules).expect("a dialer"), settings, Vec::new());
 
     let path = repository.path.display().to_string().replace(' ', "%20");
     let url = RepositoryUrl::parse(&format!("ssh://git@localhost{path}"));
@@ -351,22 +350,136 @@ fn a_working_tree_is_read_as_it_is() {
     assert_eq!(worktree::read(&repository.path).expect("read").branch, None);
 }
 
+/// A repository whose configuration, attributes and hooks run a program at every turn.
+fn trapped(folder: &Path, program: &str) -> Repository {
+    let repository = Repository::new(folder, "trapped");
+    let inner = Repository::new(folder, "inner");
+    inner.commit(&[("file", "one")]);
+    repository.git(&["-c", "protocol.file.allow=always", "submodule", "--quiet", "add", "../inner", "inner"]);
+    repository.commit(&[
+        ("toolforge.yaml", "components:\n  web:\n    run:\n      command: web\n      port: 8000\n"),
+        (".gitattributes", "* filter=trap diff=trap text working-tree-encoding=UTF-8\n"),
+    ]);
+    let attributes = "* filter=trap\n";
+    repository.write(".git/info/attributes", attributes.as_bytes());
+    repository.write(".git/modules/inner/info/attributes", attributes.as_bytes());
+    let included = folder.join("included");
+    let filter = format!("[filter \"trap\"]\n\tclean = \"{program}\"\n\tsmudge = \"{program}\"\n");
+    std::fs::write(&included, &filter).expect("a file");
+    for module in [repository.path.join(".git/config"), repository.path.join(".git/modules/inner/config")] {
+        let config = std::fs::read_to_string(&module).expect("a file");
+        let traps = format!(
+            "[core]\n\tfsmonitor = {program}\n\tsshCommand = {program}\n\tpager = {program}\n\
+             [diff]\n\texternal = {program}\n[diff \"trap\"]\n\ttextconv = {program}\n\
+             [credential]\n\thelper = \"!{program}\"\n[include]\n\tpath = {}\n",
+            included.display()
+        );
+        std::fs::write(&module, config + &traps).expect("a file");
+    }
+    for hook in ["post-index-change", "pre-auto-gc", "reference-transaction"] {
+        std::fs::copy(program, repository.path.join(".git/hooks").join(hook)).expect("a file");
+    }
+    // Whose time differs from the index's is read, and a filter would be asked.
+    let touched = std::fs::File::options().append(true).open(repository.path.join("toolforge.yaml")).expect("a file");
+    touched.set_modified(std::time::SystemTime::now() + Duration::from_secs(60)).expect("a time");
+    repository
+}
+
 #[test]
-fn a_stranger_s_working_tree_runs_no_program_and_shows_no_file_from_outside() {
+fn a_stranger_s_filters_hooks_and_monitors_are_never_run() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let ran = folder.path().join("ran");
+    let program = folder.path().join("program");
+    std::fs::write(&program, format!("#!/bin/sh\ntouch '{}'\ncat\n", ran.display())).expect("a file");
+    std::fs::set_permissions(&program, std::fs::Permissions::from_mode(0o755)).expect("permissions");
+    let repository = trapped(folder.path(), &program.display().to_string());
+    assert_eq!(worktree::read(&repository.path).expect("read").dirty, Some(false));
+    let run = |command: &str| {
+        let mut toolforge = std::process::Command::new(env!("CARGO_BIN_EXE_toolforge"));
+        let place = folder.path().join("home");
+        toolforge.args([command, "."]).current_dir(&repository.path).env("HOME", &place).env_remove("KUBECONFIG");
+        toolforge.stdin(std::process::Stdio::null()).output().expect("toolforge runs").status.code()
+    };
+    assert_eq!((run("check"), run("render")), (Some(0), Some(0)));
+    run("diff");
+    repository.write("inner/file", b"two");
+    repository.write("toolforge.yaml", b"components: {}\n");
+    assert_eq!(worktree::read(&repository.path).expect("read").dirty, Some(true));
+    assert!(!ran.exists(), "a program of the repository was run");
+    repository.git(&["-c", "core.fsmonitor=false", "status"]);
+    assert!(ran.exists(), "the trap would not have snapped anyway");
+}
+
+#[test]
+fn what_git_ignores_there_is_not_dirty_and_words_about_files_count() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let repository = Repository::new(folder.path(), "tool");
+    repository.commit(&[("toolforge.yaml", "one\ntwo\n"), (".gitignore", "built\n")]);
+    repository.write("built", b"x");
+    repository.write(".git/info/exclude", b"notes\n");
+    repository.write("notes", b"x");
+    assert_eq!(worktree::read(&repository.path).expect("read").dirty, Some(false));
+    std::fs::set_permissions(repository.path.join("toolforge.yaml"), std::fs::Permissions::from_mode(0o755))
+        .expect("permissions");
+    assert_eq!(worktree::read(&repository.path).expect("read").dirty, Some(true));
+    repository.git(&["config", "core.fileMode", "false"]);
+    assert_eq!(worktree::read(&repository.path).expect("read").dirty, Some(false));
+    // Checked out with other line ends; and a file whose time differs from the index's is compared by its content.
+    repository.git(&["config", "core.autocrlf", "true"]);
+    let other = folder.path().join("other");
+    repository.git(&["worktree", "add", "-q", "--detach", &other.display().to_string()]);
+    let touched = std::fs::File::options().append(true).open(other.join("toolforge.yaml")).expect("a file");
+    touched.set_modified(std::time::SystemTime::now() + Duration::from_secs(60)).expect("a time");
+    assert_eq!(worktree::read(&other).expect("read").dirty, Some(false));
+    std::fs::write(other.join("new"), "x").expect("a file");
+    assert_eq!(worktree::read(&other).expect("read").dirty, Some(true));
+    let empty = Repository::new(folder.path(), "empty");
+    assert_eq!(worktree::read(&empty.path).expect("read").dirty, Some(false));
+}
+
+#[test]
+fn a_config_folder_s_links_and_pipes_are_not_followed() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let root = folder.path().join("config");
+    let write = |name: &str, text: &str| {
+        let path = root.join(name);
+        std::fs::create_dir_all(path.parent().expect("a parent")).expect("a folder");
+        std::fs::write(path, text).expect("a file");
+    };
+    write("platform.yaml", PLATFORM);
+    write("tools/good.yaml", &tool_file("good", "https://git.example/good"));
+    write("platforms/README", "not a folder");
+    std::fs::write(folder.path().join("linked.yaml"), tool_file("linked", "https://git.example/linked"))
+        .expect("a file");
+    std::os::unix::fs::symlink("../../linked.yaml", root.join("tools/linked.yaml")).expect("a link");
+    std::os::unix::fs::symlink("good.yaml", root.join("tools/inner.yaml")).expect("a link");
+    let pipe = std::process::Command::new("mkfifo").arg(root.join("tools/pipe.yaml")).status().expect("mkfifo");
+    assert!(pipe.success());
+    std::fs::create_dir(folder.path().join("elsewhere")).expect("a folder");
+    std::fs::write(folder.path().join("elsewhere/platform.yaml"), platform("elsewhere")).expect("a file");
+    std::os::unix::fs::symlink("../../elsewhere", root.join("platforms/elsewhere")).expect("a link");
+    let read = config_repo::read_folder(&root).expect("a config repository");
+    let found = read.choose(None).expect("one platform");
+    let names: Vec<_> = found.tools.iter().map(|tool| tool.name.as_str()).collect();
+    assert_eq!(names, ["good"]);
+    let unreadable: Vec<_> = found.unreadable.iter().map(|file| file.file.as_str()).collect();
+    assert_eq!(unreadable, ["tools/inner.yaml", "tools/linked.yaml", "tools/pipe.yaml"]);
+    let said: Vec<_> = found.report.errors().map(|error| error.message.as_str()).collect();
+    assert!(said.contains(&"tools/linked.yaml is a symbolic link, not a file"), "{said:?}");
+    assert!(said.contains(&"tools/pipe.yaml is a pipe or a device, not a file"), "{said:?}");
+
+    std::fs::rename(root.join("tools"), folder.path().join("tools")).expect("a folder");
+    std::os::unix::fs::symlink("../tools", root.join("tools")).expect("a link");
+    let refused = config_repo::read_folder(&root).expect_err("a link to a folder");
+    assert_eq!(refused.to_string(), "tools is a symbolic link, not a file");
+}
+
+#[test]
+fn a_stranger_s_working_tree_shows_no_file_from_outside() {
     let folder = tempfile::tempdir().expect("a folder");
     std::fs::write(folder.path().join("private"), "secret").expect("a file");
     let repository = Repository::new(folder.path(), "tool");
     repository.commit(&[("toolforge.yaml", "one")]);
-    let hook = folder.path().join("hook");
-    let ran = folder.path().join("ran");
-    std::fs::write(&hook, format!("#!/bin/sh\ntouch '{}'\n", ran.display())).expect("a file");
-    std::fs::set_permissions(&hook, std::fs::Permissions::from_mode(0o755)).expect("permissions");
-    repository.git(&["config", "core.fsmonitor", &hook.display().to_string()]);
-    assert_eq!(worktree::read(&repository.path).expect("read").dirty, Some(false));
-    assert!(!ran.exists(), "the repository's program was run");
-    repository.git(&["status"]);
-    assert!(ran.exists(), "the program would not have been run anyway");
-
     std::fs::create_dir(repository.path.join("web")).expect("a folder");
     std::os::unix::fs::symlink("../toolforge.yaml", repository.path.join("web/toolforge.yaml")).expect("a link");
     let inside = worktree::read(&repository.path.join("web")).expect("read");

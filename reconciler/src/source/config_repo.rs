@@ -22,6 +22,7 @@ use gix::objs::FindObjectOrHeader as Objects;
 use gix::objs::tree::EntryKind;
 use renderer::{CommitId, Platform, Report, Tool, ToolName};
 use std::collections::BTreeMap;
+use std::fs::FileType;
 use std::path::Path;
 
 /// A config repository at one commit.
@@ -176,21 +177,25 @@ pub async fn load_at(git: &Git, url: &RepositoryUrl, commit: &CommitId) -> Resul
     Ok(assemble(Some(commit.clone()), files, folder.as_deref()))
 }
 
-/// Reads a folder as it is now, for `check` and `render`.
+/// Reads a folder as it is now, for `check` and `render`: as its commit would be read, so no link is followed.
 ///
 /// # Errors
 /// Where the folder cannot be read. Broken files in it are no error.
 pub fn read_folder(folder: &Path) -> Result<ConfigRepo, SourceError> {
     let mut files = Files::new();
-    for base in bases(list_folder(folder, "platforms")?.into_iter()) {
-        let tools = list_folder(folder, &join(&base, "tools"))?.into_iter().map(Some);
-        for tool in tools.chain([None]) {
+    let platforms = list_folder(folder, "platforms")?.into_iter().filter(|(_, is)| is.is_dir());
+    for base in bases(platforms.map(|(name, _)| name)) {
+        let tools = list_folder(folder, &join(&base, "tools"))?.into_iter().filter(|(_, is)| !is.is_dir());
+        for tool in tools.map(|(name, _)| Some(name)).chain([None]) {
             let place = Place { base: base.clone(), tool };
-            match worktree::file(&folder.join(place.path())) {
-                Ok(Some(bytes)) => drop(files.insert(place, Ok(bytes))),
-                Ok(None) => {}
-                Err(error) => drop(files.insert(place, Err(error))),
-            }
+            let read = match worktree::file(&folder.join(place.path())) {
+                Ok(None) | Err(SourceError::NotAFile { is: tree::NotAFile::Folder, .. }) => continue,
+                Ok(Some(bytes)) => Ok(bytes),
+                // By its path in the repository, like everything that is said of it.
+                Err(SourceError::NotAFile { is, .. }) => Err(not_a_file(&place, is)),
+                Err(error) => Err(error),
+            };
+            files.insert(place, read);
         }
     }
     Ok(assemble(None, files, Some(folder)))
@@ -261,18 +266,24 @@ fn join(base: &str, name: &str) -> String {
     if base.is_empty() { name.to_owned() } else { format!("{base}/{name}") }
 }
 
-fn list_folder(folder: &Path, path: &str) -> Result<Vec<String>, SourceError> {
+fn list_folder(folder: &Path, path: &str) -> Result<Vec<(String, FileType)>, SourceError> {
     let place = folder.join(path);
     let unreadable = |error: std::io::Error| SourceError::Unreachable { why: format!("{}: {error}", place.display()) };
-    let listed = match std::fs::read_dir(&place) {
-        Ok(listed) => listed,
+    let is = match std::fs::symlink_metadata(&place).map(|meta| meta.file_type()) {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
-        Err(error) => return Err(unreadable(error)),
+        is => is.map_err(unreadable)?,
     };
-    let mut names = Vec::new();
-    for entry in listed {
-        names.push(entry.map_err(unreadable)?.file_name().to_string_lossy().into_owned());
+    if is.is_symlink() {
+        return Err(SourceError::NotAFile { path: path.to_owned(), is: tree::NotAFile::SymbolicLink });
     }
-    names.sort();
+    if !is.is_dir() {
+        return Ok(Vec::new());
+    }
+    let mut names = Vec::new();
+    for entry in std::fs::read_dir(&place).map_err(unreadable)? {
+        let entry = entry.map_err(unreadable)?;
+        names.push((entry.file_name().to_string_lossy().into_owned(), entry.file_type().map_err(unreadable)?));
+    }
+    names.sort_by(|a, b| a.0.cmp(&b.0));
     Ok(names)
 }

@@ -36,6 +36,8 @@ pub enum NotAFile {
     Folder,
     /// A submodule.
     Submodule,
+    /// A pipe, a socket or a device: only a folder of this machine has them.
+    Device,
     /// A pointer to git LFS, whose content is elsewhere.
     LfsPointer,
 }
@@ -46,6 +48,7 @@ impl NotAFile {
             Self::SymbolicLink => "Commit the file itself; links are not followed.",
             Self::Folder => "Rename the folder, or set the tool's path to the right one.",
             Self::Submodule => "Commit the file itself; submodules are not fetched.",
+            Self::Device => "Put a file in its place.",
             Self::LfsPointer => "Take the file out of git LFS: `git lfs untrack` it and commit.",
         }
     }
@@ -57,6 +60,7 @@ impl fmt::Display for NotAFile {
             Self::SymbolicLink => "a symbolic link",
             Self::Folder => "a folder",
             Self::Submodule => "a submodule",
+            Self::Device => "a pipe or a device",
             Self::LfsPointer => "a git LFS pointer",
         })
     }

@@ -2,7 +2,9 @@
 //!
 //! Two different things are read. A *local repository*, named in the config repository, is like any other: its refs
 //! and commits count, never its working tree. A *working tree* is what a person edits: `check`, `render` and `diff`
-//! read its files as they are.
+//! read its files as they are. It may be a stranger's: nothing that its configuration or attributes name is run.
+
+mod dirty;
 
 use super::SourceError;
 use super::fetch::commit_id;
@@ -58,7 +60,7 @@ pub fn read(folder: &Path) -> Result<Worktree, SourceError> {
     let head = repository.head().map_err(|e| corrupt(&root, &e))?;
     let branch = head.referent_name().and_then(|name| name.shorten().to_string().into());
     let id = repository.head_id().ok().map(gix::Id::detach);
-    let dirty = is_dirty(&root);
+    let dirty = dirty::is_dirty(&repository, &root);
     let below = folder.strip_prefix(&root).unwrap_or(Path::new(""));
     let tree = match (dirty, id) {
         (Some(false), Some(_)) => tree_at(&repository, below).map_err(|e| corrupt(&root, &e))?,
@@ -113,16 +115,24 @@ fn file_below(root: &Path, path: &Path) -> Result<Option<Vec<u8>>, SourceError> 
     }
 }
 
-/// One file, bounded; none where there is none. A symbolic link of one's own is followed: it is one's own machine.
+/// One file, bounded; none where there is none. A link is no file.
 ///
 /// # Errors
-/// Where it cannot be read or is too large.
-pub fn file(path: &Path) -> Result<Option<Vec<u8>>, SourceError> {
-    let opened = match std::fs::File::open(path) {
-        Ok(opened) => opened,
+/// Where it cannot be read, is too large, or is something else.
+pub(super) fn file(path: &Path) -> Result<Option<Vec<u8>>, SourceError> {
+    // Looked at before it is opened: a pipe would wait for whoever writes into it.
+    let is = match std::fs::symlink_metadata(path).map(|meta| meta.file_type()) {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
         Err(error) => return Err(unreadable(path, &error)),
+        Ok(is) if is.is_file() => None,
+        Ok(is) if is.is_symlink() => Some(NotAFile::SymbolicLink),
+        Ok(is) if is.is_dir() => Some(NotAFile::Folder),
+        Ok(_) => Some(NotAFile::Device),
     };
+    if let Some(is) = is {
+        return Err(SourceError::NotAFile { path: path.display().to_string(), is });
+    }
+    let opened = std::fs::File::open(path).map_err(|error| unreadable(path, &error))?;
     let mut bytes = Vec::new();
     opened.take(MAX_FILE_BYTES + 1).read_to_end(&mut bytes).map_err(|error| unreadable(path, &error))?;
     if bytes.len() as u64 > MAX_FILE_BYTES {
@@ -184,20 +194,6 @@ fn origin(repository: &gix::Repository, root: &Path) -> Option<RepositoryUrl> {
     let config = repository.config_snapshot();
     let url = config.string("remote.origin.url")?;
     RepositoryUrl::parse_in(&url.to_string(), root).ok()
-}
-
-/// Asks git itself, whose index rules (filters, line ends, ignore files) are many; none where git is not there.
-fn is_dirty(root: &Path) -> Option<bool> {
-    let output = std::process::Command::new("git")
-        // The folder may be a stranger's, and its configuration names a program there.
-        .args(["-c", "core.fsmonitor=false", "--no-optional-locks", "status", "--porcelain", "-z"])
-        .current_dir(root)
-        .env("GIT_TERMINAL_PROMPT", "0")
-        .stdin(std::process::Stdio::null())
-        .stderr(std::process::Stdio::null())
-        .output()
-        .ok()?;
-    output.status.success().then_some(!output.stdout.is_empty())
 }
 
 fn unreadable(path: &Path, error: &std::io::Error) -> SourceError {
