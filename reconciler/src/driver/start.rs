@@ -25,6 +25,9 @@ use tokio_util::sync::CancellationToken;
 /// Prefix of the environment variables that hold the config repository's credentials: `…_USERNAME`, `…_PASSWORD`.
 pub const GIT_CREDENTIALS: &str = "TOOLFORGE_GIT";
 
+/// The environment variable that says what the cache of git packs may take on disk, in bytes.
+const GIT_CACHE_BYTES: &str = "TOOLFORGE_GIT_CACHE_BYTES";
+
 /// What `toolforge run` is asked to do.
 #[derive(Debug, Clone)]
 pub struct Options {
@@ -46,12 +49,16 @@ pub type Environment<'a> = &'a (dyn Fn(&str) -> Option<String> + Sync);
 /// Reads repositories for one config repository: one dialer, and credentials for that repository alone.
 ///
 /// # Errors
-/// Where TLS can't be set up on this machine.
+/// Where TLS can't be set up on this machine, or the environment holds no number where it should.
 pub fn git(config: &RepositoryUrl, cache: PathBuf, environment: Environment) -> anyhow::Result<Git> {
     let dialer = Dialer::new(bootstrap_rules(config))?;
     let credentials = config.credentials().or_else(|| Credentials::from_env(GIT_CREDENTIALS, environment));
     let credentials = credentials.map(|found| (config.clone(), found)).into_iter().collect();
-    Ok(Git::new(dialer, Settings::new(cache), credentials))
+    let mut settings = Settings::new(cache);
+    if let Some(bytes) = environment(GIT_CACHE_BYTES) {
+        settings.max_cache_bytes = bytes.parse().with_context(|| format!("{GIT_CACHE_BYTES} is no number of bytes"))?;
+    }
+    Ok(Git::new(dialer, settings, credentials))
 }
 
 /// Asks the platform's registry, with the credentials its settings name.
