@@ -1,53 +1,64 @@
-//! Render and plan 10,000 tools, without any I/O: once as new tools, once as tools that are as they should be.
+//! Render and plan 10,000 tools without any I/O, by the path of every pass ([`Subject::draft`], then its plan): once as
+//! new tools, once as tools that are as they should be. Each has a published web component and a cron job; the world of
+//! the second is what a server makes of our applies, with its defaults, allocations, statuses and owners, the inventory
+//! and the stored revision, so that the plan has no step, holds nothing and waits for nothing, which is asserted.
 //!
 //! Run: `cargo bench -p tests --bench render_plan`. Prints a table; asserts nothing about time.
 
 #![expect(
     clippy::print_stdout,
     clippy::panic,
-    reason = "a program that prints a table and stops at the first surprise"
+    clippy::disallowed_methods,
+    reason = "a program that prints a table, reads its own processor time, and stops at the first surprise"
 )]
 
 use planner::fields::FieldSet;
 use planner::merge::{self, Writer};
-use planner::observed::{Observed, Seen};
-use planner::{Input, Newest, plan};
+use planner::observed::{Observed, Seen, uid_of};
+use planner::plan::Plan;
+use planner::schema::{Schema, defaults};
+use planner::stored::{StoredImage, StoredRevision};
+use planner::{Circumstances, Moment};
+use reconciler::execute::FIELD_MANAGER;
+use reconciler::pass::Subject;
 use renderer::build::Siblings;
-use renderer::render::render_revision;
-use renderer::{CommitId, Files, Object, PinnedImage, Platform, Rendered, Revision, Tool, ToolName, TreeId};
+use renderer::{
+    CommitId, Digest, Files, Image, Object, PinnedImage, Platform, Rendered, Revision, Tool, ToolName, TreeId,
+};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
+use std::num::NonZero;
 use std::time::{Duration, Instant};
 
 const TOOLS: usize = 10_000;
-const ROUNDS: usize = 5;
+const ROUNDS: usize = 7;
 
 fn main() {
-    let platform = Platform::builtin();
-    let cases: Vec<_> = (0..TOOLS).map(case).collect();
-    let rendered: Vec<_> = cases.iter().map(|(tool, revision)| rendered(&platform, tool, revision)).collect();
-    let worlds: Vec<_> = rendered.iter().map(live).collect();
-    let nothing = Observed::default();
-    let objects: usize = worlds.iter().map(|world| world.objects.len()).sum();
+    let subjects: Vec<_> = (0..TOOLS).map(subject).collect();
+    let cases: Vec<_> = subjects.iter().map(|subject| (subject, world(subject))).collect();
+    let objects: usize = cases.iter().map(|(subject, world)| unchanged(subject, world)).sum();
+    let desired: usize =
+        cases.iter().map(|(subject, _)| bytes(desired(&render(subject)).iter().map(|o| &o.value))).sum();
+    let live: usize = cases.iter().map(|(_, world)| bytes(seen(world))).sum();
 
-    let mut table = Vec::new();
-    table.push(row("render", &measure(|| cases.iter().map(|(t, r)| rendered_len(&platform, t, r)).sum())));
-    table.push(row("plan, new tools", &measure(|| total(&platform, &cases, &rendered, |_| &nothing))));
-    table.push(row("plan, nothing differs", &measure(|| total(&platform, &cases, &rendered, |n| &worlds[n]))));
-    let both = measure(|| {
-        let planned = cases.iter().zip(&worlds).map(|((tool, revision), world)| {
-            let rendered = rendered_one(&platform, tool, revision);
-            steps(&platform, tool, revision, &rendered, world)
-        });
-        planned.sum()
-    });
-    table.push(row("render + plan, nothing differs", &both));
-    println!("{TOOLS} tools, {objects} live objects, one thread, median of {ROUNDS} (min – max)\n");
-    println!("| what | seconds |\n|---|---|");
-    table.iter().for_each(|line| println!("{line}"));
+    let cores = std::thread::available_parallelism().map_or(1, NonZero::get);
+    println!(
+        "{TOOLS} tools, {} live objects each, {} bytes of JSON desired and {} live each",
+        objects / TOOLS,
+        desired / TOOLS,
+        live / TOOLS
+    );
+    println!("Median of {ROUNDS} (min – max)\n");
+    println!("| what | {cores} threads, s | one thread, s | CPU per tool, µs |\n|---|---|---|---|");
+    let nothing = Observed::default();
+    row("render", cores, &cases, &|(subject, _)| render(subject).objects.len());
+    row("render + plan, new tools", cores, &cases, &|(subject, _)| plan(subject, &nothing).unconfirmed.len());
+    row("render + plan, nothing differs", cores, &cases, &|(subject, world)| plan(subject, world).unchanged);
 }
 
-fn case(n: usize) -> (Tool, Revision) {
+type Case<'a> = (&'a Subject, Observed);
+
+fn subject(n: usize) -> Subject {
     let digest = "a".repeat(64);
     let yaml = format!(
         "config_version: v1beta1\ncomponents:\n  web:\n    image: registry.example/tool-{n}/web@sha256:{digest}\n    run: {{command: web, port: 8000, publish: /, replicas: 2, memory: 512Mi}}\n  refresh:\n    image: registry.example/tool-{n}/web@sha256:{digest}\n    run: {{command: refresh, schedule: \"@daily\", timeout: 3600}}\n"
@@ -69,101 +80,180 @@ fn case(n: usize) -> (Tool, Revision) {
         files: Files { config: Some(yaml.into_bytes()), ..Files::default() },
         resolved: BTreeMap::new(),
     };
-    (tool, revision)
-}
-
-fn rendered(platform: &Platform, tool: &Tool, revision: &Revision) -> Rendered {
-    let rendered = rendered_one(platform, tool, revision);
-    assert!(rendered.withheld.is_empty() && !rendered.unusable, "{:?}", rendered.report);
-    rendered
-}
-
-fn rendered_one(platform: &Platform, tool: &Tool, revision: &Revision) -> Rendered {
-    render_revision(platform, tool, revision, &Siblings::default())
-}
-
-fn rendered_len(platform: &Platform, tool: &Tool, revision: &Revision) -> usize {
-    rendered_one(platform, tool, revision).objects.len()
-}
-
-/// The tool's objects as a server would show them after our apply.
-fn live(rendered: &Rendered) -> Observed {
-    let mut world = Observed::default();
-    for object in rendered.objects.iter().chain(&components(rendered)) {
-        let resets = FieldSet::from_fields_v1(&json!({"f:status": {}})).expect("a set");
-        let by = Writer {
-            manager: "toolforge",
-            api_version: object.api_version(),
-            subresource: "",
-            time: "2026-01-01T00:00:00Z",
-            resets: &resets,
-        };
-        let mut value = merge::apply(&Value::Null, &object.value, &by, true).expect("it applies").object;
-        value["metadata"]["uid"] = json!(object.id.to_string());
-        value["metadata"]["resourceVersion"] = json!("1");
-        ready(&object.id.kind, &mut value);
-        world.objects.insert(object.id.clone(), Seen::Live(value));
+    Subject {
+        platform: Platform::builtin(),
+        tool,
+        siblings: Siblings::default(),
+        newest: Ok(revision),
+        trouble: None,
+        forgotten: false,
+        circumstances: Circumstances::at(Moment::from_unix_secs(1_767_225_600)),
     }
-    world
 }
 
-fn components(rendered: &Rendered) -> Vec<Object> {
-    let digest = renderer::Digest::new(format!("sha256:{}", "a".repeat(64))).expect("a digest");
-    let pinned = |reference: &str| PinnedImage { reference: reference.to_owned(), digest: digest.clone() };
-    let at = |component: &renderer::RenderedComponent| match &component.image {
-        renderer::Image::Prebuilt { reference } => component.at(&pinned(reference)).0,
-        other => panic!("a prebuilt image was expected: {other:?}"),
+fn newest(subject: &Subject) -> &Revision {
+    subject.newest.as_ref().expect("a revision")
+}
+
+fn render(subject: &Subject) -> Rendered {
+    subject.render(newest(subject))
+}
+
+fn plan(subject: &Subject, observed: &Observed) -> Plan {
+    subject.draft(observed).plan(observed)
+}
+
+/// How many objects are as they should be, and all of them are.
+fn unchanged(subject: &Subject, world: &Observed) -> usize {
+    let plan = plan(subject, world);
+    assert!(plan.steps.is_empty() && plan.is_ready() && plan.unconfirmed.is_empty(), "{plan:#?}");
+    assert_eq!(plan.unchanged, world.objects.len());
+    plan.unchanged
+}
+
+/// The world of a tool that is as it should be.
+fn world(subject: &Subject) -> Observed {
+    let rendered = render(subject);
+    assert!(rendered.withheld.is_empty() && !rendered.unusable, "{:?}", rendered.report);
+    let objects: BTreeMap<_, _> =
+        desired(&rendered).into_iter().map(|object| (object.id.clone(), Seen::Live(live(&object)))).collect();
+    let uid = |seen: &Seen| match seen {
+        Seen::Live(value) => uid_of(value).expect("a uid").to_owned(),
+        Seen::Absent => panic!("everything is live"),
     };
-    rendered.components.iter().flat_map(at).collect()
+    let stored = StoredRevision {
+        number: 1,
+        revision: newest(subject).clone(),
+        images: rendered.components.iter().map(|c| (c.name.clone(), stored_image(&c.image))).collect(),
+        platform: planner::platform_digest(&subject.platform),
+        one_offs: [].into(),
+    };
+    Observed {
+        inventory: objects.iter().map(|(id, seen)| (id.clone(), uid(seen))).collect(),
+        objects,
+        secrets: Some([].into()),
+        stored: vec![stored],
+        ..Observed::default()
+    }
 }
 
-fn ready(kind: &str, object: &mut Value) {
+fn desired(rendered: &Rendered) -> Vec<Object> {
+    let components = rendered.components.iter().flat_map(|component| {
+        let StoredImage { source, digest } = stored_image(&component.image);
+        component.at(&PinnedImage { reference: source, digest }).0
+    });
+    rendered.objects.iter().cloned().chain(components).collect()
+}
+
+fn stored_image(image: &Image) -> StoredImage {
+    let Image::Prebuilt { reference } = image else { panic!("a prebuilt image was expected: {image:?}") };
+    let digest = Digest::new(format!("sha256:{}", "a".repeat(64))).expect("a digest");
+    StoredImage { source: reference.clone(), digest }
+}
+
+/// The object as a server shows it after our apply, its defaults and its controllers' work.
+fn live(object: &Object) -> Value {
+    let resets = FieldSet::from_fields_v1(&json!({"f:status": {}})).expect("a set");
+    let writer = |manager, subresource| Writer {
+        manager,
+        api_version: object.api_version(),
+        subresource,
+        time: "2026-01-01T00:00:00Z",
+        resets: &resets,
+    };
+    let mut value =
+        merge::apply(&Value::Null, &object.value, &writer(FIELD_MANAGER, ""), true).expect("it applies").object;
+    defaults::fill(&mut value, Schema::of_object(&object.value));
+    let metadata = &mut value["metadata"];
+    metadata["uid"] = json!(format!("uid-{}", object.id));
+    metadata["resourceVersion"] = json!("123456");
+    metadata["generation"] = json!(1);
+    metadata["creationTimestamp"] = json!("2026-01-01T00:00:00Z");
+    if object.id.kind == "Service" {
+        value["spec"]["clusterIP"] = json!("10.96.1.2");
+        value["spec"]["clusterIPs"] = json!(["10.96.1.2"]);
+        value["spec"]["ipFamilies"] = json!(["IPv4"]);
+    }
+    let mut controlled = value.clone();
+    work(&object.id.kind, &mut controlled);
+    let none = FieldSet::new();
+    merge::update(&value, &controlled, &Writer { resets: &none, ..writer("kube-controller-manager", "status") })
+}
+
+/// What the kind's controller writes.
+fn work(kind: &str, object: &mut Value) {
+    let time = "2026-01-01T00:00:30Z";
     match kind {
         "Namespace" => object["status"] = json!({"phase": "Active"}),
-        "ResourceQuota" => object["status"] = json!({"hard": object["spec"]["hard"]}),
+        "ResourceQuota" => object["status"] = json!({"hard": object["spec"]["hard"], "used": object["spec"]["hard"]}),
+        "PodDisruptionBudget" => {
+            object["status"] = json!({"observedGeneration": 1, "currentHealthy": 2, "desiredHealthy": 1, "disruptionsAllowed": 1, "expectedPods": 2});
+        }
+        "Deployment" => {
+            object["metadata"]["annotations"]["deployment.kubernetes.io/revision"] = json!("1");
+            let condition = |kind, reason| json!({"type": kind, "status": "True", "reason": reason, "message": reason, "lastUpdateTime": time, "lastTransitionTime": time});
+            let conditions = [
+                condition("Available", "MinimumReplicasAvailable"),
+                condition("Progressing", "NewReplicaSetAvailable"),
+            ];
+            object["status"] = json!({"observedGeneration": 1, "replicas": 2, "updatedReplicas": 2, "readyReplicas": 2, "availableReplicas": 2, "conditions": conditions});
+        }
         _ => {}
     }
 }
 
-fn total<'a>(
-    platform: &Platform,
-    cases: &[(Tool, Revision)],
-    rendered: &[Rendered],
-    world: impl Fn(usize) -> &'a Observed,
-) -> usize {
-    let each = cases.iter().zip(rendered).enumerate();
-    each.map(|(n, ((tool, revision), rendered))| steps(platform, tool, revision, rendered, world(n))).sum()
+fn seen(world: &Observed) -> impl Iterator<Item = &Value> {
+    world.objects.keys().filter_map(|id| world.live(id))
 }
 
-fn steps(platform: &Platform, tool: &Tool, revision: &Revision, rendered: &Rendered, observed: &Observed) -> usize {
-    let plan = plan(&Input {
-        tool,
-        platform,
-        namespace: tool.name.namespace(),
-        frame: &rendered.objects,
-        newest: Newest::Revision(revision, rendered),
-        last_good: None,
-        observed,
-        field_manager: "toolforge",
-        trouble: None,
-        forgotten: false,
-    });
-    plan.steps.len() + plan.unconfirmed.len() + plan.unchanged
+fn bytes<'a>(values: impl Iterator<Item = &'a Value>) -> usize {
+    values.map(|value| value.to_string().len()).sum()
 }
 
-fn measure(mut work: impl FnMut() -> usize) -> Vec<Duration> {
-    let mut times: Vec<_> = (0..ROUNDS)
-        .map(|_| {
-            let begun = Instant::now();
-            assert!(std::hint::black_box(work()) > 0);
-            begun.elapsed()
-        })
-        .collect();
-    times.sort();
-    times
+/// One run over all tools.
+#[derive(Clone, Copy)]
+struct Run {
+    wall: Duration,
+    /// Of all threads together.
+    cpu: Duration,
 }
 
-fn row(what: &str, times: &[Duration]) -> String {
-    let secs = |n: usize| times[n].as_secs_f64();
-    format!("| {what} | {:.2} ({:.2} – {:.2}) |", secs(ROUNDS / 2), secs(0), secs(ROUNDS - 1))
+/// Measures on all cores and on one. Tools are independent, so each thread takes its share of them.
+fn row(what: &str, cores: usize, cases: &[Case<'_>], work: &(impl Fn(&Case<'_>) -> usize + Sync)) {
+    let (all, one) = (measure(cores, cases, work), measure(1, cases, work));
+    let wall = |runs: &[Run]| shown(runs.iter().map(|run| run.wall.as_secs_f64()), 2);
+    let cpu = shown(one.iter().map(|run| run.cpu.as_secs_f64() * 1e6 / cases.len() as f64), 0);
+    println!("| {what} | {} | {} | {cpu} |", wall(&all), wall(&one));
+}
+
+fn measure(threads: usize, cases: &[Case<'_>], work: &(impl Fn(&Case<'_>) -> usize + Sync)) -> Vec<Run> {
+    let share = |cases: &[Case<'_>]| {
+        let begun = cpu_time();
+        assert!(std::hint::black_box(cases.iter().map(work).sum::<usize>()) > 0);
+        cpu_time().saturating_sub(begun)
+    };
+    let once = |_| {
+        let begun = Instant::now();
+        let cpu = std::thread::scope(|scope| {
+            let shares = cases.chunks(cases.len().div_ceil(threads));
+            let threads: Vec<_> = shares.map(|cases| scope.spawn(move || share(cases))).collect();
+            threads.into_iter().map(|thread| thread.join().expect("it does not panic")).sum()
+        });
+        Run { wall: begun.elapsed(), cpu }
+    };
+    (0..ROUNDS).map(once).collect()
+}
+
+/// How long this thread has been on a processor: what counts where other programs run beside this one.
+fn cpu_time() -> Duration {
+    let text = std::fs::read_to_string("/proc/thread-self/schedstat").expect("Linux tells each thread its time");
+    let nanos = text.split(' ').next().and_then(|nanos| nanos.parse().ok()).expect("nanoseconds");
+    Duration::from_nanos(nanos)
+}
+
+fn shown(figures: impl Iterator<Item = f64>, digits: usize) -> String {
+    let mut figures: Vec<_> = figures.collect();
+    figures.sort_by(f64::total_cmp);
+    let figure = |n: usize| format!("{:.digits$}", figures[n]);
+    format!("{} ({} – {})", figure(ROUNDS / 2), figure(0), figure(ROUNDS - 1))
 }

@@ -34,7 +34,8 @@ fn is_person(manager: &str) -> bool {
 /// Why the field at this path is left alone, if it is. `hand` says who owns it beside us; it is asked only where it counts.
 pub(super) fn reason(id: &ObjectId, path: &Path, hand: impl FnOnce() -> Option<String>) -> Option<&'static str> {
     let kind = |row: &&Row| row.kind.is_empty() || row.kind == id.kind;
-    let row = ROWS.iter().filter(kind).find(|row| matches(row.path, path))?;
+    let deep = |row: &&Row| row.path.len() == path.len();
+    let row = ROWS.iter().filter(deep).filter(kind).find(|row| matches(row.path, path))?;
     let entitled = match row.from {
         From::Anyone => true,
         From::Programs => !hand().is_some_and(|manager| is_person(&manager)),

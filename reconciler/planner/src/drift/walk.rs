@@ -1,7 +1,7 @@
 //! The walk over desired and live at once, and over what only live has.
 
 use super::meaning::{covers, is_nothing, same_meaning};
-use super::order::disorder;
+use super::order::{are_paired, disorder};
 use super::owners::{OwnersOf, Whose};
 use super::{By, ChangeKind, FieldChange, Shown, left_alone};
 use crate::fields::{FieldSet, Path, PathElement, item_element};
@@ -106,41 +106,67 @@ impl Walk<'_> {
         }
     }
 
+    /// Both maps are in name order, so they are read side by side; what is plainly equal is not walked.
     fn fields(&mut self, desired: &Map<String, Value>, live: &Map<String, Value>, at: TypeRef) {
+        let mut extras = Vec::new();
+        let mut standing = live.iter().peekable();
         for (name, value) in desired {
-            self.below(PathElement::field(name), |walk| match live.get(name) {
-                Some(live) => walk.both(value, live, at.field(name)),
-                None => walk.missing(value, at.field(name)),
-            });
+            extras.extend(std::iter::from_fn(|| standing.next_if(|(other, _)| *other < name)));
+            match standing.next_if(|(other, _)| *other == name) {
+                Some((_, live)) if live == value => {}
+                Some((_, live)) => self.below(PathElement::field(name), |walk| walk.both(value, live, at.field(name))),
+                None => self.below(PathElement::field(name), |walk| walk.missing(value, at.field(name))),
+            }
         }
-        self.extras(desired, live, at);
+        extras.extend(standing);
+        self.extras(&extras, desired, live, at);
     }
 
     /// The fields that only live has. Defaults depend on what stands beside them once everything is right, so those that
     /// seemed right beside a field that goes are looked at again.
-    fn extras(&mut self, desired: &Map<String, Value>, live: &Map<String, Value>, at: TypeRef) {
+    fn extras(
+        &mut self,
+        extras: &[(&String, &Value)],
+        desired: &Map<String, Value>,
+        live: &Map<String, Value>,
+        at: TypeRef,
+    ) {
         let mut gone = Vec::new();
         let mut kept = Vec::new();
-        for (name, value) in live.iter().filter(|(name, _)| !desired.contains_key(*name)) {
-            let default = defaults::of(at, name, Beside::over(desired, live, &gone));
-            match self.below(PathElement::field(name), |walk| walk.extra(value, at.field(name), &default)) {
-                Fate::Default => kept.push((name, default)),
-                Fate::Stays => {}
-                Fate::Applied | Fate::Patched => gone.push(name.as_str()),
+        for (name, value) in extras {
+            let default = || defaults::of(at, name, Beside::over(desired, live, &gone));
+            let fate = self.below(PathElement::field(name), |walk| match walk.settled(value) {
+                Some(fate) => (fate, None),
+                None => {
+                    let default = default();
+                    (walk.unsettled(value, at.field(name), &default), Some(default))
+                }
+            });
+            match fate {
+                (Fate::Default, default) => kept.push((*name, *value, default)),
+                (Fate::Stays, _) => {}
+                (Fate::Applied | Fate::Patched, _) => gone.push(name.as_str()),
             }
         }
         if gone.is_empty() {
             return;
         }
-        for (name, before) in kept {
+        for (name, value, before) in kept {
             let default = defaults::of(at, name, Beside::over(desired, live, &gone));
-            if default != before {
-                self.below(PathElement::field(name), |walk| walk.extra(&live[name], at.field(name), &default));
+            if before.is_some_and(|before| before != default) {
+                self.below(PathElement::field(name), |walk| walk.extra(value, at.field(name), &default));
             }
         }
     }
 
     fn items(&mut self, desired: &[Value], live: &[Value], at: TypeRef) {
+        if are_paired(desired, live, at) {
+            for (item, live) in desired.iter().zip(live).filter(|(item, live)| item != live) {
+                let Some(name) = item_element(item, at) else { continue };
+                self.below(name, |walk| walk.both(item, live, at.items()));
+            }
+            return;
+        }
         let wanted = named(desired, at);
         let standing = named(live, at);
         for (name, item) in &wanted {
@@ -194,16 +220,22 @@ impl Walk<'_> {
         }
     }
 
-    /// Not wanted, and there.
-    fn extra(&mut self, live: &Value, at: TypeRef, default: &defaults::Default) -> Fate {
+    /// The fate of what is not wanted, where neither its type nor its default matters.
+    fn settled(&self, live: &Value) -> Option<Fate> {
         let hand = || self.owners.read().hand(&self.path).map(|by| by.manager);
         let autoscaled = self.autoscaled && left_alone::is_replicas(&self.path);
         if autoscaled || left_alone::reason(self.id, &self.path, hand).is_some() {
-            return Fate::Stays;
+            return Some(Fate::Stays);
         }
-        if is_nothing(live) {
-            return Fate::Default;
-        }
+        is_nothing(live).then_some(Fate::Default)
+    }
+
+    /// Not wanted, and there.
+    fn extra(&mut self, live: &Value, at: TypeRef, default: &defaults::Default) -> Fate {
+        self.settled(live).unwrap_or_else(|| self.unsettled(live, at, default))
+    }
+
+    fn unsettled(&mut self, live: &Value, at: TypeRef, default: &defaults::Default) -> Fate {
         let before = (self.found.changes.len(), self.found.intruders.clone());
         let fates = match (at.form(live), live) {
             (Form::Map, Value::Object(object)) => self.extra_fields(object, at, default),
