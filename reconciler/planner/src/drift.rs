@@ -151,6 +151,12 @@ fn patch(desired: &Value, live: &Value, intruders: &FieldSet, ownership: &Owners
     patch::between(live, &merge::without(&applied, intruders, at, Remains::Empty), at)
 }
 
+/// Whether what stands at this path is nobody's wish, whoever wrote it: a status, a count, what only a controller reads.
+pub(crate) fn is_bookkeeping(id: &renderer::ObjectId, path: &Path) -> bool {
+    // A person's hand is entitled to the least.
+    left_alone::reason(id, path, || Some("kubectl".to_owned())).is_some()
+}
+
 /// The managers that own a field given by plain names, `spec.replicas`; the unreadable are not among them.
 #[must_use]
 pub fn owners_of(live: &Value, path: &str) -> Vec<String> {

@@ -9,6 +9,7 @@
 
 pub mod check;
 pub mod conditions;
+pub mod contract;
 pub mod decide;
 pub mod deployments;
 pub mod drift;

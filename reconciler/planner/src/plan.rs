@@ -6,7 +6,6 @@ use crate::moment::Moment;
 use renderer::{CommitId, ObjectId, ToolName};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use sha2::{Digest as _, Sha256};
 use std::fmt;
 
 /// Everything one pass will do for one tool, and everything it will not do yet.
@@ -220,12 +219,11 @@ pub struct NotReady {
 }
 
 impl Plan {
-    /// sha256 of the canonical JSON, in hexadecimal: equal plans have equal ids.
+    /// sha256 of what is done and what waits, in hexadecimal: plans that come to the same have equal ids, however far
+    /// rollouts have come meanwhile and whatever the cluster is called here.
     #[must_use]
     pub fn id(&self) -> String {
-        // Serialising a value of ours to JSON fails only for non-text map keys, and there are none.
-        let bytes = serde_json::to_vec(self).unwrap_or_default();
-        Sha256::digest(&bytes).iter().map(|byte| format!("{byte:02x}")).collect()
+        crate::contract::id_of(self)
     }
 
     /// Nothing to do and nothing waits.

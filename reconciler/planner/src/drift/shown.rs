@@ -17,6 +17,11 @@ const COPIES: [&str; 1] = ["kubectl.kubernetes.io/last-applied-configuration"];
 pub struct Shown(String);
 
 impl Shown {
+    /// In place of a value that must not leave this machine.
+    pub(crate) fn hidden() -> Self {
+        Self(MASK.to_owned())
+    }
+
     /// The value at a path of field names, in an object whose fields under `secret` are never shown.
     pub(super) fn of(value: &Value, path: &[&str], secret: &[&str]) -> Self {
         let text = match without_secrets(value, &mut path.to_vec(), secret) {

@@ -1,0 +1,366 @@
+//! The plan as a contract: what a person approves, in a form that leaves the machine it was made on.
+//!
+//! A plan is carried out by making it again. The contract says what was planned and from what (the revision, the rendered
+//! objects, each touched object as it was); whoever is handed one plans anew from the world as it is, and goes on only if
+//! that comes to the same ([`Contract::differences`]). So a contract can hold toolforge back and never lead it: the worst
+//! that a forged one does is to be refused.
+//!
+//! That is also why it need not hold what is sent. Of each request stands its kind and a sha256, so that no environment,
+//! no file of a ConfigMap and no stored revision is in it, and of kinds with secret content not even a sha256 of that. The
+//! changes are shown as `diff` shows them, but for values found in an environment: they may have been typed by hand, and
+//! are masked.
+//!
+//! What changes by itself is told and does not count: a controller's status, and the resourceVersion that it moves.
+
+mod differences;
+mod text;
+
+pub use differences::Difference;
+pub use text::NotAPlan;
+
+use crate::autoscale;
+use crate::check::Violation;
+use crate::drift::{self, By, FieldChange, Shown};
+use crate::fields::{Path, PathElement};
+use crate::kinds::Kind;
+use crate::observed::{Observed, resource_version_of, uid_of};
+use crate::plan::{Action, Cause, Held, Plan, Request, Step};
+use renderer::{CommitId, Object, ObjectId, Platform, Rendered, Revision, Tool, ToolName, TreeId};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use sha2::{Digest as _, Sha256};
+use std::collections::BTreeMap;
+
+/// What one plan promises to do, and what it was made from.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Contract {
+    /// [`Plan::id`].
+    pub id: String,
+    /// Program and version.
+    pub made_by: String,
+    /// The tool.
+    pub tool: ToolName,
+    /// The cluster.
+    pub cluster: Whereabouts,
+    /// What the repository said.
+    pub revision: Source,
+    /// sha256 of everything that was rendered, images aside.
+    pub rendered: String,
+    /// sha256 of each setting of the platform and the tool, by name; shortened: they only say which one changed.
+    pub settings: BTreeMap<String, String>,
+    /// What the plan's judge says against it.
+    pub violations: Vec<Violation>,
+    /// Each object that a step touches, as it was.
+    pub base: Vec<Base>,
+    /// What will be done, in this order.
+    pub steps: Vec<Promise>,
+    /// What will not be done yet.
+    pub held: Vec<Held>,
+}
+
+/// Which cluster. Names of contexts differ between machines; a uid is given once.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Whereabouts {
+    /// As headers name it.
+    pub name: String,
+    /// uid of the tool's Tool object there; none before it is made.
+    pub tool_uid: Option<String>,
+}
+
+/// Which revision.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Source {
+    /// The followed branch.
+    pub branch: String,
+    /// Commit.
+    pub commit: Option<CommitId>,
+    /// The tree at the tool's path.
+    pub tree: Option<TreeId>,
+    /// sha256 of the files that describe the tool.
+    pub files: String,
+}
+
+/// One object before the plan.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Base {
+    /// Which.
+    pub id: ObjectId,
+    /// How it was.
+    pub was: State,
+}
+
+/// How an object is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum State {
+    /// Confirmed not to be there.
+    Absent,
+    /// Nobody looked: names of stored revisions are ours alone.
+    Unseen,
+    /// It is there.
+    #[serde(rename_all = "camelCase")]
+    Live {
+        /// `metadata.uid`.
+        uid: String,
+        /// `metadata.resourceVersion`; told, and not compared.
+        resource_version: String,
+        /// sha256 of what people and programs want of it: without status and bookkeeping.
+        content: String,
+        /// Who wrote last, status aside, where the server knows.
+        by: Option<By>,
+    },
+}
+
+/// One step, without the bodies of its requests.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Promise {
+    /// The object.
+    pub id: ObjectId,
+    /// What is done.
+    pub action: Action,
+    /// Why.
+    pub cause: Cause,
+    /// Field by field.
+    pub changes: Vec<FieldChange>,
+    /// The requests, in order.
+    pub requests: Vec<Sent>,
+}
+
+/// One request: which kind, and a sha256 of its body.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Sent {
+    /// Server-side apply.
+    Apply(String),
+    /// JSON patch, without its test of the resourceVersion.
+    Patch(String),
+    /// Delete of this uid.
+    Delete(String),
+}
+
+/// Everything a contract is made from.
+#[derive(Debug, Clone, Copy)]
+pub struct Terms<'a> {
+    /// The plan.
+    pub plan: &'a Plan,
+    /// The world it was made from.
+    pub observed: &'a Observed,
+    /// What its judge says.
+    pub violations: &'a [Violation],
+    /// The platform.
+    pub platform: &'a Platform,
+    /// The tool.
+    pub tool: &'a Tool,
+    /// The newest revision, rendered; none where it could not be read.
+    pub newest: Option<(&'a Revision, &'a Rendered)>,
+    /// The tool-wide objects.
+    pub frame: &'a [Object],
+    /// Program and version.
+    pub made_by: &'a str,
+}
+
+impl Contract {
+    /// Puts a plan into this form.
+    #[must_use]
+    pub fn of(terms: &Terms) -> Self {
+        let Terms { plan, observed, .. } = *terms;
+        let tool = ObjectId {
+            group: "toolforge.org".to_owned(),
+            kind: "Tool".to_owned(),
+            namespace: None,
+            name: plan.tool.to_string(),
+        };
+        let tool_uid = observed.live(&tool).and_then(uid_of).map(str::to_owned);
+        let steps = plan.steps.iter();
+        Self {
+            id: plan.id(),
+            made_by: terms.made_by.to_owned(),
+            tool: plan.tool.clone(),
+            cluster: Whereabouts { name: plan.cluster.clone(), tool_uid },
+            revision: Source::of(terms),
+            rendered: rendered(terms),
+            settings: settings(terms.platform, terms.tool),
+            violations: terms.violations.to_vec(),
+            base: steps.map(|step| Base { id: step.id.clone(), was: State::of(&step.id, observed) }).collect(),
+            steps: plan.steps.iter().map(Promise::of).collect(),
+            held: plan.held.clone(),
+        }
+    }
+}
+
+impl Source {
+    fn of(terms: &Terms) -> Self {
+        let revision = terms.newest.map(|(revision, _)| revision);
+        Self {
+            branch: terms.plan.target.branch.clone(),
+            commit: revision.and_then(|revision| revision.commit.clone()),
+            tree: revision.and_then(|revision| revision.tree.clone()),
+            files: revision.map_or_else(String::new, |revision| sha256(&revision.files)),
+        }
+    }
+
+    /// Whether it is the same content. A merge that changed nothing makes a commit, and leaves the tree.
+    fn says_the_same(&self, other: &Self) -> bool {
+        let same_commit = self.commit.is_some() && self.commit == other.commit;
+        same_commit || (self.tree.is_some() && self.tree == other.tree && self.files == other.files)
+    }
+}
+
+impl Promise {
+    fn of(step: &Step) -> Self {
+        Self {
+            id: step.id.clone(),
+            action: step.action,
+            cause: step.cause.clone(),
+            changes: step.changes.iter().map(published).collect(),
+            requests: step.requests.iter().map(|request| Sent::of(&step.id, request)).collect(),
+        }
+    }
+}
+
+impl Sent {
+    fn of(id: &ObjectId, request: &Request) -> Self {
+        match request {
+            Request::Apply { body } => Self::Apply(sha256(&without_secrets(id, body))),
+            Request::Patch { operations } => Self::Patch(sha256(&without_guard(operations))),
+            Request::Delete { uid } => Self::Delete(uid.clone()),
+        }
+    }
+}
+
+/// A short value could be guessed from its sha256.
+fn without_secrets(id: &ObjectId, body: &Value) -> Value {
+    let mut body = body.clone();
+    let secret = Kind::of_id(id).map_or(&[][..], |row| row.secret_paths);
+    if let Some(fields) = body.as_object_mut() {
+        fields.retain(|name, _| !secret.contains(&name.as_str()));
+    }
+    body
+}
+
+/// Without the test that a patch begins with: a status moves it.
+fn without_guard(operations: &Value) -> Vec<&Value> {
+    let all = operations.as_array().map_or(&[][..], Vec::as_slice);
+    all.iter().filter(|op| op.get("path").and_then(Value::as_str) != Some("/metadata/resourceVersion")).collect()
+}
+
+/// A change as strangers may see it: what stood in an environment may have been typed by hand.
+pub(crate) fn published(change: &FieldChange) -> FieldChange {
+    let in_environment = change.path.split('.').any(|name| name == "env" || name.starts_with("env["));
+    let holds_one = |shown: &Shown| shown.to_string().contains("\"env\"");
+    let from = change.from.clone().map(|from| if in_environment || holds_one(&from) { Shown::hidden() } else { from });
+    FieldChange { from, ..change.clone() }
+}
+
+impl State {
+    fn of(id: &ObjectId, observed: &Observed) -> Self {
+        let namespace = id.namespace.as_deref().map(crate::compare::namespace_id);
+        match observed.live(id) {
+            Some(live) => Self::Live {
+                uid: uid_of(live).unwrap_or_default().to_owned(),
+                resource_version: resource_version_of(live).unwrap_or_default().to_owned(),
+                content: content(id, live, observed),
+                by: last_hand(live),
+            },
+            None if observed.is_absent(id) => Self::Absent,
+            None if namespace.is_some_and(|namespace| observed.is_absent(&namespace)) => Self::Absent,
+            None => Self::Unseen,
+        }
+    }
+}
+
+/// sha256 of a live object without what is nobody's wish: status, bookkeeping, what an autoscaler says, and secrets.
+fn content(id: &ObjectId, live: &Value, observed: &Observed) -> String {
+    let mut object = without_secrets(id, live);
+    without_bookkeeping(id, &mut object, &mut Path(Vec::new()));
+    if let (true, Some(spec)) = (autoscale::is_autoscaled(id, observed), object.get_mut("spec")) {
+        spec.as_object_mut().map(|spec| spec.remove("replicas"));
+    }
+    sha256(&object)
+}
+
+fn without_bookkeeping(id: &ObjectId, value: &mut Value, path: &mut Path) {
+    let Some(fields) = value.as_object_mut() else { return };
+    fields.retain(|name, value| {
+        path.0.push(PathElement::field(name));
+        let counts = !drift::is_bookkeeping(id, path);
+        let was_empty = is_empty(value);
+        if counts {
+            without_bookkeeping(id, value, path);
+        }
+        path.0.pop();
+        // A map that held nothing but bookkeeping was made for it.
+        counts && (was_empty || !is_empty(value))
+    });
+}
+
+fn is_empty(value: &Value) -> bool {
+    value.as_object().is_some_and(serde_json::Map::is_empty)
+}
+
+/// The last who wrote anything but a status.
+fn last_hand(live: &Value) -> Option<By> {
+    let entries = live.pointer("/metadata/managedFields")?.as_array()?;
+    let text = |entry: &Value, key: &str| entry.get(key).and_then(Value::as_str).map(str::to_owned);
+    let hands = entries.iter().filter(|entry| text(entry, "subresource").as_deref() != Some("status"));
+    let hands = hands.filter_map(|entry| Some(By { manager: text(entry, "manager")?, time: text(entry, "time") }));
+    hands.max_by(|a, b| a.time.cmp(&b.time))
+}
+
+fn rendered(terms: &Terms) -> String {
+    let components = terms.newest.map(|(_, rendered)| (&rendered.components, &rendered.withheld, rendered.unusable));
+    sha256(&(terms.frame, components))
+}
+
+/// Hex digits of a setting's sha256 that are kept.
+const SHORT: usize = 16;
+
+/// As [`crate::platform_digest`], the hosts, the context and the credentials' variable are left out.
+fn settings(platform: &Platform, tool: &Tool) -> BTreeMap<String, String> {
+    let mut platform = Platform { allowed_hosts: Vec::new(), cluster: None, ..platform.clone() };
+    platform.registry.credentials = None;
+    // Both have text keys only, so serialising them does not fail.
+    let both = [
+        ("platform", serde_json::to_value(platform).unwrap_or_default()),
+        ("tool", serde_json::to_value(tool).unwrap_or_default()),
+    ];
+    let fields = both.iter().filter_map(|(of, all)| Some((of, all.as_object()?)));
+    let named = fields.flat_map(|(of, all)| all.iter().map(move |(name, value)| (format!("{of}.{name}"), value)));
+    named.map(|(name, value)| (name, sha256(value)[..SHORT].to_owned())).collect()
+}
+
+/// What matters of a plan: what is done and what is not, and nothing that moves while nothing is decided.
+#[derive(Serialize)]
+struct Matter<'a> {
+    tool: &'a ToolName,
+    branch: &'a str,
+    removed: bool,
+    steps: Vec<Promise>,
+    held: Vec<(&'a ObjectId, Option<Action>, &'static str)>,
+    unconfirmed: &'a [ObjectId],
+}
+
+/// See [`Plan::id`].
+pub(crate) fn id_of(plan: &Plan) -> String {
+    sha256(&Matter {
+        tool: &plan.tool,
+        branch: &plan.target.branch,
+        removed: plan.removed,
+        steps: plan.steps.iter().map(Promise::of).collect(),
+        held: plan.held.iter().map(|held| (&held.id, held.action, held.why.word())).collect(),
+        unconfirmed: &plan.unconfirmed,
+    })
+}
+
+/// sha256 of the JSON of a value of ours, in hexadecimal.
+fn sha256(value: &(impl Serialize + ?Sized)) -> String {
+    // Fails only for keys that are no text, and there are none.
+    hex(&serde_json::to_vec(value).unwrap_or_default())
+}
+
+fn hex(bytes: &[u8]) -> String {
+    Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
+}
