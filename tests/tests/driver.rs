@@ -7,3 +7,5 @@ mod config;
 mod hosts;
 #[path = "driver/stage.rs"]
 mod stage;
+#[path = "driver/writers.rs"]
+mod writers;

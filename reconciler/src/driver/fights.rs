@@ -8,7 +8,7 @@ use planner::Fight;
 use planner::fight::Matter;
 use planner::outcome::{Outcome, RowResult};
 use planner::plan::{Cause, Plan, Step};
-use renderer::{ObjectId, ToolName};
+use renderer::{CommitId, ObjectId, ToolName};
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -26,8 +26,8 @@ pub(super) struct Fights(BTreeMap<ToolName, BTreeMap<(ObjectId, Matter), Bout>>)
 /// The same correction, made again and again.
 #[derive(Debug, Clone)]
 struct Bout {
-    /// What was set. Another value is no fight but a new wish.
-    to: Option<String>,
+    /// What was set, as far as it is shown, and by which revision. Another one is no fight but a new wish.
+    to: (Option<String>, Option<CommitId>),
     manager: Option<String>,
     times: u32,
     first: Moment,
@@ -79,7 +79,7 @@ impl Fights {
         let rows = plan.steps.iter().zip(&outcome.rows);
         for (step, _) in rows.filter(|(_, row)| matches!(row.result, RowResult::Done { .. })) {
             for matter in Matter::all_of(step) {
-                let bout = corrected(step, &matter, now);
+                let bout = corrected(plan, step, &matter, now);
                 let bouts = self.0.entry(plan.tool.clone()).or_default();
                 let known = bouts.entry((step.id.clone(), matter)).or_insert_with(|| Bout { times: 0, ..bout.clone() });
                 if known.to == bout.to {
@@ -102,7 +102,7 @@ impl Fights {
     }
 }
 
-fn corrected(step: &Step, matter: &Matter, now: Moment) -> Bout {
+fn corrected(plan: &Plan, step: &Step, matter: &Matter, now: Moment) -> Bout {
     let change = step.changes.iter().find(|change| matches!(matter, Matter::Field(path) if *path == change.path));
     let of_step = match &step.cause {
         Cause::Drift { manager, .. } => manager.clone(),
@@ -110,7 +110,7 @@ fn corrected(step: &Step, matter: &Matter, now: Moment) -> Bout {
     };
     let manager = change.and_then(|change| change.by.as_ref()).map(|by| by.manager.clone()).or(of_step);
     let to = change.and_then(|change| change.to.as_ref()).map(ToString::to_string);
-    Bout { to, manager, times: 1, first: now, last: now }
+    Bout { to: (to, plan.target.commit.clone()), manager, times: 1, first: now, last: now }
 }
 
 #[cfg(test)]
@@ -134,7 +134,7 @@ mod tests {
     }
 
     fn plan(path: &str, to: u32) -> Plan {
-        let shown = |n: u32| serde_json::from_value(serde_json::json!(n)).expect("a value that is shown");
+        let shown = |n: u32| serde_json::from_value(n.to_string().into()).expect("a value that is shown");
         let change = FieldChange {
             path: path.to_owned(),
             kind: ChangeKind::Reverted,

@@ -1,7 +1,7 @@
 //! A platform on a sandbox, served by the real driver in this runtime.
 
 use anyhow::{Context as _, bail};
-use planner::kinds::Kind;
+use planner::kinds::{KINDS, Kind};
 use reconciler::cluster::call;
 use reconciler::cluster::door::Requests;
 use reconciler::cluster::{Cluster, address};
@@ -10,6 +10,8 @@ use reconciler::source::RepositoryUrl;
 use renderer::ObjectId;
 use sandbox::Sandbox;
 use serde_json::Value;
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::time::Duration;
 use tempfile::TempDir;
 use tests::git_server::{GitServer, Repository};
@@ -17,9 +19,12 @@ use tests::platform::kind_of;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
+use tower::Service as _;
 
-/// How long anything may take: less than git's own time limits, so that whoever waits for a host that hangs is late.
-pub const SOON: Duration = Duration::from_secs(12);
+/// How long anything may take on a busy machine.
+const DEADLINE: Duration = Duration::from_secs(60);
+/// Less than any time limit of git: whoever waits for a host that hangs is late.
+const SOON: Duration = Duration::from_secs(12);
 const POLL_EVERY: Duration = Duration::from_millis(300);
 
 /// A platform. Everything of it ends with it.
@@ -30,7 +35,10 @@ pub struct Stage {
     pub cluster: Cluster,
     pub sandbox: Sandbox,
     cache: TempDir,
+    /// Between polls of git.
+    pub poll_every: Duration,
     local: bool,
+    web_port: u16,
     serving: Option<(JoinHandle<anyhow::Result<()>>, CancellationToken)>,
 }
 
@@ -52,11 +60,21 @@ impl Stage {
         let sandbox = Sandbox::in_memory();
         let cluster = Cluster::of_service("spectator", sandbox.service(), &Requests::default());
         let cache = tempfile::tempdir()?;
-        Ok(Self { git, config, cluster, sandbox, cache, local, serving: None })
+        // Free a moment ago.
+        let web_port = std::net::TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
+        Ok(Self { git, config, cluster, sandbox, cache, poll_every: POLL_EVERY, local, web_port, serving: None })
     }
 
     /// Starts the driver, as `toolforge run` does.
     pub fn run(&mut self) -> anyhow::Result<()> {
+        self.run_behind(|_| None)
+    }
+
+    /// The same, before an API server that takes its time with some requests.
+    pub fn run_behind(
+        &mut self,
+        delay: impl Fn(&http::Request<kube::client::Body>) -> Option<Duration> + Send + 'static,
+    ) -> anyhow::Result<()> {
         let config = if self.local {
             RepositoryUrl::local(self.config.path())
         } else {
@@ -65,12 +83,20 @@ impl Stage {
         let options = Options {
             config,
             platform: None,
-            limits: Limits { interval: Some(POLL_EVERY), ..Limits::default() },
+            limits: Limits { interval: Some(self.poll_every), ..Limits::default() },
             cache: self.cache.path().to_owned(),
-            web: None,
+            web: Some(SocketAddr::from(([127, 0, 0, 1], self.web_port))),
         };
         let requests = Requests::default();
-        let cluster = Cluster::of_service("sandbox", self.sandbox.service(), &requests);
+        let server = self.sandbox.service();
+        let slow = tower::service_fn(move |request| {
+            let (pause, mut server) = (delay(&request), server.clone());
+            async move {
+                tokio::time::sleep(pause.unwrap_or_default()).await;
+                server.call(request).await
+            }
+        });
+        let cluster = Cluster::of_service("sandbox", slow, &requests);
         let stop = CancellationToken::new();
         let stopped = stop.clone();
         let serving = async move { serve(options, cluster, &requests, &|_: &str| None, stopped).await };
@@ -124,6 +150,31 @@ impl Stage {
         Ok(())
     }
 
+    /// What the driver says at `/metrics`.
+    pub async fn metrics(&self) -> anyhow::Result<String> {
+        Ok(reqwest::get(format!("http://127.0.0.1:{}/metrics", self.web_port)).await?.text().await?)
+    }
+
+    /// The version of everything there is, but for the leases.
+    pub async fn versions(&self) -> anyhow::Result<BTreeMap<String, String>> {
+        let mut found = BTreeMap::new();
+        for row in KINDS {
+            let path = if row.group.is_empty() { "/api".to_owned() } else { format!("/apis/{}", row.group) };
+            let path = format!("{path}/{}/{}", row.version, row.plural);
+            let list = match call::get(&self.cluster.client, &path, None).await {
+                Ok(bytes) => serde_json::from_slice::<Value>(&bytes)?,
+                Err(error) if error.code() == Some(404) => continue,
+                Err(error) => return Err(error.into()),
+            };
+            for item in list["items"].as_array().into_iter().flatten() {
+                let metadata = &item["metadata"];
+                let name = format!("{} {} {}", row.kind, metadata["namespace"], metadata["name"]);
+                found.insert(name, metadata["resourceVersion"].to_string());
+            }
+        }
+        Ok(found)
+    }
+
     /// Asks again and again; an error when it takes too long.
     pub async fn until<T>(
         &self,
@@ -131,7 +182,7 @@ impl Stage {
         mut ask: impl AsyncFnMut() -> anyhow::Result<Option<T>>,
     ) -> anyhow::Result<T> {
         let begun = Instant::now();
-        while begun.elapsed() < SOON {
+        while begun.elapsed() < DEADLINE {
             if let Some(found) = ask().await? {
                 return Ok(found);
             }
@@ -140,7 +191,7 @@ impl Stage {
         let tools = call::get(&self.cluster.client, "/apis/toolforge.org/v1alpha1/tools", None).await?;
         let tools: Value = serde_json::from_slice(&tools)?;
         let conditions: Vec<_> = tools["items"].as_array().into_iter().flatten().map(said).collect();
-        bail!("not within {SOON:?}: {what}\n{}", conditions.join("\n"))
+        bail!("not within {DEADLINE:?}: {what}\n{}", conditions.join("\n"))
     }
 
     /// Waits until an object is as wanted.
@@ -179,6 +230,11 @@ fn id(kind: &str, tool: &str, name: &str) -> anyhow::Result<(&'static Kind, Obje
     let row = kind_of(kind)?;
     let namespace = (row.scope != planner::kinds::Scope::Cluster).then(|| format!("tool-{tool}"));
     Ok((row, ObjectId { group: row.group.into(), kind: row.kind.into(), namespace, name: name.into() }))
+}
+
+/// An error where it takes as long as a host that hangs.
+pub async fn soon<T>(what: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<T> {
+    tokio::time::timeout(SOON, what).await.context("it waits for a host that hangs")?
 }
 
 /// A condition of a Tool.
