@@ -10,12 +10,15 @@
 //! known, and waits for nobody.
 
 mod book;
+mod deletions;
+mod everyone;
 mod fights;
 mod newest;
 pub mod platform;
 mod polling;
 mod reader;
 mod start;
+mod waves;
 
 pub use book::{Book, BookError};
 pub use newest::newest;
@@ -30,6 +33,7 @@ use crate::registry::Registry;
 use crate::source::Git;
 use crate::source::watch_folder::WatchFolder;
 use crate::status;
+use everyone::Everyone;
 use fights::Fights;
 use planner::outcome::Outcome;
 use planner::plan::Why;
@@ -76,6 +80,7 @@ pub struct Driver {
     /// Tools that wait for an image: asked about at each poll, and only then.
     awaiting_images: Mutex<BTreeSet<ToolName>>,
     fights: Mutex<Fights>,
+    everyone: Everyone,
     /// The beginning of this driver's time.
     begun: Instant,
     /// The platform's own objects are still to be written.
@@ -122,7 +127,7 @@ impl Driver {
         let mut beside = JoinSet::new();
         beside.spawn(self.clone().poll_forever(wakes.clone()));
         beside.spawn(self.clone().read_forever(wakes.clone(), due));
-        beside.spawn(self.clone().wake_all_on_turns(wakes));
+        beside.spawn(self.clone().wake_all_on_turns(wakes.clone()));
         let begun = self.begun;
         let mut queue = Queue::default();
         let mut passes: JoinSet<(ToolName, Ended)> = JoinSet::new();
@@ -131,7 +136,7 @@ impl Driver {
                 && let Some(name) = queue.next(begun.elapsed())
             {
                 let Ok(tool) = ToolName::new(name) else { continue };
-                passes.spawn(self.clone().contained_pass(tool));
+                passes.spawn(self.clone().contained_pass(tool, wakes.clone()));
             }
             let now = begun.elapsed();
             let pause = queue.next_due(now).map_or(Duration::from_secs(3600), |due| due.saturating_sub(now));
@@ -148,8 +153,8 @@ impl Driver {
     }
 
     /// A pass that panics or hangs costs its own tool a pass, and nobody else anything.
-    async fn contained_pass(self: Arc<Self>, tool: ToolName) -> (ToolName, Ended) {
-        let pass = futures::FutureExt::catch_unwind(AssertUnwindSafe(self.pass(&tool)));
+    async fn contained_pass(self: Arc<Self>, tool: ToolName, wakes: Wakes) -> (ToolName, Ended) {
+        let pass = futures::FutureExt::catch_unwind(AssertUnwindSafe(self.pass(&tool, &wakes)));
         let ended = match tokio::time::timeout(self.limits.pass, pass).await {
             Ok(Ok(ended)) => ended,
             Ok(Err(_)) => {
@@ -165,21 +170,33 @@ impl Driver {
         (tool, ended)
     }
 
-    async fn pass(&self, tool: &ToolName) -> Ended {
+    async fn pass(&self, tool: &ToolName, wakes: &Wakes) -> Ended {
         let begun = Instant::now();
         let Some(mut subject) = self.book.subject(tool, &self.world) else {
             self.forget(tool);
             return Ended::Well;
         };
+        self.surround(&mut subject);
         let now = subject.circumstances.now;
         subject.circumstances.fights = lock(&self.fights).of(tool, self.begun.elapsed(), now);
-        let decided = decide(&subject, self.world.observed(tool), &self.cluster.client, &self.registry).await;
+        let mut decided = self.decide(&subject).await;
+        if self.takes_its_turn(&subject, &decided.plan) {
+            subject.circumstances.wave = planner::Wave::Now;
+            decided = self.decide(&subject).await;
+        }
         self.remember(&decided);
         let outcome = self.execute(&decided).await;
         lock(&self.fights).note(&decided.plan, &outcome, self.begun.elapsed());
         self.say(&subject, &decided, &outcome).await;
+        for next in self.account(&decided, &outcome) {
+            send(wakes, next, false);
+        }
         self.metrics.pass(&decided.plan, &outcome, begun.elapsed());
         ended(&decided, &outcome, now)
+    }
+
+    async fn decide(&self, subject: &Subject) -> Decided {
+        decide(subject, self.world.observed(&subject.tool.name), &self.cluster.client, &self.registry).await
     }
 
     async fn execute(&self, decided: &Decided) -> Outcome {
@@ -220,6 +237,7 @@ impl Driver {
         self.metrics.forget(tool);
         lock(&self.awaiting_images).remove(tool);
         lock(&self.fights).forget(tool);
+        self.forget_place(tool);
     }
 
     /// Its repository is read as soon as its host has room.

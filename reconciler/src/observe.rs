@@ -203,6 +203,12 @@ impl World {
         sizes.fold((0, 0), |(count, bytes), (more, texts)| (count + more, bytes + texts))
     }
 
+    /// How many objects are kept.
+    #[must_use]
+    pub fn count(&self) -> usize {
+        self.inner.shelves.iter().map(|shelf| lock(shelf).len()).sum()
+    }
+
     fn shelf(&self, group: &str, kind: &str) -> Option<MutexGuard<'_, Shelf>> {
         let guards = self.inner.shelves.iter().map(lock);
         guards.into_iter().find(|shelf| shelf.row.group == group && shelf.row.kind == kind)

@@ -6,6 +6,8 @@
 mod branches;
 #[path = "end_to_end/continuity.rs"]
 mod continuity;
+#[path = "end_to_end/deployments.rs"]
+mod deployments;
 #[path = "end_to_end/diff.rs"]
 mod diff;
 #[path = "end_to_end/drift.rs"]

@@ -57,8 +57,8 @@ pub struct Input<'a> {
 pub struct Circumstances {
     /// The time.
     pub now: Moment,
-    /// Changes that come from the platform, and so touch every tool, may be made to this one now.
-    pub admitted: bool,
+    /// Whether this tool's turn has come for changes that touch every tool.
+    pub wave: Wave,
     /// How many objects may still be deleted in this hour, over all tools.
     pub deletions_left: u32,
     /// So many tools vanished from the config repository at once that it looks like an accident.
@@ -67,11 +67,27 @@ pub struct Circumstances {
     pub fights: BTreeMap<ObjectId, Fight>,
 }
 
+/// Changes that come from the platform touch every tool, and are made to a few at a time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Wave {
+    /// It is this tool's turn.
+    Now,
+    /// Others come first.
+    Later,
+    /// Too many tools failed with the change: nobody else gets it.
+    Stopped,
+}
+
 impl Circumstances {
+    /// Why a change that comes from the platform waits, if it does.
+    fn wave(&self) -> Option<Why> {
+        (self.wave != Wave::Now).then_some(Why::AwaitingWave { stopped: self.wave == Wave::Stopped })
+    }
+
     /// At this time, with nothing else in the way.
     #[must_use]
     pub fn at(now: Moment) -> Self {
-        Self { now, admitted: true, deletions_left: u32::MAX, removals_held: None, fights: BTreeMap::new() }
+        Self { now, wave: Wave::Now, deletions_left: u32::MAX, removals_held: None, fights: BTreeMap::new() }
     }
 }
 
@@ -269,14 +285,14 @@ impl<'a> Draft<'a> {
     /// The tool-wide objects, each as soon as its namespace is Ready.
     pub(crate) fn frame(&mut self) {
         let mut objects: Vec<_> = self.input.frame.iter().collect();
-        objects.sort_by_key(|object| (kinds::order(&object.id), object.id.clone()));
+        objects.sort_by_key(|object| (kinds::order(&object.id), &object.id));
         for object in objects {
             let verdict = compare(object, &self.input);
             let waits = object.id.namespace.as_ref().and(self.unready_frame.clone());
             let waits = waits.filter(|why| stands_on(&self.input.namespace, why));
             // The Tool itself only says what the config repository says; everything else can do harm.
             let alone = object.id.kind != "Tool" && is_platform_change(&verdict);
-            let waits = waits.or((alone && !self.input.circumstances.admitted).then_some(Why::AwaitingWave));
+            let waits = waits.or_else(|| self.input.circumstances.wave().filter(|_| alone));
             if Kind::of_id(&object.id).is_some_and(|row| row.gate) && self.unready_frame.is_none() {
                 self.unready_frame = gate(&object.id, &verdict);
             }
@@ -306,7 +322,7 @@ impl<'a> Draft<'a> {
     /// A change that comes from the platform waits for its turn, and with it the whole component.
     fn wave(&self, verdicts: &[(ObjectId, Verdict)]) -> Option<Why> {
         let everyones = verdicts.iter().any(|(_, verdict)| is_platform_change(verdict));
-        (everyones && !self.input.circumstances.admitted).then_some(Why::AwaitingWave)
+        self.input.circumstances.wave().filter(|_| everyones)
     }
 
     fn place(&mut self, id: &ObjectId, verdict: Verdict, waits: Option<&Why>) {
@@ -343,7 +359,8 @@ impl<'a> Draft<'a> {
     /// What has to be done, or to become Ready, before anything may go.
     fn unfinished(&self) -> Option<Why> {
         let step = self.plan.steps.first().map(|step| Why::AwaitingStep(step.id.clone()));
-        let held = self.plan.held.iter().find(|held| !fight::stands(held)).map(|held| Why::AwaitingReady(held.id.clone()));
+        let held =
+            self.plan.held.iter().find(|held| !fight::stands(held)).map(|held| Why::AwaitingReady(held.id.clone()));
         let not_ready = self.plan.not_ready.first().map(|row| Why::AwaitingReady(row.id.clone()));
         step.or(held).or(not_ready)
     }

@@ -33,6 +33,8 @@ pub enum Watched {
     All,
     /// Names and metadata only: the content is nobody's business here.
     Metadata,
+    /// Every object, but of its content only what keeps it from serving: [`crate::pods::distilled`].
+    Troubles,
 }
 
 /// Which platforms use the kind.
@@ -124,6 +126,7 @@ pub const KINDS: &[Kind] = &[
     Kind { group: "gateway.networking.k8s.io", kind: "HTTPRoute", plural: "httproutes", order: order::ROUTE, needs: Needs::Gateway, ..BASE },
     Kind { group: "apps", kind: "ControllerRevision", plural: "controllerrevisions", scope: Scope::Platform, order: order::RECORD, identity: Identity::Platform, ..BASE },
     Kind { group: "autoscaling", version: "v2", kind: "HorizontalPodAutoscaler", plural: "horizontalpodautoscalers", order: order::CONFIG, protected: true, watched: Watched::All, ..BASE },
+    Kind { kind: "Pod", plural: "pods", order: order::WORKLOAD, protected: true, watched: Watched::Troubles, ..BASE },
     Kind { kind: "Secret", plural: "secrets", order: order::CONFIG, protected: true, watched: Watched::Metadata, secret_paths: &["data", "stringData"], ..BASE },
 ];
 

@@ -190,7 +190,10 @@ pub enum Why {
         why: String,
     },
     /// It comes from the platform and touches many tools: they get it a few at a time.
-    AwaitingWave,
+    AwaitingWave {
+        /// Too many tools failed with it: nobody else gets it.
+        stopped: bool,
+    },
     /// Somebody sets it back each time we correct it: it is left alone for a while.
     Fighting {
         /// Their field manager, where the server knows one.
@@ -318,7 +321,7 @@ impl Why {
             Self::Suspended => "Suspended",
             Self::Pinned { .. } => "Pinned",
             Self::RolledBack { .. } => "RolledBack",
-            Self::AwaitingWave => "AwaitingWave",
+            Self::AwaitingWave { .. } => "AwaitingWave",
             Self::Fighting { .. } => "Fighting",
             Self::Terminating => "Terminating",
         }
@@ -337,7 +340,8 @@ impl Why {
     /// Whether it passes by itself, by an event that will wake the tool.
     #[must_use]
     pub fn passes(&self) -> bool {
-        matches!(self, Self::AwaitingStep(_) | Self::AwaitingReady(_) | Self::Terminating | Self::AwaitingWave)
+        matches!(self, Self::AwaitingStep(_) | Self::AwaitingReady(_) | Self::Terminating)
+            || *self == Self::AwaitingWave { stopped: false }
     }
 
     /// Whether it is as a person wants it: nothing is wrong.
@@ -371,7 +375,12 @@ impl fmt::Display for Why {
                 if terms.is_empty() { Ok(()) } else { write!(f, ", {terms}") }
             }
             Self::RolledBack { commit, why } => write!(f, "rolled back {}: {why}", commit.short()),
-            Self::AwaitingWave => f.write_str("awaiting its wave: the platform changes a few tools at a time"),
+            Self::AwaitingWave { stopped: false } => {
+                f.write_str("awaiting its wave: the platform changes a few tools at a time")
+            }
+            Self::AwaitingWave { stopped: true } => f.write_str(
+                "awaiting its wave, which has stopped: too many tools failed with this change of the platform",
+            ),
             Self::Fighting { manager, field, times, secs } => {
                 let (by, what) = (manager.as_deref().unwrap_or("somebody"), field.as_deref());
                 let insists = what.map_or("deletes it each time".to_owned(), |field| format!("sets {field} each time"));

@@ -4,9 +4,34 @@ use crate::deployments::{self, Deployment};
 use crate::moment::Moment;
 use crate::observed::{COMPONENT, Observed, Seen, is_terminating, label};
 use crate::plan::NotReady;
-use crate::readiness::pod_trouble;
+use crate::readiness::{Trouble, pod_trouble};
 use renderer::ObjectId;
-use serde_json::Value;
+use serde_json::{Value, json};
+
+/// A pod as it is kept: whose it is, since when, and its trouble. There are more pods than anything else, and they change
+/// all the time; what they are made of is nobody's business here, and a change that is none of trouble is no news.
+#[must_use]
+pub fn distilled(pod: &Value) -> Value {
+    let metadata = |key: &str| pod.get("metadata").and_then(|metadata| metadata.get(key)).cloned();
+    let keys = ["name", "namespace", "uid", "resourceVersion", "creationTimestamp", "deletionTimestamp"];
+    let mut kept: serde_json::Map<_, _> =
+        keys.into_iter().filter_map(|key| Some((key.to_owned(), metadata(key)?))).collect();
+    if let Some(component) = label(pod, COMPONENT) {
+        kept.insert("labels".to_owned(), json!({(COMPONENT): component}));
+    }
+    let mut distilled = json!({"metadata": kept});
+    if let Some(trouble) = pod_trouble(pod) {
+        distilled["trouble"] = json!({"why": trouble.why, "failed": trouble.failed});
+    }
+    distilled
+}
+
+/// Of a pod as it is kept, or whole as a file has it.
+fn trouble(pod: &Value) -> Option<Trouble> {
+    let Some(kept) = pod.get("trouble") else { return pod_trouble(pod) };
+    let why = kept.get("why").and_then(Value::as_str)?.to_owned();
+    Some(Trouble { why, failed: kept.get("failed").and_then(Value::as_bool) == Some(true) })
+}
 
 /// When the deployment began; now, where it is only beginning: pods from before are not its pods.
 pub(crate) fn since(deployment: &Deployment, status: Option<&Value>) -> Option<Moment> {
@@ -26,7 +51,7 @@ pub(crate) fn explain(row: &mut NotReady, since: Option<Moment>, observed: &Obse
     });
     let pods = pods.filter(|pod| !is_terminating(pod) && since.is_none_or(|since| created(pod) >= Some(since)));
     // The same words from each of its pods are said once; one that gave up speaks for all.
-    let mut troubles: Vec<_> = pods.filter_map(pod_trouble).collect();
+    let mut troubles: Vec<_> = pods.filter_map(trouble).collect();
     troubles.sort_by(|a, b| (b.failed, &a.why).cmp(&(a.failed, &b.why)));
     if let Some(worst) = troubles.first() {
         row.why = format!("{}: {}", row.why, worst.why);

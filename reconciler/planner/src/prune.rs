@@ -5,7 +5,7 @@ use crate::decide::Input;
 use crate::kinds::{self, Kind, Scope};
 use crate::observed::{COMPONENT, Observed, is_terminating, label, uid_of};
 use crate::plan::{Action, Cause, Held, Request, Step, Why};
-use crate::readiness::{self, Readiness};
+use crate::readiness;
 use renderer::platform::DeletionBudget;
 use renderer::rendered::ONE_OFF_KEY;
 use renderer::{ObjectId, ToolName};
@@ -83,12 +83,12 @@ fn is_kept(live: &Value, kept: &BTreeSet<String>) -> bool {
     label(live, COMPONENT).is_some_and(|component| kept.contains(component))
 }
 
-/// The Job of a one-off that has run, or runs, and that no stored revision knows of: it is the only trace, and without
-/// it the one-off would run again. A failed one goes when somebody asked for another try after it.
+/// The Job of a one-off that has run, and that no stored revision knows of: it is the only trace, and without it the
+/// one-off would run again. The next stored revision knows of it.
 fn is_unrecorded(live: &Value, input: &Input) -> bool {
     let Some(key) = one_off_key(live) else { return false };
     let recorded = input.observed.stored.iter().any(|stored| stored.one_offs.contains(key));
-    !recorded && !matches!(readiness::job(live), Readiness::Failed(_))
+    !recorded && readiness::job(live).is_ready()
 }
 
 /// The key of a one-off's Job.

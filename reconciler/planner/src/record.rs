@@ -3,6 +3,8 @@
 use crate::decide::Input;
 use crate::observed::uid_of;
 use crate::plan::{Action, Cause, Request, Step};
+use crate::prune::one_off_key;
+use crate::readiness;
 use crate::stored::{KEPT, StoredRevision};
 use crate::target::Targets;
 use renderer::{ObjectId, Platform, Revision};
@@ -15,13 +17,13 @@ pub(crate) fn steps(revision: &Revision, targets: &Targets, input: &Input) -> Ve
     if revision.commit.is_none() {
         return Vec::new();
     }
-    let known = stored.iter().flat_map(|s| &s.one_offs);
+    let known = stored.iter().flat_map(|s| &s.one_offs).chain(&targets.one_offs).cloned();
     let ready = StoredRevision {
         number: stored.first().map_or(1, |newest| newest.number + 1),
         revision: revision.clone(),
         images: targets.images.clone(),
         platform: platform_digest(input.platform),
-        one_offs: known.chain(&targets.one_offs).cloned().collect(),
+        one_offs: known.chain(finished(input)).collect(),
     };
     if stored.first().is_some_and(|newest| newest.says_the_same(&ready)) {
         return Vec::new();
@@ -36,6 +38,15 @@ pub(crate) fn steps(revision: &Revision, targets: &Targets, input: &Input) -> Ve
     };
     let old = stored.iter().skip(KEPT - 1).filter_map(|old| drop_old(old, input));
     std::iter::once(create).chain(old).collect()
+}
+
+/// Keys of one-offs that have succeeded in revisions that never became Ready.
+fn finished<'a>(input: &'a Input) -> impl Iterator<Item = String> + 'a {
+    let observed = input.observed;
+    let jobs = observed.objects.keys().filter(|id| id.kind == "Job" && id.namespace.as_ref() == Some(&input.namespace));
+    let jobs = jobs.filter(|id| observed.is_ours(id, input.tool.name.as_str(), input.field_manager));
+    let jobs = jobs.filter_map(|id| observed.live(id)).filter(|job| readiness::job(job).is_ready());
+    jobs.filter_map(one_off_key).map(str::to_owned)
 }
 
 fn drop_old(old: &StoredRevision, input: &Input) -> Option<Step> {

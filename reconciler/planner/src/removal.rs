@@ -5,7 +5,7 @@
 use crate::decide::{Draft, Input, Newest};
 use crate::moment::Moment;
 use crate::pin::Pin;
-use crate::plan::{Action, Cause, Plan, Why};
+use crate::plan::{Action, Cause, Held, Plan, Why};
 use crate::prune::{self, Wanted};
 use crate::target::Targets;
 use renderer::Object;
@@ -15,8 +15,10 @@ use std::collections::BTreeSet;
 /// Plans the way out.
 pub(crate) fn plan(input: &Input, pin: &Pin) -> Plan {
     let mut draft = Draft::new(&Input { newest: Newest::Nothing, ..input.clone() });
-    if let Some(why) = &input.circumstances.removals_held {
-        draft.hold_tool(Why::PruneGuard(why.clone()));
+    if let Some(why) = input.circumstances.removals_held.as_ref().filter(|_| !pin.delete) {
+        let tool = &input.tool.name;
+        let why = Why::PruneGuard(format!("{why}; `toolforge delete {tool}` allows it for this one"));
+        draft.plan.held.push(Held { id: input.tool_id(), action: Some(Action::Prune), why });
         return draft.finish(pin);
     }
     draft.plan.removed = true;

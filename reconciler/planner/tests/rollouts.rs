@@ -2,9 +2,9 @@
 
 mod world;
 
-use planner::Moment;
 use planner::deployments::{State, listed};
 use planner::plan::{Action, Cause, Plan, Why};
+use planner::{Moment, Wave};
 use serde_json::{Value, json};
 use world::{START, Says, World, commit};
 
@@ -187,17 +187,26 @@ fn a_one_off_of_a_revision_that_failed_does_not_run_again_with_the_next() {
     let mut world = world();
     world.settle(&commit('b', &with_migration(&web("crash", 1))));
     assert!(command_of(&world, "web").contains("serve"), "it went back");
-    let job = world
-        .id("Job", &world.names().iter().find_map(|n| n.strip_prefix("job/tool-wordcount/")).expect("kept").to_owned());
-    let uid = world.objects[&job]["metadata"]["uid"].clone();
-    world.settle(&commit('c', &with_migration(&web("repaired", 1))));
-    assert!(command_of(&world, "web").contains("repaired"));
-    let runs = |world: &World| world.objects.get(&job).map(|job| job["metadata"]["uid"].clone());
-    assert_eq!(runs(&world), Some(uid), "the same Job: it ran once");
-    // The one-off leaves the file; a later revision that names it again must not run it either.
+    let ran = |plans: &[Plan]| {
+        let mut steps = plans.iter().flat_map(|plan| &plan.steps);
+        steps.any(|step| step.id.kind == "Job" && step.action == Action::Create)
+    };
+    assert!(!world.has("Job", "migrate"), "it is recorded with what it went back to, so its Job may go");
+    let plans = world.settle(&commit('c', &with_migration(&web("repaired", 1))));
+    assert!(command_of(&world, "web").contains("repaired") && !ran(&plans), "{plans:#?}");
+    // Nor when it leaves the file and comes again.
     world.settle(&commit('d', &web("repaired", 1)));
-    assert_eq!(runs(&world), None, "recorded, so its Job may go");
-    let plans = world.settle(&commit('e', &with_migration(&web("repaired", 1))));
+    assert!(!ran(&world.settle(&commit('e', &with_migration(&web("repaired", 1))))));
+}
+
+#[test]
+fn a_one_off_of_an_abandoned_revision_is_recorded_by_the_next_and_its_job_goes() {
+    let mut world = world();
+    let abandoned = commit('b', &with_migration(&web("crash", 1)));
+    world.settle(&abandoned);
+    world.settle(&commit('c', &web("repaired", 1)));
+    assert!(!world.has("Job", "migrate"), "{:?}", world.names());
+    let plans = world.settle(&commit('d', &with_migration(&web("repaired", 1))));
     assert!(plans.iter().flat_map(|plan| &plan.steps).all(|step| step.id.kind != "Job"), "{plans:#?}");
 }
 
@@ -253,7 +262,7 @@ fn what_frees_room_goes_before_what_needs_it() {
 fn a_platform_change_waits_for_its_wave_and_a_tools_own_change_does_not() {
     let mut world = world();
     world.platform.env.insert("NEW".to_owned(), "variable".to_owned());
-    world.circumstances.admitted = false;
+    world.circumstances.wave = Wave::Later;
     let (plan, _) = world.plan(&commit('a', &web("serve", 1)));
     assert_eq!((plan.steps.len(), words(&plan)), (0, vec!["AwaitingWave"]), "{plan:#?}");
     let deployment = world.id("Deployment", "web");

@@ -85,7 +85,9 @@ pub async fn delete(args: &DeleteArgs, ui: &Ui) -> anyhow::Result<Exit> {
 
 /// Only what the reconciler has seen to be gone from the config repository may be deleted.
 fn removed(tool: &Value, name: &ToolName) -> anyhow::Result<()> {
-    if tool.pointer("/status/removedAt").is_some() {
+    let held = tool.pointer("/status/heldDeletions").and_then(Value::as_array);
+    let is_it = |row: &Value| row.get("object").and_then(Value::as_str) == Some(format!("tool/{name}").as_str());
+    if tool.pointer("/status/removedAt").is_some() || held.is_some_and(|rows| rows.iter().any(is_it)) {
         return Ok(());
     }
     let hint = format!("Remove tools/{name}.yaml from the config repository first, and wait for the next poll.");

@@ -101,6 +101,12 @@ impl Book {
         self.page().names().into_iter().cloned().collect()
     }
 
+    /// How many tools there are.
+    #[must_use]
+    pub fn count(&self) -> usize {
+        self.page().count()
+    }
+
     /// The config repository, and those of the tools.
     #[must_use]
     pub fn repositories(&self) -> Vec<RepositoryUrl> {

@@ -155,6 +155,7 @@ impl Start<'_> {
             recorder: Recorder::default(),
             awaiting_images: Default::default(),
             fights: Default::default(),
+            everyone: Default::default(),
             begun: tokio::time::Instant::now(),
             publish_due: Default::default(),
             restart: CancellationToken::new(),

@@ -67,7 +67,13 @@ impl Raw {
         let Head { metadata } = serde_json::from_str(json)?;
         let mark = metadata.labels.as_ref().and_then(|labels| labels.get(MARK)).map(|mark| Box::from(&**mark));
         let namespace = metadata.namespace.filter(|namespace| !namespace.is_empty()).map(|text| Box::from(&*text));
-        let json = if row.watched == Watched::Metadata { Box::default() } else { json.as_bytes().into() };
+        let json = match row.watched {
+            Watched::Metadata => Box::default(),
+            Watched::Troubles => {
+                planner::pods::distilled(&serde_json::from_str(json)?).to_string().into_bytes().into_boxed_slice()
+            }
+            Watched::Marked | Watched::All => json.as_bytes().into(),
+        };
         let key = Key { namespace, name: Box::from(&*metadata.name) };
         Ok(Self { key, mark, version: Box::from(&*metadata.resource_version), json })
     }

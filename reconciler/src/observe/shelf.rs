@@ -153,6 +153,11 @@ impl Shelf {
         (self.filed.len(), texts.sum())
     }
 
+    /// How many objects are kept.
+    pub(super) fn len(&self) -> usize {
+        self.filed.len()
+    }
+
     fn entry(&self, key: &Key) -> Option<&Entry> {
         self.tools.get(self.filed.get(key)?)?.get(key)
     }

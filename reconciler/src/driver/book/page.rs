@@ -72,6 +72,11 @@ impl Page {
         self.tools.keys().chain(self.unreadable.keys()).collect()
     }
 
+    /// How many tools there are.
+    pub fn count(&self) -> usize {
+        self.tools.len() + self.unreadable.keys().filter(|name| !self.tools.contains_key(*name)).count()
+    }
+
     pub fn knows(&self, name: &ToolName) -> bool {
         self.tools.contains_key(name) || self.unreadable.contains_key(name)
     }

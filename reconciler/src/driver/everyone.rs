@@ -1,0 +1,127 @@
+//! What one tool's pass depends on besides the tool: changes that touch everyone, what was deleted everywhere, and how many
+//! tools vanished at once. Nothing of it is asked of anybody.
+
+use super::deletions::Deletions;
+use super::waves::{Came, Waves};
+use super::{Driver, lock};
+use crate::pass::{Decided, Subject};
+use planner::Wave;
+use planner::observed::label;
+use planner::outcome::{Outcome, RowResult};
+use planner::plan::{Action, Plan, Why};
+use renderer::ToolName;
+use renderer::render::PLATFORM_MARK;
+use serde_json::Value;
+use std::sync::Mutex;
+use std::time::Duration;
+use tokio::time::Instant;
+
+/// So many tools may always vanish at once: people tidy up.
+const FEW: usize = 3;
+/// A removal that is older is no part of an accident.
+const AT_ONCE_SECS: i64 = 3600;
+/// How long an answer about vanished tools holds: each of them asks.
+const FRESH: Duration = Duration::from_secs(2);
+
+/// What is remembered over all tools.
+#[derive(Default)]
+pub struct Everyone {
+    waves: Mutex<Waves>,
+    deletions: Mutex<Deletions>,
+    vanished: Mutex<Option<(Instant, Option<String>)>>,
+}
+
+impl Driver {
+    /// Says what the subject's plan must know of everyone else.
+    pub(super) fn surround(&self, subject: &mut Subject) {
+        let objects = self.world.count();
+        let budget = &subject.platform.deletion_budget;
+        let circumstances = &mut subject.circumstances;
+        circumstances.deletions_left = lock(&self.everyone.deletions).left(budget, objects, Instant::now());
+        circumstances.wave = if lock(&self.everyone.waves).is_stopped() { Wave::Stopped } else { Wave::Later };
+        if subject.forgotten {
+            circumstances.removals_held = self.vanished(budget.per_hour_percent);
+        }
+    }
+
+    /// Whether the tool, whose plan waits for its wave, may go on now.
+    pub(super) fn takes_its_turn(&self, subject: &Subject, plan: &Plan) -> bool {
+        if !plan.held.iter().any(|held| matches!(held.why, Why::AwaitingWave { .. })) {
+            return false;
+        }
+        let change = format!("{} {}", env!("CARGO_PKG_VERSION"), planner::platform_digest(&subject.platform));
+        let was_ready = self.world.tool(&subject.tool.name).is_some_and(|tool| is_ready(&tool));
+        let all = self.book.count();
+        lock(&self.everyone.waves).admit(&subject.tool.name, &change, was_ready, all)
+    }
+
+    /// Notes what a pass did. Returned are tools whose turn has come.
+    pub(super) fn account(&self, decided: &Decided, outcome: &Outcome) -> Vec<ToolName> {
+        let gone = outcome.rows.iter().filter(|row| {
+            row.action == Action::Prune
+                && row.id.kind != "ControllerRevision"
+                && matches!(row.result, RowResult::Done { .. })
+        });
+        lock(&self.everyone.deletions).add(u32::try_from(gone.count()).unwrap_or(u32::MAX), Instant::now());
+        let plan = &decided.plan;
+        let mut waves = lock(&self.everyone.waves);
+        let was_stopped = waves.is_stopped();
+        let next = waves.came(&plan.tool, came(plan, outcome), self.book.count());
+        if waves.is_stopped() && !was_stopped {
+            tracing::error!(
+                waiting = waves.waiting(),
+                "too many tools failed with a change of the platform: it goes no further"
+            );
+        }
+        next
+    }
+
+    /// Drops what is remembered of a tool that is no more.
+    pub(super) fn forget_place(&self, tool: &ToolName) {
+        lock(&self.everyone.waves).forget(tool);
+    }
+
+    /// Why the tools that vanished from the config repository are left alone, if they are too many.
+    fn vanished(&self, percent: u32) -> Option<String> {
+        let mut known = lock(&self.everyone.vanished);
+        match known.as_ref() {
+            Some((at, answer)) if at.elapsed() < FRESH => answer.clone(),
+            _ => {
+                let answer = self.count_vanished(percent);
+                *known = Some((Instant::now(), answer.clone()));
+                answer
+            }
+        }
+    }
+
+    fn count_vanished(&self, percent: u32) -> Option<String> {
+        let platform = self.book.platform().name;
+        let now = crate::pass::now().unix_secs();
+        let gone = self.world.tools().into_iter().filter(|name| !self.book.knows(name));
+        let gone = gone.filter_map(|name| self.world.tool(&name));
+        let gone = gone.filter(|tool| label(tool, PLATFORM_MARK) == Some(&platform) && is_recent(tool, now)).count();
+        let all = self.book.count() + gone;
+        let most = FEW.max(all * percent as usize / 100);
+        (gone > most).then(|| format!("{gone} of {all} tools vanished from the config repository at once"))
+    }
+}
+
+fn is_recent(tool: &Value, now: i64) -> bool {
+    let removed = tool.pointer("/status/removedAt").and_then(Value::as_str).and_then(planner::Moment::parse);
+    removed.is_none_or(|at| now - at.unix_secs() < AT_ONCE_SECS)
+}
+
+fn is_ready(tool: &Value) -> bool {
+    let conditions = tool.pointer("/status/conditions").and_then(Value::as_array);
+    conditions.into_iter().flatten().any(|found| found["type"] == "Ready" && found["status"] == "True")
+}
+
+fn came(plan: &Plan, outcome: &Outcome) -> Came {
+    if outcome.failures().next().is_some() || plan.not_ready.iter().any(|row| row.failed) {
+        Came::Failed
+    } else if plan.steps.is_empty() && plan.not_ready.is_empty() && plan.unconfirmed.is_empty() {
+        Came::Ready
+    } else {
+        Came::Underway
+    }
+}
