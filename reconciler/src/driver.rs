@@ -13,6 +13,7 @@ mod book;
 mod deletions;
 mod everyone;
 mod fights;
+mod heard;
 mod newest;
 pub mod platform;
 mod polling;
@@ -21,6 +22,7 @@ mod start;
 mod waves;
 
 pub use book::{Book, BookError};
+pub use heard::{Heard, Listener, listener};
 pub use newest::newest;
 pub use start::{Environment, Options, git, registry, serve};
 
@@ -77,6 +79,7 @@ pub struct Driver {
     limits: Limits,
     metrics: crate::web::Metrics,
     recorder: Recorder,
+    listener: Option<Listener>,
     /// Tools that wait for an image: asked about at each poll, and only then.
     awaiting_images: Mutex<BTreeSet<ToolName>>,
     fights: Mutex<Fights>,
@@ -160,10 +163,12 @@ impl Driver {
             Ok(Err(_)) => {
                 tracing::error!(%tool, "a pass panicked; this is a defect in toolforge");
                 self.metrics.panicked();
+                heard::tell(self.listener.as_ref(), &tool, None);
                 Ended::Failed { retry_after: None }
             }
             Err(_) => {
                 tracing::warn!(%tool, secs = self.limits.pass.as_secs(), "a pass took too long and was given up");
+                heard::tell(self.listener.as_ref(), &tool, None);
                 Ended::Failed { retry_after: None }
             }
         };
@@ -192,7 +197,9 @@ impl Driver {
             send(wakes, next, false);
         }
         self.metrics.pass(&decided.plan, &outcome, begun.elapsed());
-        ended(&decided, &outcome, now)
+        let ended = ended(&decided, &outcome, now);
+        heard::tell(self.listener.as_ref(), tool, Some((decided, outcome)));
+        ended
     }
 
     async fn decide(&self, subject: &Subject) -> Decided {

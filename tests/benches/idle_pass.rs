@@ -109,6 +109,7 @@ async fn reconcile(orders: Orders) -> anyhow::Result<()> {
         limits: Limits { interval: Some(POLL_EVERY), ..Limits::default() },
         cache: orders.cache,
         web: Some(orders.web),
+        listener: None,
     };
     let stop = CancellationToken::new();
     let stopped = stop.clone();

@@ -1,12 +1,17 @@
 //! `run`: the main job. Everything it does is in [`reconciler::driver`]; here it is chosen what for.
 
+mod passes;
+
 use super::connect::ClusterArgs;
-use super::target::{Declared, config_url};
-use crate::ui::{Exit, Ui};
+use super::target::{Declared, config_url, unread};
+use crate::ui::{Exit, Ui, wrong_use};
+use passes::Passes;
 use reconciler::cluster::door::Requests;
 use reconciler::cluster::{Cluster, SANDBOX_TITLE};
 use reconciler::driver::{self, Limits, Options};
+use reconciler::lease;
 use reconciler::source::RepositoryUrl;
+use renderer::Platform;
 use sandbox::{Listening, Sandbox};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -24,7 +29,10 @@ Examples:
   toolforge run https://git.example/platform --cluster in-cluster --web 0.0.0.0:9090
   toolforge run ./config --sandbox                a folder, on the sandbox
   toolforge run ./config --interval 10 -v         ask git every ten seconds, and say what happens
+  toolforge run ./config --once                   what can be done now, then the end
+  toolforge run ./config --json 2> log            a line of JSON for each pass that has something to say
 
+With --once the exit code is 0: all is as it should be, 1: something waits or is broken, 2: wrong use, 3: a step failed.
 Private repositories: TOOLFORGE_GIT_USERNAME and TOOLFORGE_GIT_PASSWORD are used for the config repository.
 Stop it with Ctrl-C or SIGTERM: passes under way are finished, and the Lease is freed.")]
 pub struct Args {
@@ -39,6 +47,9 @@ pub struct Args {
     /// How many tools are worked on at once
     #[arg(long, value_name = "NUMBER", default_value_t = 8, value_parser = clap::value_parser!(u16).range(1..=256))]
     passes: u16,
+    /// End when nothing is left that could be done now; what a controller has yet to do is not waited for
+    #[arg(long, conflicts_with_all = ["interval", "web"])]
+    once: bool,
     /// Serve /metrics, /healthz and /readyz at this address
     #[arg(long, visible_alias = "metrics-addr", value_name = "ADDRESS:PORT")]
     web: Option<SocketAddr>,
@@ -56,9 +67,13 @@ pub async fn run(args: &Args, ui: &Ui, stop: CancellationToken) -> anyhow::Resul
     };
     let tools = declared.tools.len();
     ui.say(&format!("{}  {tools} tools  cluster: {}", declared.platform.name, connected.cluster.name));
-    if let Some(listening) = &listening {
+    if let Some(listening) = listening.as_ref().filter(|_| !args.once) {
         ui.hint(&format!("Look in with `kubectl --kubeconfig {} get tools`.", listening.kubeconfig.display()));
     }
+    if args.once {
+        nobody_else(&connected.cluster, &declared.platform).await?;
+    }
+    let (listener, heard) = driver::listener();
     let options = Options {
         config,
         platform: args.platform.clone(),
@@ -69,10 +84,29 @@ pub async fn run(args: &Args, ui: &Ui, stop: CancellationToken) -> anyhow::Resul
         },
         cache: super::target::git_cache(),
         web: args.web,
+        listener: Some(listener),
+    };
+    let passes = match args.once {
+        true => Passes::once(declared.tools.iter().map(|tool| tool.name.clone())),
+        false => Passes::endless(),
     };
     let variable = |name: &str| std::env::var(name).ok();
-    driver::serve(options, connected.cluster.clone(), &connected.requests, &variable, stop).await?;
-    Ok(Exit::Done)
+    let serving = driver::serve(options, connected.cluster.clone(), &connected.requests, &variable, stop.clone());
+    let (served, heard) = tokio::join!(serving, passes.hear(heard, ui, &stop));
+    served?;
+    let exit = heard?;
+    Ok(if args.once && exit == Exit::Done && declared.broken > 0 { Exit::Differs } else { exit })
+}
+
+/// `run` waits until the other one is gone; what is to end soon says that there is one.
+async fn nobody_else(cluster: &Cluster, platform: &Platform) -> anyhow::Result<()> {
+    let holder = lease::holder(&cluster.client, &platform.namespace, &lease::name(&platform.name)).await;
+    match holder.map_err(|error| unread("who looks after this platform", error))? {
+        None => Ok(()),
+        Some(holder) => Err(wrong_use(format!("{} looks after platform {}", holder.identity, platform.name))
+            .hint("It brings what is committed to the cluster by itself: run `toolforge status`.")
+            .into()),
+    }
 }
 
 /// A sandbox that is served in the background, for `demo`.
@@ -111,6 +145,7 @@ pub async fn serve_sandbox(
         limits: Limits { interval: Some(interval), ..Limits::default() },
         cache: state.join("git"),
         web: None,
+        listener: None,
     };
     let requests = Requests::default();
     let cluster = Cluster::of_service(SANDBOX_TITLE, sandbox.service(), &requests);

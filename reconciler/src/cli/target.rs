@@ -52,6 +52,8 @@ pub struct Declared {
     pub platform: Platform,
     /// Its tools.
     pub tools: Vec<Tool>,
+    /// How many files of tools can't be used.
+    pub broken: usize,
     /// Git, by the platform's rules.
     pub git: Git,
     /// The registry, by the platform's rules.
@@ -112,7 +114,7 @@ impl Declared {
         git.dialer().set_rules(folder.rules(&url));
         let hint = "Correct the errors above, and commit.";
         let platform = folder.platform.clone().ok_or_else(|| wrong_use("platform.yaml can't be used").hint(hint))?;
-        Ok(Self::new(platform, folder.tools.clone(), git))
+        Ok(Self { broken: folder.unreadable.len(), ..Self::new(platform, folder.tools.clone(), git) })
     }
 
     /// As it was published on the cluster.
@@ -136,7 +138,7 @@ impl Declared {
 
     fn new(platform: Platform, tools: Vec<Tool>, git: Git) -> Self {
         let registry = driver::registry(git.dialer().clone(), &platform, &variable);
-        Self { platform, tools, git, registry }
+        Self { platform, tools, broken: 0, git, registry }
     }
 }
 

@@ -1,7 +1,7 @@
 //! From nothing to a running loop: config repository, platform objects, lease, watches, loop. And back: finish the passes
 //! under way, free the lease.
 
-use super::{Book, Driver, Inbox, Limits, platform};
+use super::{Book, Driver, Inbox, Limits, Listener, platform};
 use crate::cluster::Cluster;
 use crate::cluster::door::Requests;
 use crate::dialer::{Credentials, Dialer};
@@ -41,6 +41,8 @@ pub struct Options {
     pub cache: PathBuf,
     /// Where `/metrics`, `/healthz` and `/readyz` are served.
     pub web: Option<SocketAddr>,
+    /// Who is told of every pass.
+    pub listener: Option<Listener>,
 }
 
 /// An environment variable's value. The shell's own environment in `main`, a table in tests.
@@ -113,7 +115,8 @@ impl Start<'_> {
         let Some(held) = claim(self.cluster, &settings, stop).await else { return Ok(()) };
         platform::publish(&self.cluster.client, &settings).await?;
         let (driver, inbox) = self.driver(git, book, &settings);
-        let running = stop.child_token();
+        // Not a child of `stop`: the loop ends when it is told to below, and never in a race with that.
+        let running = CancellationToken::new();
         let web = listener.map(|listener| {
             tokio::spawn(web::serve(listener, self.metrics.clone(), readiness(&driver), running.clone()))
         });
@@ -153,6 +156,7 @@ impl Start<'_> {
             limits: self.options.limits,
             metrics: self.metrics.clone(),
             recorder: Recorder::default(),
+            listener: self.options.listener.clone(),
             awaiting_images: Default::default(),
             fights: Default::default(),
             everyone: Default::default(),

@@ -254,8 +254,8 @@ fn an_empty_sandbox_says_how_to_begin() {
     }
 }
 
-#[test]
-fn apply_waits_until_the_tool_is_ready_and_again_finds_nothing_to_do() {
+/// A config repository and the one tool's own, in a folder.
+fn platform_of_a_bot() -> tempfile::TempDir {
     let home = folder(&[
         (
             "config/platform.yaml",
@@ -271,12 +271,26 @@ fn apply_waits_until_the_tool_is_ready_and_again_finds_nothing_to_do() {
         ),
     ]);
     for repository in ["config", "bot"] {
-        for arguments in [&["init", "-q", "-b", "main"][..], &["add", "--all"], &["commit", "-q", "-m", "x"]] {
-            let mut git = std::process::Command::new("git");
-            git.args(["-c", "user.name=x", "-c", "user.email=x@example.invalid"]).args(arguments);
-            assert!(git.current_dir(home.path().join(repository)).status().expect("git runs").success());
-        }
+        git(&home.path().join(repository), &["init", "-q", "-b", "main"]);
+        commit(&home.path().join(repository));
     }
+    home
+}
+
+fn git(folder: &Path, arguments: &[&str]) {
+    let mut git = std::process::Command::new("git");
+    git.args(["-c", "user.name=x", "-c", "user.email=x@example.invalid"]).args(arguments);
+    assert!(git.current_dir(folder).status().expect("git runs").success());
+}
+
+fn commit(folder: &Path) {
+    git(folder, &["add", "--all"]);
+    git(folder, &["commit", "-q", "-m", "x"]);
+}
+
+#[test]
+fn apply_waits_until_the_tool_is_ready_and_again_finds_nothing_to_do() {
+    let home = platform_of_a_bot();
     let arguments = ["apply", "bot", "--config", "config", "--sandbox", "--wait", "--timeout", "30"];
     let first = toolforge(home.path(), &arguments);
     assert_eq!(first.exit, 0, "{first:#?}");
@@ -288,4 +302,30 @@ fn apply_waits_until_the_tool_is_ready_and_again_finds_nothing_to_do() {
     assert_eq!(diff.exit, 0, "{diff:#?}");
     let status = toolforge(home.path(), &["status", "--sandbox", "--json"]).json();
     assert_eq!(status[0]["ready"], true, "{status:#}");
+}
+
+#[test]
+fn run_once_does_what_can_be_done_and_its_exit_code_says_what_is_left() {
+    let home = platform_of_a_bot();
+    let arguments = ["run", "config", "--once", "--sandbox", "--json"];
+    let first = toolforge(home.path(), &arguments);
+    let said: Vec<serde_json::Value> =
+        first.out.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
+    assert_eq!((&said[0]["tool"], &said[0]["steps"][0]["action"]), (&"bot".into(), &"create".into()), "{first:#?}");
+    assert!(first.err.contains("p  1 tools  cluster: sandbox"), "{first:#?}");
+    // How far it comes depends on how fast the sandbox's controllers are.
+    let in_sync = (0..20).map(|_| toolforge(home.path(), &["run", "config", "--once", "--sandbox"])).find(|ran| {
+        assert!([0, 1].contains(&ran.exit), "{ran:#?}");
+        ran.exit == 0
+    });
+    assert_eq!(in_sync.expect("it comes to rest").out, "bot  in sync\n");
+    let silent = toolforge(home.path(), &arguments);
+    assert_eq!((silent.exit, silent.out.as_str()), (0, ""), "nothing to say: {silent:#?}");
+
+    std::fs::write(home.path().join("bot/toolforge.yaml"), "components: {bot: {run: {comand: bot}}}\n")
+        .expect("written");
+    commit(&home.path().join("bot"));
+    let broken = toolforge(home.path(), &["run", "config", "--once", "--sandbox"]);
+    assert_eq!(broken.exit, 1, "{broken:#?}");
+    assert!(broken.out.starts_with("bot  component/tool-bot/bot: invalid: "), "{broken:#?}");
 }

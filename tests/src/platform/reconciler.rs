@@ -47,6 +47,7 @@ impl Reconciler {
             limits: Limits { interval: Some(POLL_EVERY), ..Limits::default() },
             cache,
             web: Some(web),
+            listener: None,
         };
         let runtime = runtime(platform.log())?;
         let stop = CancellationToken::new();

@@ -86,6 +86,7 @@ impl Stage {
             limits: Limits { interval: Some(self.poll_every), ..Limits::default() },
             cache: self.cache.path().to_owned(),
             web: Some(SocketAddr::from(([127, 0, 0, 1], self.web_port))),
+            listener: None,
         };
         let requests = Requests::default();
         let server = self.sandbox.service();
