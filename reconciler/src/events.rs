@@ -12,6 +12,7 @@ use kube::Client;
 use planner::observed::uid_of;
 use planner::outcome::{FailureKind, Outcome, Row, RowResult};
 use planner::plan::{Action, Cause, Plan};
+use renderer::diagnostic::on_one_line;
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 use std::collections::{BTreeMap, HashMap};
@@ -155,8 +156,9 @@ fn word(action: Action) -> &'static str {
     }
 }
 
+/// Whoever reads Events prints them as they are.
 fn note(notes: &[String]) -> String {
-    let mut text = notes.join("; ");
+    let mut text = on_one_line(&notes.join("; "));
     if text.len() > NOTE_BYTES {
         let end = (0..=NOTE_BYTES - '…'.len_utf8()).rev().find(|end| text.is_char_boundary(*end)).unwrap_or(0);
         text.truncate(end);

@@ -195,7 +195,7 @@ pub async fn tell(
         generation: live.pointer("/metadata/generation").and_then(Value::as_i64).unwrap_or(0),
         now: now(),
     };
-    let status = pass.status();
+    let status = status::fit(pass.status());
     let written = status::publish(client, &plan.tool, &status, previous).await;
     let written = written.unwrap_or_else(|error| {
         tracing::warn!(tool = %plan.tool, %error, "status was not written");

@@ -7,6 +7,7 @@ use crate::cluster::address;
 use crate::cluster::call::{self, Answer, CallError};
 use kube::Client;
 use planner::kinds::Kind;
+use renderer::diagnostic::fit_to_print;
 use renderer::{ObjectId, ToolName};
 use serde_json::{Value, json};
 
@@ -30,6 +31,18 @@ pub async fn publish(
     let path = address::query(&format!("{}/status", path(tool)), &[("fieldManager", FIELD_MANAGER)]);
     let operations = json!([{"op": "add", "path": "/status", "value": status}]);
     call::patch(client, &path, call::JSON_PATCH, &operations).await.map(|bytes| Some(Answer::Object(bytes)))
+}
+
+/// A status that any reader of it may print: what others said is in it (words of pods, of servers, of repositories), and
+/// neither kubectl nor a dashboard need know. To be applied before it is compared with what is there.
+#[must_use]
+pub fn fit(status: Value) -> Value {
+    match status {
+        Value::String(text) => Value::String(fit_to_print(&text)),
+        Value::Array(items) => items.into_iter().map(fit).collect(),
+        Value::Object(fields) => fields.into_iter().map(|(key, value)| (key, fit(value))).collect(),
+        other => other,
+    }
 }
 
 /// The Tool as it is in the cluster, read now; none where the server says it does not exist.

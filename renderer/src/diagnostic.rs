@@ -8,8 +8,8 @@ mod text;
 
 pub use code::Code;
 pub use findings::{Findings, MAX_LISTED, named};
-pub use print::print;
-pub use text::{lines, nearest, shown};
+pub use print::{Dye, print, print_dyed};
+pub use text::{fit_to_print, lines, nearest, on_one_line, shown, steers};
 
 use serde::{Deserialize, Serialize};
 

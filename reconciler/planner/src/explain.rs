@@ -1,9 +1,10 @@
 //! A plan in words: what `toolforge diff` prints. The order is the plan's, so that it is stable, and nothing depends on
-//! colour: `paint` only decorates what already reads well.
+//! colour: `paint` only decorates what already reads well. What others said takes no line of its own.
 
 use crate::drift::FieldChange;
 use crate::kinds;
 use crate::plan::{Action, Cause, Held, Plan, Step};
+use renderer::diagnostic::on_one_line;
 
 /// What a piece of output is, for whoever wants to colour it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -51,14 +52,14 @@ pub fn explain(plan: &Plan, paint: Paint, ago: Ago) -> String {
     out.push_str(&totals(plan));
     out.push('\n');
     for row in plan.not_ready.iter().filter(|_| plan.steps.is_empty()) {
-        out.push_str(&paint(Tone::Waiting, &format!("  {} is not Ready: {}", row.id, row.why)));
+        out.push_str(&paint(Tone::Waiting, &on_one_line(&format!("  {} is not Ready: {}", row.id, row.why))));
         out.push('\n');
     }
     out
 }
 
 /// Prunes stand last, whatever their kind.
-fn rank(step: &Step) -> u8 {
+pub(crate) fn rank(step: &Step) -> u8 {
     if step.action == Action::Prune { u8::MAX } else { kinds::order(&step.id) }
 }
 
@@ -80,15 +81,15 @@ fn step_lines(step: &Step, width: usize, paint: Paint, ago: Ago) -> String {
         Action::Prune | Action::ScaleDown => Tone::Removed,
     };
     let head = format!("{} {:width$} {:10} {}", step.action.sign(), step.id.to_string(), step.action, cause(step, ago));
-    let mut out = paint(tone, head.trim_end());
+    let mut out = paint(tone, on_one_line(&head).trim_end());
     out.push('\n');
     for change in &step.changes {
-        out.push_str(&format!("    {}\n", short_digests(&field(change))));
+        out.push_str(&format!("    {}\n", on_one_line(&short_digests(&field(change)))));
     }
     out
 }
 
-fn cause(step: &Step, ago: Ago) -> String {
+pub(crate) fn cause(step: &Step, ago: Ago) -> String {
     match &step.cause {
         Cause::Drift { manager: None, .. } if step.action == Action::Create => "drift: it was deleted".to_owned(),
         Cause::Drift { time, .. } => {
@@ -111,7 +112,7 @@ fn field(change: &FieldChange) -> String {
 fn held_line(held: &Held, width: usize, paint: Paint) -> String {
     let would = held.action.map_or_else(String::new, |action| format!("{action}, "));
     let line = format!(". {:width$} {:10} {would}{}", held.id.to_string(), "held", held.why);
-    format!("{}\n", paint(Tone::Waiting, &short_digests(&line)))
+    format!("{}\n", paint(Tone::Waiting, &on_one_line(&short_digests(&line))))
 }
 
 /// Hexadecimal digits of a digest that people are shown; JSON has all of them.

@@ -139,7 +139,7 @@ pub fn platform(file: &std::path::Path, ui: &Ui) -> anyhow::Result<Platform> {
 /// Prints findings as people read them.
 pub fn tell(report: &Report, sources: &[(String, &[u8])], ui: &Ui) {
     let sources: Vec<(&str, &[u8])> = sources.iter().map(|(name, bytes)| (name.as_str(), *bytes)).collect();
-    let text = renderer::diagnostic::print(report, &sources, ui.colours_talk());
+    let text = renderer::diagnostic::print_dyed(report, &sources, &|code, text| ui.talk_dyed(code, text));
     if !text.is_empty() {
         // The line end and one more: what follows on the terminal is data.
         ui.say(&text);

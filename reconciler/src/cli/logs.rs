@@ -3,14 +3,15 @@
 use super::connect::{ClusterArgs, Connected};
 use super::local::tool_name;
 use super::target::unread;
-use crate::ui::{Exit, Failure, Style, Ui, failed, wrong_use};
+use crate::ui::{Exit, Failure, Style, Ui, failed, json_fit, wrong_use};
+use futures::TryStreamExt as _;
 use futures::io::{AsyncBufRead, AsyncBufReadExt as _};
-use futures::{StreamExt as _, TryStreamExt as _};
 use http_body_util::BodyExt as _;
 use reconciler::cluster::address;
 use reconciler::cluster::call::{self, CallError};
 use renderer::{ComponentName, ToolName};
 use serde_json::{Value, json};
+use std::io;
 use tokio::sync::mpsc;
 
 /// Print what a tool's containers say
@@ -47,6 +48,9 @@ pub struct Args {
 fn component_name(text: &str) -> Result<ComponentName, String> {
     ComponentName::new(text).map_err(|bad| bad.expected.to_owned())
 }
+
+/// A longer line is printed in pieces.
+const MAX_LINE_BYTES: usize = 64 << 10;
 
 /// A pod that says something.
 #[derive(Debug, Clone)]
@@ -130,7 +134,7 @@ fn shown(line: &Line, several: bool, ui: &Ui) -> anyhow::Result<String> {
     let Line { pod, text } = line;
     if ui.json {
         let object = json!({"component": pod.component, "pod": pod.name, "line": text});
-        return Ok(format!("{object}\n"));
+        return Ok(format!("{}\n", json_fit(&object.to_string())));
     }
     if !several {
         return Ok(format!("{text}\n"));
@@ -144,10 +148,10 @@ async fn follow(connected: &Connected, args: &Args, pod: Pod, said: mpsc::Sender
     let request = http::Request::get(path(args, &pod)).body(Vec::new());
     let request = request.map_err(|error| failed("cannot ask for a log").because(error))?;
     let body = call::open(&connected.cluster.client, request).await.map_err(cannot)?;
-    let bytes = body.into_data_stream().map_err(std::io::Error::other).into_async_read();
-    let mut lines = lines(bytes);
-    while let Some(text) = lines.next().await {
-        let text = text.map_err(|error| failed(format!("the log of pod {} broke off", pod.name)).because(error))?;
+    let bytes = body.into_data_stream().map_err(io::Error::other).into_async_read();
+    let mut bytes = futures::io::BufReader::new(bytes);
+    let broke_off = |error| failed(format!("the log of pod {} broke off", pod.name)).because(error);
+    while let Some(text) = next_line(&mut bytes).await.map_err(broke_off)? {
         let line = Line { pod: pod.clone(), text };
         if said.send(line).await.is_err() {
             return Ok(());
@@ -156,8 +160,28 @@ async fn follow(connected: &Connected, args: &Args, pod: Pod, said: mpsc::Sender
     Ok(())
 }
 
-fn lines(reader: impl AsyncBufRead + Unpin) -> impl futures::Stream<Item = std::io::Result<String>> + Unpin {
-    futures::io::BufReader::new(reader).lines()
+/// A line of a container is what it likes: of no text in particular, and without end.
+async fn next_line(reader: &mut (impl AsyncBufRead + Unpin)) -> io::Result<Option<String>> {
+    let mut line = Vec::new();
+    let mut ended = false;
+    while !ended && line.len() < MAX_LINE_BYTES {
+        let piece = reader.fill_buf().await?;
+        let piece = piece.get(..MAX_LINE_BYTES - line.len()).unwrap_or(piece);
+        if piece.is_empty() {
+            return Ok((!line.is_empty()).then(|| text(&line)));
+        }
+        let end = piece.iter().position(|byte| *byte == b'\n');
+        let taken = end.map_or(piece.len(), |at| at + 1);
+        line.extend_from_slice(&piece[..taken]);
+        reader.consume_unpin(taken);
+        ended = end.is_some();
+    }
+    Ok(Some(text(&line)))
+}
+
+fn text(line: &[u8]) -> String {
+    let line = line.strip_suffix(b"\n").unwrap_or(line);
+    String::from_utf8_lossy(line.strip_suffix(b"\r").unwrap_or(line)).into_owned()
 }
 
 fn path(args: &Args, pod: &Pod) -> String {

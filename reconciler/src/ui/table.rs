@@ -1,6 +1,7 @@
 //! A table with no lines: columns two spaces apart, the last one as long as it likes.
 
 use super::{Style, Ui};
+use renderer::diagnostic::on_one_line;
 
 /// Rows under a heading.
 #[derive(Debug, Default)]
@@ -14,9 +15,9 @@ impl Table {
         Self { rows: vec![heading.iter().map(|cell| ((*cell).to_owned(), Some(Style::Title))).collect()] }
     }
 
-    /// One more row.
+    /// One more row: a line, whatever its cells hold.
     pub fn row(&mut self, cells: Vec<(String, Option<Style>)>) {
-        self.rows.push(cells);
+        self.rows.push(cells.into_iter().map(|(cell, style)| (on_one_line(&cell), style)).collect());
     }
 
     /// As text for stdout.
@@ -53,6 +54,8 @@ mod tests {
         let mut table = Table::new(&["TOOL", "READY"]);
         table.row(vec![("wordcount".to_owned(), None), ("True".to_owned(), Some(Style::Good))]);
         table.row(vec![("a".to_owned(), None), (String::new(), None)]);
-        assert_eq!(table.print(&Ui::new(ColourChoice::Never, false)), "TOOL       READY\nwordcount  True\na\n");
+        table.row(vec![("b\nfake".to_owned(), None), ("True".to_owned(), None)]);
+        let text = "TOOL        READY\nwordcount   True\na\nb\\u{a}fake  True\n";
+        assert_eq!(table.print(&Ui::new(ColourChoice::Never, false)), text);
     }
 }

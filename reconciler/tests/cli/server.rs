@@ -73,6 +73,17 @@ async fn pods(request: Request) -> Response {
             let all = [pod("worker", "worker-1"), pod("web", "web-1"), pod("worker", "worker-0")];
             json(serde_json::json!({"items": all})).into_response()
         }
+        "/api/v1/namespaces/tool-rogue/pods" => {
+            json(serde_json::json!({"items": [pod("web", "web\u{9b}2J")]})).into_response()
+        }
+        path if path.starts_with("/api/v1/namespaces/tool-rogue/pods/") => {
+            let mut said =
+                "\u{1b}]8;;https://evil.example\u{1b}\\here\t\u{1b}]52;c;eA==\u{7}\r\n".to_owned().into_bytes();
+            said.extend("\u{9b}2J\u{202e}dne\u{2066}\r\u{8}\n".bytes());
+            said.extend(b"latin 1: \x9b2J \xfc\n");
+            said.resize(said.len() + 200_000, b'x');
+            Body::from(said).into_response()
+        }
         "/api/v1/namespaces/tool-wordcount/pods/worker-0/log" => {
             let status =
                 serde_json::json!({"kind": "Status", "reason": "BadRequest", "message": "it is starting", "code": 400});
@@ -92,6 +103,27 @@ fn kubeconfig(url: &str) -> String {
         "apiVersion: v1\nkind: Config\ncurrent-context: c\ncontexts: [{{name: c, context: {{cluster: c, user: u}}}}]\n\
          clusters: [{{name: c, cluster: {{server: '{url}'}}}}]\nusers: [{{name: u, user: {{}}}}]\n"
     )
+}
+
+#[test]
+fn what_a_container_says_steers_no_terminal_and_a_line_without_end_comes_in_pieces() {
+    let (url, _runtime) = listen(Router::new().fallback(pods));
+    let home = folder(&[("k", &kubeconfig(&url))]);
+    let logs = |more: &[&str]| toolforge(home.path(), &[&["logs", "--kubeconfig", "k", "rogue"], more].concat());
+    let steers = |c: char| c != '\n' && c != '\t' && renderer::diagnostic::steers(c);
+    let said = logs(&["--color", "always"]);
+    assert!(said.exit == 0 && !said.out.contains(steers) && !said.err.contains(steers), "{}", said.err);
+    let lines: Vec<&str> = said.out.lines().collect();
+    assert_eq!(lines[0], "\\u{1b}]8;;https://evil.example\\u{1b}\\here\t\\u{1b}]52;c;eA==\\u{7}");
+    assert_eq!(lines[1], "\\u{9b}2J\\u{202e}dne\\u{2066}\\u{d}\\u{8}");
+    assert_eq!(lines[2], "latin 1: \u{fffd}2J \u{fffd}");
+    let pieces: Vec<usize> = lines[3..].iter().map(|piece| piece.len()).collect();
+    assert_eq!(pieces, [65_536, 65_536, 65_536, 3_392]);
+    let json = logs(&["--json"]);
+    assert!(!json.out.contains(steers), "JSON escapes by its own means");
+    let line: serde_json::Value = serde_json::from_str(json.out.lines().nth(1).expect("a line")).expect("JSON");
+    assert_eq!(line["line"], "\u{9b}2J\u{202e}dne\u{2066}\r\u{8}");
+    assert_eq!(line["pod"], "web\u{9b}2J");
 }
 
 #[test]

@@ -6,6 +6,7 @@ use planner::plan::{Held, Plan, Target, Why};
 use reconciler::events::{BUDGET, Recorder};
 use reconciler::status;
 use renderer::ObjectId;
+use renderer::diagnostic::steers;
 use serde_json::{Value, json};
 
 fn plan(held: Vec<Why>) -> Plan {
@@ -76,6 +77,29 @@ async fn a_long_message_is_cut_between_letters() {
     recorder.publish(&fake.client(), &live(), &plan, &Outcome::default()).await;
     let message = fake.asked()[0].body["message"].as_str().expect("a message").to_owned();
     assert!(message.len() <= 1024 && message.ends_with('…'), "{}", message.len());
+}
+
+const STEERS: &str = "\u{1b}]8;;https://evil.example\u{7}here\u{9b}2J\u{202e}txt\n1 more";
+
+#[tokio::test]
+async fn what_an_event_repeats_steers_no_terminal() {
+    let (fake, recorder) = (echo(), Recorder::default());
+    let plan = plan(vec![Why::Invalid(STEERS.to_owned())]);
+    recorder.publish(&fake.client(), &live(), &plan, &Outcome::default()).await;
+    let message = fake.asked()[0].body["message"].as_str().expect("a message").to_owned();
+    assert!(!message.contains(steers), "{message:?}");
+    assert!(
+        message.contains("\\u{1b}]8;;https://evil.example\\u{7}here\\u{9b}2J\\u{202e}txt\\u{a}1 more"),
+        "{message}"
+    );
+}
+
+#[test]
+fn what_a_status_repeats_steers_no_terminal_and_stays_the_same_when_read_back() {
+    let said = status::fit(json!({"conditions": [{"message": STEERS, "status": "True", "n": 1}], "none": null}));
+    let message = said.pointer("/conditions/0/message").and_then(serde_json::Value::as_str).expect("a message");
+    assert!(!message.contains(|c| c != '\n' && steers(c)), "{message:?}");
+    assert_eq!(status::fit(said.clone()), said);
 }
 
 #[tokio::test]

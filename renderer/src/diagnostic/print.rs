@@ -1,15 +1,28 @@
 //! Findings as a person reads them: place, message, the line with a caret, a hint.
 
-use super::text::push_escaped;
+use super::text::{on_one_line as escaped, push_escaped};
 use super::{Diagnostic, Place, Report, Severity};
 use std::fmt::Write;
 
 /// Characters of a source line an excerpt shows.
 const WINDOW: usize = 100;
 
+/// How a piece of text is coloured: with the parameters of a terminal's SGR command, `1;31`.
+pub type Dye<'a> = &'a dyn Fn(&str, &str) -> String;
+
 /// The whole report, one block a finding. `sources` are the texts by file name; a missing one costs the excerpt only.
 #[must_use]
 pub fn print(report: &Report, sources: &[(&str, &[u8])], colour: bool) -> String {
+    if colour {
+        print_dyed(report, sources, &|code, text| format!("\u{1b}[{code}m{text}\u{1b}[0m"))
+    } else {
+        print_dyed(report, sources, &|_, text| text.to_owned())
+    }
+}
+
+/// Like [`print`], for whoever colours text in a way of their own.
+#[must_use]
+pub fn print_dyed(report: &Report, sources: &[(&str, &[u8])], dye: Dye<'_>) -> String {
     let mut out = String::new();
     for diagnostic in &report.diagnostics {
         if !out.is_empty() {
@@ -17,58 +30,43 @@ pub fn print(report: &Report, sources: &[(&str, &[u8])], colour: bool) -> String
         }
         let source =
             sources.iter().find(|(file, _)| *file == diagnostic.file).map(|(_, bytes)| String::from_utf8_lossy(bytes));
-        block(&mut out, diagnostic, source.as_deref(), Paint(colour));
+        block(&mut out, diagnostic, source.as_deref(), dye);
     }
     out
 }
 
-#[derive(Clone, Copy)]
-struct Paint(bool);
-
-impl Paint {
-    fn dye(self, code: &str, text: &str) -> String {
-        if self.0 { format!("\u{1b}[{code}m{text}\u{1b}[0m") } else { text.to_owned() }
-    }
-}
-
-fn block(out: &mut String, d: &Diagnostic, source: Option<&str>, paint: Paint) {
+fn block(out: &mut String, d: &Diagnostic, source: Option<&str>, dye: Dye<'_>) {
     let (word, code) = match d.severity {
         Severity::Error => ("error", "1;31"),
         Severity::Note => ("note", "1;36"),
     };
-    let head = paint.dye(code, &format!("{word}[{}]", d.code));
+    let head = dye(code, &format!("{word}[{}]", d.code));
     let _ = writeln!(out, "{head}: {}", escaped(&d.message));
     let _ = match d.place {
         Some(place) => {
-            writeln!(out, "  {} {}:{}:{}", paint.dye("34", "-->"), escaped(&d.file), place.line, place.column)
+            writeln!(out, "  {} {}:{}:{}", dye("34", "-->"), escaped(&d.file), place.line, place.column)
         }
-        None => writeln!(out, "  {} {}", paint.dye("34", "-->"), escaped(&d.file)),
+        None => writeln!(out, "  {} {}", dye("34", "-->"), escaped(&d.file)),
     };
     if let (Some(place), Some(source)) = (d.place, source) {
-        excerpt(out, source, place, paint, code);
+        excerpt(out, source, place, dye, code);
     }
     if let Some(hint) = &d.hint {
-        let _ = writeln!(out, "  {} {}", paint.dye("1;32", "hint:"), escaped(hint));
+        let _ = writeln!(out, "  {} {}", dye("1;32", "hint:"), escaped(hint));
     }
 }
 
-fn escaped(text: &str) -> String {
-    let mut out = String::new();
-    text.chars().for_each(|c| push_escaped(&mut out, c));
-    out
-}
-
-fn excerpt(out: &mut String, source: &str, place: Place, paint: Paint, code: &str) {
+fn excerpt(out: &mut String, source: &str, place: Place, dye: Dye<'_>, code: &str) {
     let Some(line) = super::mask::line(source, place) else {
         return;
     };
     let cut = Cut::around(&line.text, line.caret, line.width);
     let number = place.line.to_string();
     let margin = " ".repeat(number.len());
-    let bar = paint.dye("34", "|");
+    let bar = dye("34", "|");
     let _ = writeln!(out, "{margin} {bar}");
-    let _ = writeln!(out, "{} {bar} {}", paint.dye("34", &number), cut.text);
-    let carets = paint.dye(code, &"^".repeat(cut.width));
+    let _ = writeln!(out, "{} {bar} {}", dye("34", &number), cut.text);
+    let carets = dye(code, &"^".repeat(cut.width));
     let _ = writeln!(out, "{margin} {bar} {}{carets}", " ".repeat(cut.start));
 }
 

@@ -34,11 +34,39 @@ pub fn shown(text: &str) -> String {
     out
 }
 
-/// Appends a character so that it cannot steer a terminal or reorder a line.
+/// Whether a character steers a terminal, or hides or reorders what stands beside it, instead of being read: C0, DEL, C1
+/// (`\u{9b}` begins a terminal's command as escape does), marks of direction, and what has no width. A line end steers,
+/// too: it ends the line that somebody else wrote.
+#[must_use]
+pub fn steers(c: char) -> bool {
+    c.is_control()
+        || matches!(c, '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}')
+        || matches!(c, '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}')
+}
+
+/// A stranger's text, fit to be printed: what [`steers`] is shown escaped; its lines and tabs stay.
+#[must_use]
+pub fn fit_to_print(text: &str) -> String {
+    escaped(text, &['\n', '\t'])
+}
+
+/// A stranger's text, fit to stand in a line of ours.
+#[must_use]
+pub fn on_one_line(text: &str) -> String {
+    escaped(text, &[])
+}
+
+fn escaped(text: &str, stay: &[char]) -> String {
+    let mut out = String::with_capacity(text.len());
+    for c in text.chars() {
+        if stay.contains(&c) { out.push(c) } else { push_escaped(&mut out, c) }
+    }
+    out
+}
+
+/// Appends a character, escaped where it [`steers`].
 pub(super) fn push_escaped(out: &mut String, c: char) {
-    let steers = c.is_control()
-        || matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}');
-    if steers {
+    if steers(c) {
         out.extend(c.escape_unicode());
     } else {
         out.push(c);
@@ -120,5 +148,22 @@ mod tests {
     fn a_terminal_cannot_be_steered() {
         assert_eq!(shown("a\u{1b}[2J"), "`a\\u{1b}[2J`");
         assert_eq!(shown("\u{202e}b"), "`\\u{202e}b`");
+        for (what, text) in [
+            ("a link by OSC 8", "\u{1b}]8;;https://evil.example\u{1b}\\here\u{1b}]8;;\u{7}"),
+            ("the clipboard by OSC 52", "\u{1b}]52;c;cm0gLXJm\u{7}"),
+            ("colours by CSI", "\u{1b}[31mred"),
+            ("a title by C1", "\u{9d}0;x\u{9c}"),
+            ("CSI by C1", "\u{9b}2J"),
+            ("the other way round", "a\u{202e}b\u{2066}c\u{2069}\u{61c}"),
+            ("over what stands there", "ok\rno\u{8}\u{b}\u{c}\u{7f}"),
+            ("lines to some", "a\u{2028}b\u{85}c"),
+        ] {
+            let fit = fit_to_print(text);
+            assert!(!fit.contains(steers) && fit.contains("\\u{"), "{what}: {fit:?}");
+            assert_eq!(fit_to_print(&fit), fit, "what is escaped stays as it is");
+        }
+        assert_eq!(fit_to_print("a\tb\n\u{9b}1m\n"), "a\tb\n\\u{9b}1m\n");
+        assert_eq!(on_one_line("a\nb"), "a\\u{a}b");
+        assert_eq!(on_one_line("gr\u{fc}n \u{2713} \u{5d0}"), "gr\u{fc}n \u{2713} \u{5d0}");
     }
 }

@@ -5,6 +5,7 @@
 //! stands plain only where no reader could see anything but text in it; else it is quoted as in JSON, and a text of
 //! several lines is a literal block.
 
+use crate::diagnostic::steers;
 use crate::object::Object;
 use serde_json::{Map, Value};
 use std::fmt::Write;
@@ -105,7 +106,8 @@ fn fits_a_block(value: &str) -> bool {
 }
 
 fn is_printable(c: char) -> bool {
-    matches!(c, ' '..='~' | '\u{a1}'..='\u{2027}' | '\u{2030}'..='\u{d7ff}' | '\u{e000}'..='\u{fefe}' | '\u{ff00}'..='\u{fffd}' | '\u{10000}'..)
+    !steers(c)
+        && matches!(c, ' '..='~' | '\u{a1}'..='\u{2027}' | '\u{2030}'..='\u{d7ff}' | '\u{e000}'..='\u{fefe}' | '\u{ff00}'..='\u{fffd}' | '\u{10000}'..)
 }
 
 fn text(value: &str) -> String {

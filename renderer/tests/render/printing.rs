@@ -58,6 +58,9 @@ const QUOTED: &[&str] = &[
     "{}",
     "a\tb",
     "a\u{85}b",
+    "a\u{9b}2J",
+    "a\u{202e}b\u{2066}c",
+    "a\u{200b}b\u{61c}",
     "1E",
     "1.e3",
     "0x1m",
@@ -178,4 +181,13 @@ fn texts_of_all_shapes_read_back_equal() {
         let read: Value = serde_yaml::from_str(&printed).unwrap_or_else(|e| unreachable!("{e}\n{printed}"));
         assert_eq!(read, expected.value, "{printed}");
     }
+}
+
+#[test]
+fn what_steers_a_terminal_is_escaped_also_in_a_text_of_several_lines() {
+    let text = "one\ntwo\u{2066}\u{202e}\u{1b}[2J\nthree";
+    let printed = to_yaml(&[object(json!({"a": text}))]);
+    assert!(!printed.contains(|c| c != '\n' && renderer::diagnostic::steers(c)), "{printed:?}");
+    let read: Value = serde_yaml::from_str(&printed).expect("YAML");
+    assert_eq!(read.pointer("/data/a").and_then(Value::as_str), Some(text));
 }
