@@ -25,7 +25,7 @@ use crate::fields::{Path, PathElement};
 use crate::kinds::Kind;
 use crate::observed::{Observed, resource_version_of, uid_of};
 use crate::plan::{Action, Cause, Held, Plan, Request, Step};
-use renderer::{CommitId, Object, ObjectId, Platform, Rendered, Revision, Tool, ToolName, TreeId};
+use renderer::{CommitId, ObjectId, Platform, Rendered, Revision, Tool, ToolName, TreeId};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use sha2::{Digest as _, Sha256};
@@ -156,8 +156,6 @@ pub struct Terms<'a> {
     pub tool: &'a Tool,
     /// The newest revision, rendered; none where it could not be read.
     pub newest: Option<(&'a Revision, &'a Rendered)>,
-    /// The tool-wide objects.
-    pub frame: &'a [Object],
     /// Program and version.
     pub made_by: &'a str,
 }
@@ -311,8 +309,8 @@ fn last_hand(live: &Value) -> Option<By> {
 }
 
 fn rendered(terms: &Terms) -> String {
-    let components = terms.newest.map(|(_, rendered)| (&rendered.components, &rendered.withheld, rendered.unusable));
-    sha256(&(terms.frame, components))
+    let said = |all: &Rendered| sha256(&(&all.objects, &all.components, &all.withheld, all.unusable));
+    terms.newest.map_or_else(String::new, |(_, rendered)| said(rendered))
 }
 
 /// Hex digits of a setting's sha256 that are kept.

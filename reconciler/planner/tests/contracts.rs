@@ -32,7 +32,6 @@ fn running() -> World {
 
 fn contract_of(world: &World, plan: &Plan, observed: &Observed, revision: &Revision) -> Contract {
     let rendered = world.render(revision);
-    let frame = world.render(&World::revision('0', "config_version: v1beta1\n")).objects;
     Contract::of(&Terms {
         plan,
         observed,
@@ -40,7 +39,6 @@ fn contract_of(world: &World, plan: &Plan, observed: &Observed, revision: &Revis
         platform: &world.platform,
         tool: &world.tool,
         newest: Some((revision, &rendered)),
-        frame: &frame,
         made_by: "toolforge 0",
     })
 }
