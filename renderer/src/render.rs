@@ -19,6 +19,7 @@ mod print;
 mod probes;
 mod resources;
 mod scheduled;
+mod size;
 mod tool_wide;
 
 pub use command::{BadCommand, words};
@@ -103,6 +104,7 @@ fn rendered(frame: &Frame<'_>, places: &Places) -> Rendered {
             }
         }
     }
+    size::bound(&mut rendered, frame, places);
     rendered
 }
 

@@ -41,6 +41,15 @@ fn generated(case: &Path) -> Option<Vec<u8>> {
             format!("components:\n{}", many(150, &|n| format!("  c{n}: {{run: {{command: c, memroy: 1Gi}}}}\n")))
         }
         "too-long" => format!("components:\n  web:\n    run:\n      command: {}\n", "a".repeat(5_000)),
+        "objects-too-large" => {
+            // Seven variables for all, and an eighth for one: 19 components fit, and it is the one that does not.
+            let value = "a".repeat(15_000);
+            let tool_wide = many(7, &|n| format!("  A{n}: {value}\n"));
+            let own = |n: usize| if n == 7 { format!("\n    env: {{B: {value}}}") } else { String::new() };
+            let run = "{command: c, schedule: '@daily', timeout: 60}";
+            let jobs = many(20, &|n| format!("  c{n}:{}\n    component_type: scheduled\n    run: {run}\n", own(n)));
+            format!("env:\n{tool_wide}components:\n{jobs}")
+        }
         "too-long--env" => {
             let value = "a".repeat(16_000);
             let tool_wide = many(8, &|n| format!("  A{n}: {value}\n"));

@@ -257,7 +257,8 @@ fn a_tool_file_is_read_and_its_path_stays_inside() {
     for path in ["/etc", "..", "a/../../b", "a/..", ".git/hooks", "a//b", "a\\b"] {
         assert!(parse(&format!("{{repository: /srv/a, path: '{path}'}}")).0.is_none(), "{path}");
     }
-    for good in ["https://h.example/a", "ssh://git@h.example/a", "git@h.example:a/b.git", "file:///srv/a@b", "/srv/a@b"] {
+    for good in ["https://h.example/a", "ssh://git@h.example/a", "git@h.example:a/b.git", "file:///srv/a@b", "/srv/a@b"]
+    {
         assert!(parse(&format!("{{repository: '{good}'}}")).0.is_some(), "{good}");
     }
     for bad in [

@@ -69,6 +69,7 @@ codes! {
     OutOfRange Error "out-of-range" "a number outside its range" "Use a number in the range the message names."
     TooLong Error "too-long" "a text is longer than allowed" "Shorten it."
     TooMany Error "too-many" "more entries than allowed" "Remove some, or split the tool in two."
+    ObjectsTooLarge Error "objects-too-large" "the tool's objects take more than 2 MiB together" "Put large data into the repository: what stands under `env` is copied into every component."
     BadName Error "bad-name" "a component name that Kubernetes will refuse" "Use lower-case letters, digits and `-`."
     WrongKind Error "wrong-kind" "a key that belongs to another component type" "Change `component_type`, or remove the key."
     BadQuantity Error "bad-quantity" "`cpu` or `memory` is no Kubernetes quantity, or one that cannot be meant" "Write `cpu: 0.5` or `memory: 512Mi`."
