@@ -1,11 +1,11 @@
 //! What a stranger's file makes is bounded: any text reads and renders without a panic, and no file makes more objects
-//! than the platform will carry. One seed, so that every run is the same; `bounded.proptest-regressions` holds what
+//! than the platform will carry. One seed, so that every run is the same; `bounded.regressions` holds what
 //! once failed.
 
 #![expect(clippy::unwrap_used, reason = "fails where a value is missing")]
 
 use proptest::prelude::*;
-use proptest::test_runner::RngSeed;
+use proptest::test_runner::{FailurePersistence, FileFailurePersistence, RngSeed};
 use renderer::{Files, Platform, Rendered, Revision, Siblings, Tool, render_revision, tool};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -67,7 +67,9 @@ fn mutated() -> impl Strategy<Value = String> {
 }
 
 fn one_seed(cases: u32) -> ProptestConfig {
-    ProptestConfig { cases, rng_seed: RngSeed::Fixed(0x746f_6f6c), ..ProptestConfig::default() }
+    let regressions = FileFailurePersistence::Direct("tests/bounded.regressions");
+    let failure_persistence: Option<Box<dyn FailurePersistence>> = Some(Box::new(regressions));
+    ProptestConfig { cases, rng_seed: RngSeed::Fixed(0x746f_6f6c), failure_persistence, ..ProptestConfig::default() }
 }
 
 proptest! {
