@@ -5,6 +5,7 @@ use crate::drift::owners_of;
 use crate::observed::{Observed, Seen};
 use renderer::{Object, ObjectId};
 use serde_json::Value;
+use std::borrow::Cow;
 
 /// Whether an observed autoscaler names this Deployment.
 pub(crate) fn is_autoscaled(id: &ObjectId, observed: &Observed) -> bool {
@@ -26,14 +27,15 @@ fn names(autoscaler: &Value, id: &ObjectId) -> bool {
 }
 
 /// The desired object with its autoscaler's word on `replicas`.
-pub(crate) fn desired(object: &Object, observed: &Observed, field_manager: &str) -> Object {
+pub(crate) fn desired<'a>(object: &'a Object, observed: &Observed, field_manager: &str) -> Cow<'a, Object> {
+    let autoscaled = is_autoscaled(&object.id, observed);
+    let Some(live) = observed.live(&object.id).filter(|_| autoscaled) else { return Cow::Borrowed(object) };
     let mut object = object.clone();
-    let Some(live) = observed.live(&object.id).filter(|_| is_autoscaled(&object.id, observed)) else { return object };
-    let Some(spec) = object.value.get_mut("spec").and_then(Value::as_object_mut) else { return object };
+    let Some(spec) = object.value.get_mut("spec").and_then(Value::as_object_mut) else { return Cow::Owned(object) };
     let somebody_else = owners_of(live, "spec.replicas").iter().any(|manager| manager != field_manager);
     match live.pointer("/spec/replicas") {
         Some(replicas) if !somebody_else => spec.insert("replicas".to_owned(), replicas.clone()),
         _ => spec.remove("replicas"),
     };
-    object
+    Cow::Owned(object)
 }

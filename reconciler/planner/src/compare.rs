@@ -43,7 +43,7 @@ fn difference(desired: &Object, input: &Input) -> Verdict {
     if is_terminating(live) {
         return held(Why::Terminating);
     }
-    if !observed.is_ours(id, input.tool.name.as_str(), input.field_manager) && !is_tool_itself(id, input) {
+    if !observed.owns(id, live, input.tool.name.as_str(), input.field_manager) && !is_tool_itself(id, input) {
         return held(Why::NotOurs);
     }
     let drift = drift::drift(desired, live, &input.ownership(id));

@@ -91,7 +91,11 @@ impl Observed {
     /// our field manager. A label alone proves nothing, and what a controller owns is never ours.
     #[must_use]
     pub fn is_ours(&self, id: &ObjectId, tool: &str, field_manager: &str) -> bool {
-        let Some(live) = self.live(id) else { return false };
+        self.live(id).is_some_and(|live| self.owns(id, live, tool, field_manager))
+    }
+
+    /// Whether this live object is ours, as [`Self::is_ours`] says.
+    pub(crate) fn owns(&self, id: &ObjectId, live: &Value, tool: &str, field_manager: &str) -> bool {
         if has_controller(live) {
             return false;
         }
@@ -103,34 +107,39 @@ impl Observed {
 /// `metadata.uid`.
 #[must_use]
 pub fn uid_of(live: &Value) -> Option<&str> {
-    live.pointer("/metadata/uid").and_then(Value::as_str)
+    metadata(live, "uid")?.as_str()
 }
 
 /// `metadata.resourceVersion`.
 #[must_use]
 pub fn resource_version_of(live: &Value) -> Option<&str> {
-    live.pointer("/metadata/resourceVersion").and_then(Value::as_str)
+    metadata(live, "resourceVersion")?.as_str()
 }
 
 /// Whether it is on its way out.
 #[must_use]
 pub fn is_terminating(live: &Value) -> bool {
-    live.pointer("/metadata/deletionTimestamp").is_some()
+    metadata(live, "deletionTimestamp").is_some()
 }
 
 /// One of its labels.
 #[must_use]
 pub fn label<'a>(object: &'a Value, key: &str) -> Option<&'a str> {
-    object.get("metadata")?.get("labels")?.get(key)?.as_str()
+    metadata(object, "labels")?.get(key)?.as_str()
+}
+
+/// One field of its metadata. A JSON pointer is copied each time it is followed, and these are asked all the time.
+pub(crate) fn metadata<'a>(object: &'a Value, field: &str) -> Option<&'a Value> {
+    object.get("metadata")?.get(field)
 }
 
 fn has_controller(live: &Value) -> bool {
-    let owners = live.pointer("/metadata/ownerReferences").and_then(Value::as_array);
+    let owners = metadata(live, "ownerReferences").and_then(Value::as_array);
     owners.is_some_and(|owners| owners.iter().any(|o| o.get("controller").and_then(Value::as_bool) == Some(true)))
 }
 
 fn applied_by(live: &Value, field_manager: &str) -> bool {
-    let entries = live.pointer("/metadata/managedFields").and_then(Value::as_array);
+    let entries = metadata(live, "managedFields").and_then(Value::as_array);
     let part = |entry: &Value, key: &str, is: &str| entry.get(key).and_then(Value::as_str) == Some(is);
     entries.is_some_and(|all| all.iter().any(|e| part(e, "manager", field_manager) && part(e, "operation", "Apply")))
 }

@@ -81,8 +81,8 @@ impl Targets {
         {
             self.one_offs.insert(key.clone());
         }
-        let objects = wanted_objects(component, &resolved, observed);
-        self.images.insert(name.clone(), resolved.image);
+        self.images.insert(name.clone(), resolved.image.clone());
+        let objects = wanted_objects(component, resolved, observed);
         self.components.insert(name.clone(), objects);
     }
 
@@ -95,7 +95,7 @@ impl Targets {
             }
             let Some(image) = stored.and_then(|s| s.images.get(&component.name)) else { continue };
             let resolved = fill_in(component, image.clone());
-            let objects = wanted_objects(component, &resolved, observed);
+            let objects = wanted_objects(component, resolved, observed);
             self.components.insert(component.name.clone(), objects);
         }
     }
@@ -104,17 +104,16 @@ impl Targets {
 /// A one-off that has run stays as it is while its Job is there, and is not made again when it is gone. A Job that is
 /// there keeps its spec: it can't be changed, and what is not part of the key (limits, the platform's variables) is no
 /// reason to run again.
-fn wanted_objects(component: &RenderedComponent, resolved: &Resolved, observed: &Observed) -> Vec<Object> {
+fn wanted_objects(component: &RenderedComponent, resolved: Resolved, observed: &Observed) -> Vec<Object> {
     if component.kind != ComponentKind::OneOff {
-        return resolved.objects.clone();
+        return resolved.objects;
     }
     let recorded = is_recorded(resolved.key.as_deref(), observed);
-    let wanted = resolved.objects.iter().filter(|object| !recorded || observed.live(&object.id).is_some());
+    let wanted = resolved.objects.into_iter().filter(|object| !recorded || observed.live(&object.id).is_some());
     wanted.map(|object| with_live_spec(object, observed)).collect()
 }
 
-fn with_live_spec(object: &Object, observed: &Observed) -> Object {
-    let mut object = object.clone();
+fn with_live_spec(mut object: Object, observed: &Observed) -> Object {
     if let Some(spec) = observed.live(&object.id).and_then(|live| live.get("spec"))
         && object.id.kind == "Job"
     {

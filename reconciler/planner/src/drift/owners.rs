@@ -3,6 +3,7 @@
 use super::By;
 use crate::fields::{FieldSet, ManagedFieldsEntry, Operation, PathElement, UnreadableEntry, entries};
 use crate::merge::BEFORE_FIRST_APPLY;
+use crate::observed::metadata;
 use crate::schema::TypeRef;
 use serde_json::Value;
 use std::cell::OnceCell;
@@ -28,7 +29,7 @@ impl<'a> OwnersOf<'a> {
 
     /// We have applied to this object, and the server remembers it.
     pub(super) fn applied_by_us(&self) -> bool {
-        let entries = self.live.pointer("/metadata/managedFields").and_then(Value::as_array);
+        let entries = metadata(self.live, "managedFields").and_then(Value::as_array);
         let ours = |entry: &Value| {
             entry["manager"] == self.field_manager
                 && entry["operation"] == Operation::Apply.word()
