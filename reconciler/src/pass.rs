@@ -21,6 +21,7 @@ use renderer::render::render_revision;
 use renderer::{Digest, Object, ObjectId, Platform, Rendered, Report, Revision, Tool, render_config};
 use serde_json::Value;
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 /// Rounds of confirming absences: each can show objects that make others necessary, but not for ever.
 const ROUNDS: usize = 4;
@@ -85,14 +86,19 @@ impl Subject {
         let newest = self.newest.as_ref().map_err(String::as_str).map(|revision| {
             let files = planner::files_that_count(&revision.files, &observed.stored);
             let revision = Revision { files, ..revision.clone() };
-            let rendered = self.render(&revision);
+            let rendered = Arc::new(self.render(&revision));
             (revision, rendered)
         });
-        let last_good = observed.stored.first().map(|stored| self.render(&stored.revision));
+        // Most of the time the newest is the one that was Ready last.
+        let last_good = observed.stored.first().map(|stored| match &newest {
+            Ok((revision, rendered)) if *revision == stored.revision => Arc::clone(rendered),
+            _ => Arc::new(self.render(&stored.revision)),
+        });
         let tool = observed.live(&status::id(&self.tool.name));
         let pinned = planner::pinned_revision(tool, &observed.stored, self.circumstances.now);
         let pinned = pinned.map(|stored| self.render(&stored.revision));
-        Draft { subject: self, newest, last_good, pinned, frame: self.frame() }
+        let frame = if newest.is_ok() { Vec::new() } else { self.frame() };
+        Draft { subject: self, newest, last_good, pinned, frame }
     }
 }
 
@@ -100,9 +106,10 @@ impl Subject {
 #[derive(Debug)]
 pub struct Draft<'a> {
     subject: &'a Subject,
-    newest: Result<(Revision, Rendered), &'a str>,
-    last_good: Option<Rendered>,
+    newest: Result<(Revision, Arc<Rendered>), &'a str>,
+    last_good: Option<Arc<Rendered>>,
     pinned: Option<Rendered>,
+    /// The tool-wide objects, where no newest revision has them.
     frame: Vec<Object>,
 }
 
@@ -122,12 +129,12 @@ impl Draft<'_> {
             tool: &subject.tool,
             platform: &subject.platform,
             namespace: subject.tool.name.namespace(),
-            frame: &self.frame,
+            frame: self.newest.as_ref().map_or(&self.frame, |(_, rendered)| &rendered.objects),
             newest: match &self.newest {
                 Ok((revision, rendered)) => Newest::Revision(revision, rendered),
                 Err(why) => Newest::Unavailable(why),
             },
-            last_good: self.last_good.as_ref(),
+            last_good: self.last_good.as_deref(),
             pinned: self.pinned.as_ref(),
             observed,
             field_manager: FIELD_MANAGER,
@@ -153,7 +160,7 @@ impl Draft<'_> {
     fn judged(self, plan: Plan, observed: Observed) -> Decided {
         let platform = &self.subject.platform;
         let violations = Judge { platform, observed: &observed, field_manager: FIELD_MANAGER }.check(&plan);
-        let report = self.newest.map(|(_, rendered)| rendered.report).unwrap_or_default();
+        let report = self.newest.map(|(_, rendered)| Arc::unwrap_or_clone(rendered).report).unwrap_or_default();
         Decided { plan, violations, observed, report }
     }
 }

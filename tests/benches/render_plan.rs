@@ -12,9 +12,11 @@
     reason = "a program that prints a table, reads its own processor time, and stops at the first surprise"
 )]
 
+use planner::conditions::Pass;
 use planner::fields::FieldSet;
 use planner::merge::{self, Writer};
 use planner::observed::{Observed, Seen, uid_of};
+use planner::outcome::Outcome;
 use planner::plan::Plan;
 use planner::schema::{Schema, defaults};
 use planner::stored::{StoredImage, StoredRevision};
@@ -128,13 +130,33 @@ fn world(subject: &Subject) -> Observed {
         platform: planner::platform_digest(&subject.platform),
         one_offs: [].into(),
     };
-    Observed {
+    let mut world = Observed {
         inventory: objects.iter().map(|(id, seen)| (id.clone(), uid(seen))).collect(),
         objects,
         secrets: Some([].into()),
         stored: vec![stored],
         ..Observed::default()
+    };
+    let status = status(subject, &world);
+    let tool = world.objects.iter_mut().find(|(id, _)| id.kind == "Tool").expect("the Tool");
+    if let Seen::Live(tool) = tool.1 {
+        tool["status"] = status;
     }
+    world
+}
+
+/// What the pass that found everything Ready wrote on the Tool.
+fn status(subject: &Subject, observed: &Observed) -> Value {
+    let pass = Pass {
+        plan: &plan(subject, observed),
+        outcome: &Outcome::default(),
+        observed,
+        field_manager: FIELD_MANAGER,
+        previous: None,
+        generation: 1,
+        now: subject.circumstances.now,
+    };
+    pass.status()
 }
 
 fn desired(rendered: &Rendered) -> Vec<Object> {
