@@ -58,6 +58,15 @@ impl Diagnostic {
     pub fn with_hint(&mut self, hint: impl Into<String>) {
         self.hint = Some(hint.into());
     }
+
+    /// The message with its file and line before it, where it has one: `toolforge.yaml:16: ...`.
+    #[must_use]
+    pub fn located(&self) -> String {
+        match self.place {
+            Some(place) => format!("{}:{}: {}", self.file, place.line, self.message),
+            None => self.message.clone(),
+        }
+    }
 }
 
 /// Everything found in one revision's files, in file order.

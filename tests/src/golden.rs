@@ -132,10 +132,12 @@ impl Case {
 
     /// What `live.yaml` shows.
     pub fn observed(&self) -> Result<Observed> {
-        match self.read("live.yaml")? {
-            Some(bytes) => observed(CLUSTER, read_objects(&bytes).context("live.yaml")?),
-            None => observed("empty", Vec::new()),
-        }
+        let Some(bytes) = self.read("live.yaml")? else { return observed("empty", Vec::new()) };
+        let mut observed = observed(CLUSTER, read_objects(&bytes).context("live.yaml")?)?;
+        // The settings are the same; what they are made of may have grown since they were recorded.
+        let platform = planner::platform_digest(&self.platform()?);
+        observed.stored.iter_mut().for_each(|stored| stored.platform.clone_from(&platform));
+        Ok(observed)
     }
 
     /// Fills in what the registry says.

@@ -141,7 +141,7 @@ pub struct Held {
 pub enum Why {
     /// Its image is not in the registry.
     AwaitingBuild {
-        /// The build, or the reference of a prebuilt image.
+        /// The reference that is asked for: a build stands under its id as the tag.
         image: String,
     },
     /// An object it needs is made in this pass.
@@ -351,10 +351,18 @@ impl Why {
     }
 }
 
+/// A build is known by the beginning of its tag; any other reference is shown whole.
+fn short_build(image: &str) -> &str {
+    match image.rsplit_once(':') {
+        Some((_, tag)) if tag.len() == 64 && tag.bytes().all(|b| b.is_ascii_hexdigit()) => &tag[..6],
+        _ => image,
+    }
+}
+
 impl fmt::Display for Why {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::AwaitingBuild { image } => write!(f, "awaiting build {image}"),
+            Self::AwaitingBuild { image } => write!(f, "awaiting build {}", short_build(image)),
             Self::AwaitingStep(id) => write!(f, "awaiting {id}"),
             Self::AwaitingReady(id) => write!(f, "awaiting {id} to become Ready"),
             Self::GateFailed { job, why } => write!(f, "{job} failed: {why}"),

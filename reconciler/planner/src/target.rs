@@ -6,7 +6,9 @@ use crate::plan::{Held, Why};
 use crate::readiness::{self, Readiness};
 use crate::stored::{StoredImage, StoredRevision};
 use renderer::rendered::{ComponentKind, PinnedImage};
-use renderer::{CommitId, ComponentName, Digest, Files, Image, Object, ObjectId, Rendered, RenderedComponent};
+use renderer::{
+    CommitId, ComponentName, Diagnostic, Digest, Files, Image, Object, ObjectId, Rendered, RenderedComponent,
+};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// What a tool's components should be now.
@@ -53,7 +55,11 @@ pub(crate) fn targets(
     }
     for withheld in &newest.withheld {
         let id = component_id(&newest.namespace, &withheld.component);
-        targets.held.push(Held { id, action: None, why: Why::Invalid(withheld.why.clone()) });
+        let errors = || newest.report.errors();
+        let own = errors().find(|error| error.component.as_ref() == Some(&withheld.component));
+        let first = own.or_else(|| errors().find(|error| error.component.is_none()));
+        let why = first.map_or_else(|| withheld.why.clone(), Diagnostic::located);
+        targets.held.push(Held { id, action: None, why: Why::Invalid(why) });
         targets.kept.insert(withheld.component.clone());
     }
     targets.fall_back(last_good, observed);
@@ -219,7 +225,7 @@ fn digest_of(
     }
     match observed.images.get(&source) {
         Some(ImageSeen::Found(digest)) => Ok(StoredImage { digest: digest.clone(), source }),
-        Some(ImageSeen::Missing) => Err(Why::AwaitingBuild { image: shown_build(&component.image) }),
+        Some(ImageSeen::Missing) => Err(Why::AwaitingBuild { image: source }),
         Some(ImageSeen::Unknown(why)) => Err(Why::NotObserved(format!("registry: {why}"))),
         None => Err(Why::NotObserved("registry: not asked".to_owned())),
     }
@@ -250,14 +256,6 @@ fn image_source(image: &Image) -> Option<String> {
 
 fn named_digest(reference: &str) -> Option<Digest> {
     Digest::new(reference.split_once('@')?.1).ok()
-}
-
-fn shown_build(image: &Image) -> String {
-    match image {
-        Image::Built { build, .. } => build.short().to_owned(),
-        Image::Prebuilt { reference } => reference.clone(),
-        Image::Unresolved { why } => why.clone(),
-    }
 }
 
 fn missing_secrets(component: &RenderedComponent, observed: &Observed) -> Result<Option<Vec<String>>, Why> {

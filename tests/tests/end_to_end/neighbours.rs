@@ -29,7 +29,7 @@ async fn broken_tools_are_named_with_their_line_and_disturb_nobody() -> anyhow::
         tool.ready().await?;
     }
     let said = typo.reason("Ready", "Invalid").await?;
-    ensure!(said.message.contains("comand"), "{said:?}");
+    ensure!(said.message.contains("toolforge.yaml:") && said.message.contains("comand"), "{said:?}");
     no_yaml.reason("Ready", "Invalid").await?;
     unreachable.reason("Ready", "SourceUnavailable").await?;
     crashing.reason("Ready", "NotReady").await?;
