@@ -32,6 +32,8 @@ mod rights;
 mod rollout;
 #[path = "end_to_end/spine.rs"]
 mod spine;
+#[path = "end_to_end/waves.rs"]
+mod waves;
 
 use tests::platform::Platform;
 use tests::registry::Image;

@@ -5,23 +5,19 @@
 //! 2. a component is changed whole or not at all, so that a route never points at nothing;
 //! 3. nothing is pruned before everything else is done and Ready.
 
-use crate::compare::{Verdict, compare, namespace_id};
-use crate::course::{Course, course};
-use crate::deployments::State;
+use crate::course::course;
+use crate::draft::Draft;
 use crate::drift::Ownership;
-use crate::fight::{self, Fight};
-use crate::kinds::{self, Kind};
+use crate::fight::Fight;
 use crate::moment::Moment;
 use crate::observed::{Observed, label};
 use crate::pin::Pin;
-use crate::plan::{Action, Cause, Held, Plan, Target, Why};
-use crate::prune::{Wanted, prune};
-use crate::target::{Targets, targets};
-use crate::{autoscale, pods, record, removal};
+use crate::plan::{Plan, Why};
+use crate::{autoscale, removal};
 use renderer::render::PLATFORM_MARK;
 use renderer::{CommitId, Object, ObjectId, Platform, Rendered, Revision, Tool};
 use serde_json::Value;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 /// Everything a plan is made from.
 #[derive(Debug, Clone)]
@@ -80,7 +76,7 @@ pub enum Wave {
 
 impl Circumstances {
     /// Why a change that comes from the platform waits, if it does.
-    fn wave(&self) -> Option<Why> {
+    pub(crate) fn wave(&self) -> Option<Why> {
         (self.wave != Wave::Now).then_some(Why::AwaitingWave { stopped: self.wave == Wave::Stopped })
     }
 
@@ -177,241 +173,4 @@ pub fn plan(input: &Input) -> Plan {
     let mut draft = Draft::new(&Input { newest: course.to, ..input.clone() });
     draft.rollout(course);
     draft.finish(&pin)
-}
-
-/// A plan being made.
-pub(crate) struct Draft<'a> {
-    pub(crate) input: Input<'a>,
-    pub(crate) plan: Plan,
-    /// Every object that is desired.
-    pub(crate) seen: BTreeSet<ObjectId>,
-    /// What keeps components waiting: a part of the frame that is not Ready.
-    unready_frame: Option<Why>,
-}
-
-impl<'a> Draft<'a> {
-    pub(crate) fn new(input: &Input<'a>) -> Self {
-        let commit = input.newest_commit().cloned();
-        let plan = Plan {
-            tool: input.tool.name.clone(),
-            cluster: input.observed.cluster.clone(),
-            target: Target { branch: input.tool.branch.clone(), commit },
-            steps: Vec::new(),
-            held: Vec::new(),
-            unchanged: 0,
-            not_ready: Vec::new(),
-            unconfirmed: Vec::new(),
-            remarks: Vec::new(),
-            deployment: None,
-            removed: false,
-            due: None,
-        };
-        Self { input: input.clone(), plan, seen: BTreeSet::new(), unready_frame: None }
-    }
-
-    /// Leads the tool where its course goes.
-    fn rollout(&mut self, course: Course<'_>) {
-        if let Some(why) = self.input.trouble {
-            self.hold_tool(Why::SourceUnavailable(why.to_owned()));
-        }
-        let (targets, usable) = self.targets();
-        self.frame();
-        let mut wanted =
-            Wanted { ids: self.seen.clone(), kept: targets.kept.clone(), components: targets.components.len() };
-        wanted.components += usable.map_or(0, |rendered| rendered.components.len());
-        for objects in targets.components.values() {
-            wanted.ids.extend(objects.iter().map(|object| object.id.clone()));
-            self.component(objects);
-        }
-        self.plan.held.extend(targets.held.iter().cloned());
-        self.plan.deployment = course.deployment;
-        self.judge_deployment(&targets);
-        if usable.is_some() {
-            // What is only held back from going keeps nothing from having been Ready.
-            let unfinished = self.unfinished();
-            self.record(&targets);
-            self.prune(&wanted, unfinished);
-        }
-        // Last, because what is kept back on purpose keeps nothing else waiting.
-        if let Some(why) = course.kept_back {
-            self.hold_tool(why);
-        }
-    }
-
-    /// Gives every object that is not Ready its pods' own words, and says when the deployment under way has failed.
-    fn judge_deployment(&mut self, targets: &Targets) {
-        let underway = self.plan.deployment.as_ref().filter(|deployment| deployment.state != State::Ready);
-        let since = underway.and_then(|deployment| pods::since(deployment, self.input.status()));
-        for row in &mut self.plan.not_ready {
-            pods::explain(row, since, self.input.observed);
-        }
-        let Some(deployment) = &mut self.plan.deployment else { return };
-        let before = last_good_objects(&self.input);
-        let is_new = |id: &ObjectId| {
-            let wanted = targets.components.values().flatten().find(|object| object.id == *id);
-            wanted.is_some_and(|wanted| before.get(id) != Some(wanted))
-        };
-        let failed = self.plan.not_ready.iter().find(|row| row.failed && is_new(&row.id));
-        if let (State::Progressing, Some(row)) = (deployment.state, failed) {
-            deployment.state = State::Failed;
-            deployment.why = Some(format!("{}: {}", row.id, row.why));
-            // It has to be written down before anything is taken back; then at once.
-            self.plan.due = Some(self.input.circumstances.now);
-        }
-    }
-
-    pub(crate) fn hold_tool(&mut self, why: Why) {
-        self.plan.held.push(Held { id: self.input.tool_id(), action: None, why });
-    }
-
-    /// The target of every component, and the newest revision where it can be used.
-    fn targets(&mut self) -> (Targets, Option<&'a Rendered>) {
-        let (observed, last_good) = (self.input.observed, self.input.last_good);
-        match self.input.newest {
-            Newest::Revision(_, rendered) if !rendered.unusable => {
-                let commit = self.input.newest_commit();
-                return (targets(rendered, commit, last_good, observed), Some(rendered));
-            }
-            Newest::Revision(_, rendered) => {
-                let first = rendered.report.errors().next().map(|error| error.message.clone());
-                self.hold_tool(Why::Invalid(first.unwrap_or_else(|| "the file can't be used".to_owned())));
-            }
-            Newest::Unavailable(why) => self.hold_tool(Why::SourceUnavailable(why.to_owned())),
-            Newest::Nothing => {}
-        }
-        (Targets::of_last_good(last_good, observed), None)
-    }
-
-    /// The tool-wide objects, each as soon as its namespace is Ready.
-    pub(crate) fn frame(&mut self) {
-        let mut objects: Vec<_> = self.input.frame.iter().collect();
-        objects.sort_by_key(|object| (kinds::order(&object.id), &object.id));
-        for object in objects {
-            let verdict = compare(object, &self.input);
-            let waits = object.id.namespace.as_ref().and(self.unready_frame.clone());
-            let waits = waits.filter(|why| stands_on(&self.input.namespace, why));
-            // The Tool itself only says what the config repository says; everything else can do harm.
-            let alone = object.id.kind != "Tool" && is_platform_change(&verdict);
-            let waits = waits.or_else(|| self.input.circumstances.wave().filter(|_| alone));
-            if Kind::of_id(&object.id).is_some_and(|row| row.gate) && self.unready_frame.is_none() {
-                self.unready_frame = gate(&object.id, &verdict);
-            }
-            self.place(&object.id, verdict, waits.as_ref());
-        }
-    }
-
-    /// One component's objects, whole or not at all.
-    pub(crate) fn component(&mut self, objects: &[Object]) {
-        let verdicts: Vec<_> = objects
-            .iter()
-            .map(|object| {
-                let object = autoscale::desired(object, self.input.observed, self.input.field_manager);
-                (object.id.clone(), compare(&object, &self.input))
-            })
-            .collect();
-        let obstacle = verdicts.iter().find_map(|(id, verdict)| match verdict {
-            Verdict::Held(held) if !fight::stands(held) => Some(Why::AwaitingReady(id.clone())),
-            _ => None,
-        });
-        let waits = self.unready_frame.clone().or(obstacle).or_else(|| self.wave(&verdicts));
-        for (id, verdict) in verdicts {
-            self.place(&id, verdict, waits.as_ref());
-        }
-    }
-
-    /// A change that comes from the platform waits for its turn, and with it the whole component.
-    fn wave(&self, verdicts: &[(ObjectId, Verdict)]) -> Option<Why> {
-        let everyones = verdicts.iter().any(|(_, verdict)| is_platform_change(verdict));
-        self.input.circumstances.wave().filter(|_| everyones)
-    }
-
-    fn place(&mut self, id: &ObjectId, verdict: Verdict, waits: Option<&Why>) {
-        self.seen.insert(id.clone());
-        match verdict {
-            Verdict::Same(not_ready) => {
-                self.plan.unchanged += 1;
-                self.plan.not_ready.extend(not_ready);
-            }
-            Verdict::Step(step) => match waits {
-                Some(why) => {
-                    let held = Held { id: step.id, action: Some(step.action), why: why.clone() };
-                    self.plan.held.push(held);
-                }
-                None => self.plan.steps.push(step),
-            },
-            Verdict::Held(held) => {
-                if let (Why::Fighting { .. }, Some(fight)) = (&held.why, self.input.circumstances.fights.get(id)) {
-                    self.plan.due = self.plan.due.into_iter().chain([fight.until]).min();
-                }
-                self.plan.held.push(held);
-            }
-            Verdict::Unconfirmed(id) => self.plan.unconfirmed.push(id),
-        }
-    }
-
-    fn prune(&mut self, wanted: &Wanted, unfinished: Option<Why>) {
-        let pruned = prune(wanted, unfinished, &self.input);
-        self.plan.steps.extend(pruned.steps);
-        self.plan.held.extend(pruned.held);
-        self.plan.unconfirmed.extend(pruned.unconfirmed);
-    }
-
-    /// What has to be done, or to become Ready, before anything may go.
-    fn unfinished(&self) -> Option<Why> {
-        let step = self.plan.steps.first().map(|step| Why::AwaitingStep(step.id.clone()));
-        let held =
-            self.plan.held.iter().find(|held| !fight::stands(held)).map(|held| Why::AwaitingReady(held.id.clone()));
-        let not_ready = self.plan.not_ready.first().map(|row| Why::AwaitingReady(row.id.clone()));
-        step.or(held).or(not_ready)
-    }
-
-    fn record(&mut self, targets: &Targets) {
-        if let (true, Newest::Revision(revision, _)) = (self.plan.is_ready(), self.input.newest) {
-            self.plan.steps.extend(record::steps(revision, targets, &self.input));
-        }
-    }
-
-    pub(crate) fn finish(mut self, pin: &Pin) -> Plan {
-        let now = self.input.circumstances.now;
-        if !self.plan.removed && removal::removed_at(self.input.status()).is_some() {
-            removal::restore(&mut self.plan);
-        }
-        self.plan.due = self.plan.due.into_iter().chain(pin.ends().filter(|end| *end > now)).min();
-        let prune_last = |action: Action| action == Action::Prune;
-        self.plan.steps.sort_by_cached_key(|step| {
-            let order = kinds::order(&step.id);
-            let order = if prune_last(step.action) { u8::MAX - order } else { order };
-            (prune_last(step.action), order, !step.is_scale_down(), step.id.clone())
-        });
-        self.plan.held.sort_by_cached_key(|held| (kinds::order(&held.id), held.id.clone(), held.why.word()));
-        self.plan.unconfirmed.sort();
-        self.plan.unconfirmed.dedup();
-        self.plan
-    }
-}
-
-fn is_platform_change(verdict: &Verdict) -> bool {
-    matches!(verdict, Verdict::Step(step) if step.cause == Cause::PlatformChange)
-}
-
-/// The objects of the last good revision, as they would be applied.
-fn last_good_objects(input: &Input) -> BTreeMap<ObjectId, Object> {
-    let targets = Targets::of_last_good(input.last_good, input.observed);
-    targets.components.into_values().flatten().map(|object| (object.id.clone(), object)).collect()
-}
-
-/// What waiting for this part of the frame is called, if it must be waited for.
-fn gate(id: &ObjectId, verdict: &Verdict) -> Option<Why> {
-    match verdict {
-        Verdict::Same(None) => None,
-        // It is there and Ready enough to stand on; only some field of it is put right.
-        Verdict::Step(step) if step.action == Action::Configure => None,
-        Verdict::Held(held) if fight::stands(held) => None,
-        Verdict::Step(_) => Some(Why::AwaitingStep(id.clone())),
-        Verdict::Same(Some(_)) | Verdict::Held(_) | Verdict::Unconfirmed(_) => Some(Why::AwaitingReady(id.clone())),
-    }
-}
-
-fn stands_on(namespace: &str, why: &Why) -> bool {
-    matches!(why, Why::AwaitingStep(id) | Why::AwaitingReady(id) if *id == namespace_id(namespace))
 }

@@ -33,6 +33,7 @@ pub mod stored;
 mod autoscale;
 mod compare;
 mod course;
+mod draft;
 mod record;
 mod removal;
 mod target;

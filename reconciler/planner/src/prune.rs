@@ -3,9 +3,10 @@
 
 use crate::decide::Input;
 use crate::kinds::{self, Kind, Scope};
+use crate::moment::Moment;
 use crate::observed::{COMPONENT, Observed, is_terminating, label, uid_of};
 use crate::plan::{Action, Cause, Held, Request, Step, Why};
-use crate::readiness;
+use crate::readiness::{self, Readiness};
 use renderer::platform::DeletionBudget;
 use renderer::rendered::ONE_OFF_KEY;
 use renderer::{ObjectId, ToolName};
@@ -89,6 +90,16 @@ fn is_unrecorded(live: &Value, input: &Input) -> bool {
     let Some(key) = one_off_key(live) else { return false };
     let recorded = input.observed.stored.iter().any(|stored| stored.one_offs.contains(key));
     !recorded && readiness::job(live).is_ready()
+}
+
+/// The failed Job of a one-off goes when somebody asked for another try after it was made: then it is made again.
+pub(crate) fn to_be_retried(id: &ObjectId, input: &Input) -> Option<Step> {
+    let job = input.observed.live(id).filter(|job| one_off_key(job).is_some() && !is_terminating(job))?;
+    let Readiness::Failed(_) = readiness::job(job) else { return None };
+    let asked = Moment::parse(input.pin().retry.as_deref()?)?;
+    let made = Moment::parse(job.pointer("/metadata/creationTimestamp")?.as_str()?)?;
+    let ours = input.observed.is_ours(id, input.tool.name.as_str(), input.field_manager);
+    (ours && made < asked).then(|| Some(step((id.clone(), uid_of(job)?.to_owned())))).flatten()
 }
 
 /// The key of a one-off's Job.

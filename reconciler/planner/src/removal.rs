@@ -2,7 +2,8 @@
 //! zero: until the grace period is over, the file's return brings everything back. Then its objects go, within the
 //! budget; its Namespace never does by itself.
 
-use crate::decide::{Draft, Input, Newest};
+use crate::decide::{Input, Newest};
+use crate::draft::Draft;
 use crate::moment::Moment;
 use crate::pin::Pin;
 use crate::plan::{Action, Cause, Held, Plan, Why};

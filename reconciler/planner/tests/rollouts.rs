@@ -128,6 +128,33 @@ fn another_try_is_a_word_away() {
 }
 
 #[test]
+fn a_failed_one_off_stays_to_be_read_and_another_try_makes_it_again() {
+    let mut world = world();
+    world.controllers = false;
+    let says = commit('b', &with_migration(&web("serve", 1)));
+    world.pass(&says);
+    let (job, name) =
+        world.objects.keys().find(|id| id.kind == "Job").map(|id| (id.clone(), id.name.clone())).expect("one");
+    let condition = json!({"type": "Failed", "status": "True", "reason": "BackoffLimitExceeded"});
+    let object = world.objects.get_mut(&job).expect("the Job");
+    object["status"] = json!({"conditions": [condition]});
+    object["metadata"]["creationTimestamp"] = json!(START.to_string());
+    world.settle(&says);
+    assert_eq!(condition_reason(&world), "GateFailed");
+    assert!(world.has("Job", &name), "its pods' logs can be read");
+    pin(&mut world, json!({"retry": START.plus_secs(60).to_string()}));
+    let plan = world.pass(&says);
+    assert_eq!(plan.steps.iter().map(|s| (s.id.kind.as_str(), s.action)).collect::<Vec<_>>(), [("Job", Action::Prune)]);
+    world.controllers = true;
+    world.settle(&says);
+    assert_eq!(history(&world)[0], ('b', State::Ready));
+}
+
+fn condition_reason(world: &World) -> String {
+    condition(world, "Ready")["reason"].as_str().unwrap_or_default().to_owned()
+}
+
+#[test]
 fn a_first_deployment_that_fails_has_nothing_to_go_back_to_and_stays() {
     let mut world = World::new();
     world.crashes = Some("crash".to_owned());

@@ -50,7 +50,7 @@ impl Driver {
             return false;
         }
         let change = format!("{} {}", env!("CARGO_PKG_VERSION"), planner::platform_digest(&subject.platform));
-        let was_ready = self.world.tool(&subject.tool.name).is_some_and(|tool| is_ready(&tool));
+        let was_ready = plan.not_ready.is_empty();
         let all = self.book.count();
         lock(&self.everyone.waves).admit(&subject.tool.name, &change, was_ready, all)
     }
@@ -109,11 +109,6 @@ impl Driver {
 fn is_recent(tool: &Value, now: i64) -> bool {
     let removed = tool.pointer("/status/removedAt").and_then(Value::as_str).and_then(planner::Moment::parse);
     removed.is_none_or(|at| now - at.unix_secs() < AT_ONCE_SECS)
-}
-
-fn is_ready(tool: &Value) -> bool {
-    let conditions = tool.pointer("/status/conditions").and_then(Value::as_array);
-    conditions.into_iter().flatten().any(|found| found["type"] == "Ready" && found["status"] == "True")
 }
 
 fn came(plan: &Plan, outcome: &Outcome) -> Came {
