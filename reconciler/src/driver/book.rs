@@ -287,3 +287,90 @@ fn tell_findings(folder: &PlatformFolder) {
         tracing::warn!(file = found.file, line, severity = ?found.severity, "{}", found.message);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::source::config_repo::ConfigRepo;
+    use renderer::{CommitId, Report, Tool, tool};
+
+    fn name(text: &str) -> ToolName {
+        ToolName::new(text).expect("a name")
+    }
+
+    fn names(all: &[&str]) -> BTreeSet<ToolName> {
+        all.iter().map(|text| name(text)).collect()
+    }
+
+    /// A tool of one repository; `more` are further lines of its spec.
+    fn tool(name: &str, more: &str) -> Tool {
+        let head = format!("apiVersion: toolforge.org/v1alpha1\nkind: Tool\nmetadata: {{name: {name}}}\n");
+        let text = format!("{head}spec:\n  repository: https://git.example/x\n{more}");
+        tool::parse(text.as_bytes(), &format!("{name}.yaml")).0.expect("a good tool file")
+    }
+
+    fn page(tools: &[Tool]) -> Page {
+        let folder = PlatformFolder {
+            path: String::new(),
+            platform: Some(Platform::builtin()),
+            tools: tools.to_vec(),
+            unreadable: Vec::new(),
+            report: Report::default(),
+            texts: BTreeMap::new(),
+        };
+        Page::new(&ConfigRepo { commit: None, platforms: vec![folder] }, None, None).expect("a page")
+    }
+
+    fn book(tools: &[Tool]) -> Book {
+        let (said, readings) = Default::default();
+        let config_url = RepositoryUrl::parse("https://git.example/config").expect("a URL");
+        Book { config_url, wanted_platform: None, page: RwLock::new(page(tools)), said, readings }
+    }
+
+    fn refs(branches: &[(&str, char)]) -> Refs {
+        let commit = |digit: char| CommitId::new(digit.to_string().repeat(40)).expect("a commit");
+        Refs { branches: branches.iter().map(|(b, d)| ((*b).to_owned(), commit(*d))).collect(), ..Refs::default() }
+    }
+
+    const JOINED: [(&str, &str); 4] = [
+        ("a", ""),
+        ("b", "  branch: b\n  promotion: {from: a}\n"),
+        ("c", "  branch: c\n  promotion: {from: b}\n"),
+        ("d", "  branch: d\n"),
+    ];
+
+    fn tools(change: impl Fn(&str, &str) -> String) -> Vec<Tool> {
+        JOINED.iter().map(|(name, more)| tool(name, &change(name, more))).collect()
+    }
+
+    #[test]
+    fn what_a_tool_s_file_says_concerns_everybody_joined_with_it_and_nobody_else() {
+        let before = page(&tools(|_, more| more.to_owned()));
+        let suspended =
+            page(&tools(|name, more| format!("{more}{}", if name == "a" { "  suspend: true\n" } else { "" })));
+        assert_eq!(suspended.changed_since(&before), names(&["a", "b", "c"]), "also through others");
+        let apart = page(&tools(|name, more| if name == "c" { "  branch: c\n".to_owned() } else { more.to_owned() }));
+        assert_eq!(apart.changed_since(&before), names(&["a", "b", "c"]), "also who is joined no more");
+        let alone = page(&tools(|name, more| more.replace("branch: d", if name == "d" { "branch: e" } else { "" })));
+        assert_eq!(alone.changed_since(&before), names(&["d"]));
+        assert_eq!(before.changed_since(&before), names(&[]));
+    }
+
+    #[test]
+    fn a_branch_that_moves_is_read_and_its_siblings_are_woken() {
+        let book = book(&tools(|_, more| more.to_owned()));
+        let wanted = book.wanted();
+        assert_eq!((wanted.len(), book.unasked().len()), (1, 1), "four tools, one repository");
+        let all = [("main", '1'), ("b", '1'), ("c", '1'), ("d", '1')];
+        let news = book.enter(&wanted[0], Ok(refs(&all)));
+        assert_eq!(news.moved.len(), 4);
+        assert!(book.unasked().is_empty());
+        assert_eq!(book.enter(&wanted[0], Ok(refs(&all))), News::default(), "the same again is no news");
+        let news = book.enter(&wanted[0], Ok(refs(&[("main", '2'), ("b", '1'), ("c", '1'), ("d", '1')])));
+        assert_eq!(news, News { moved: vec![name("a")], told: names(&["b", "c"]) });
+        let down = || Err(SourceError::TimedOut { host: "git.example".to_owned(), secs: 15 });
+        assert_eq!(book.enter(&wanted[0], down()), News { moved: vec![], told: names(&["a", "b", "c", "d"]) });
+        assert_eq!(book.enter(&wanted[0], down()), News::default());
+        assert!(book.question(&name("a")).is_some(), "what it said before still counts");
+    }
+}

@@ -46,8 +46,8 @@ impl Budget {
             room: Room::new(ROOM_BYTES),
             threads: Arc::new(Semaphore::new(settings.threads)),
             per_host: settings.per_host,
-            // Four hosts have to hang before a fifth one waits.
-            threads_per_host: (settings.threads / 4).max(1),
+            // Eight hosts have to hang before a ninth one waits.
+            threads_per_host: (settings.threads / 8).max(1),
             hosts: Mutex::default(),
         }
     }

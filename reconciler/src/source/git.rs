@@ -36,7 +36,7 @@ pub struct Settings {
     pub cache: PathBuf,
     /// What the cache may take, in bytes; the repository that was read last stays, whatever its size.
     pub max_cache_bytes: u64,
-    /// Threads that may block in git at once; a quarter of them at one host.
+    /// Threads that may block in git at once; an eighth of them at one host.
     pub threads: usize,
     /// Requests to one host at once.
     pub per_host: usize,
@@ -61,7 +61,7 @@ impl Settings {
         Self {
             cache: cache.into(),
             max_cache_bytes: 2 << 30,
-            threads: 16,
+            threads: 32,
             per_host: 8,
             ls_refs_timeout_secs: 15,
             fetch_timeout_secs: 60,

@@ -19,7 +19,7 @@ async fn a_branch_that_is_missing_is_told_with_the_nearest_and_asked_for_once() 
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_tool_that_follows_another_branch_is_never_told_that_it_is_missing() -> anyhow::Result<()> {
+async fn a_tool_that_follows_another_branch_gets_what_stands_there() -> anyhow::Result<()> {
     let mut stage = Stage::new().await?;
     let repository = stage.git.repository("web")?;
     repository.commit(&[("toolforge.yaml", &web("one"))])?;
