@@ -188,9 +188,13 @@ impl<'a> Draft<'a> {
     }
 
     fn prune(&mut self, wanted: &Wanted, unfinished: Option<Why>) {
+        // What replaces it may wait for the very room that the old takes.
+        if self.plan.not_ready.iter().any(|row| row.why.contains("exceeded quota")) {
+            self.plan.steps.extend(prune::make_room(wanted, &self.input));
+        }
         let pruned = prune(wanted, unfinished, &self.input);
         self.plan.steps.extend(pruned.steps);
-        self.plan.held.extend(pruned.held);
+        self.plan.held.extend(pruned.held.into_iter().filter(|held| self.plan.steps.iter().all(|s| s.id != held.id)));
         self.plan.unconfirmed.extend(pruned.unconfirmed);
     }
 

@@ -4,13 +4,13 @@
 use crate::decide::Input;
 use crate::kinds::{self, Kind, Scope};
 use crate::moment::Moment;
-use crate::observed::{COMPONENT, Observed, is_terminating, label, uid_of};
+use crate::observed::{COMPONENT, Observed, is_terminating, label, resource_version_of, uid_of};
 use crate::plan::{Action, Cause, Held, Request, Step, Why};
 use crate::readiness::{self, Readiness};
 use renderer::platform::DeletionBudget;
 use renderer::rendered::ONE_OFF_KEY;
 use renderer::{ObjectId, ToolName};
-use serde_json::Value;
+use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 use std::collections::BTreeSet;
 
@@ -45,6 +45,33 @@ pub(crate) fn prune(wanted: &Wanted, waits_for: Option<Why>, input: &Input) -> P
         Some(why) => pruned.held.extend(doomed.into_iter().map(|doomed| held(doomed, why.clone()))),
     }
     pruned
+}
+
+/// The Deployments that are to go, scaled to zero: a quota that is full holds up what replaces them.
+pub(crate) fn make_room(wanted: &Wanted, input: &Input) -> Vec<Step> {
+    let (doomed, _) = doomed(wanted, input);
+    if guard(wanted, &doomed, input).is_some() {
+        return Vec::new();
+    }
+    let deployments = doomed.into_iter().filter(|(id, _)| id.kind == "Deployment");
+    deployments.filter_map(|(id, _)| scale_down(&id, input.observed.live(&id)?)).collect()
+}
+
+fn scale_down(id: &ObjectId, live: &Value) -> Option<Step> {
+    if live.pointer("/spec/replicas").and_then(Value::as_i64) == Some(0) {
+        return None;
+    }
+    let operations = json!([
+        {"op": "test", "path": "/metadata/resourceVersion", "value": resource_version_of(live)?},
+        {"op": "add", "path": "/spec/replicas", "value": 0},
+    ]);
+    Some(Step {
+        id: id.clone(),
+        action: Action::ScaleDown,
+        cause: Cause::NewRevision,
+        changes: Vec::new(),
+        requests: vec![Request::Patch { operations }],
+    })
 }
 
 /// Everything that would go, routes before what they point at, and names that must be looked at first.

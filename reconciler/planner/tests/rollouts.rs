@@ -286,6 +286,28 @@ fn what_frees_room_goes_before_what_needs_it() {
 }
 
 #[test]
+fn a_renamed_component_under_a_full_quota_gets_the_room_of_the_old_one() {
+    let mut world = world();
+    let renamed = commit('b', &web("serve", 1).replace("  web:", "  site:"));
+    world.controllers = false;
+    world.pass(&renamed);
+    let site = world.id("Deployment", "site");
+    let words = "pods \"site-1\" is forbidden: exceeded quota: wordcount";
+    let refused = json!({"type": "ReplicaFailure", "status": "True", "reason": "FailedCreate", "message": words});
+    let generation = world.objects[&site]["metadata"]["generation"].clone();
+    world.objects.get_mut(&site).expect("made")["status"] =
+        json!({"observedGeneration": generation, "conditions": [refused]});
+    let plan = world.pass(&renamed);
+    let steps: Vec<_> = plan.steps.iter().map(|step| (step.id.name.as_str(), step.action)).collect();
+    assert_eq!(steps, [("web", Action::ScaleDown)], "{plan:#?}");
+    assert_eq!(world.objects[&world.id("Deployment", "web")]["spec"]["replicas"], 0);
+    assert!(world.plan(&renamed).0.steps.is_empty(), "once");
+    world.controllers = true;
+    world.settle(&renamed);
+    assert!(!world.has("Deployment", "web"));
+}
+
+#[test]
 fn a_platform_change_waits_for_its_wave_and_a_tools_own_change_does_not() {
     let mut world = world();
     world.platform.env.insert("NEW".to_owned(), "variable".to_owned());
