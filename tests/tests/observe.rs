@@ -1,6 +1,7 @@
 //! The shell's side of the API server, where a double could lie: what a real server streams, refuses and counts.
 
 use std::collections::BTreeSet;
+use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -20,6 +21,7 @@ use reconciler::status;
 use renderer::{ObjectId, ToolName};
 use serde_json::{Value, json};
 use tests::control_plane::{ADMIN, ControlPlane, INTRUDER, Mark, TOOLFORGE};
+use tokio::net::{TcpListener, TcpStream};
 
 const SOON: Duration = Duration::from_secs(20);
 
@@ -169,10 +171,14 @@ struct Watched {
 }
 
 async fn watch(here: &Here) -> Watched {
+    watch_as(&here.cluster, here.scope(), &Counters::default()).await
+}
+
+async fn watch_as(cluster: &Cluster, scope: Scope, counters: &Counters) -> Watched {
     let woken = Arc::new(Mutex::new(Vec::new()));
     let wakes = woken.clone();
     let wake = Box::new(move |tool: &ToolName| wakes.lock().expect("the list").push(tool.to_string()));
-    let world = World::start(&here.cluster.client, here.scope(), &Counters::default(), wake);
+    let world = World::start(&cluster.client, scope, counters, wake);
     world.synced().await;
     Watched { world, woken }
 }
@@ -301,6 +307,107 @@ async fn the_list_at_exactly_our_version_finds_nothing_missed_while_the_world_mo
         assert_eq!(counters.missed.get_or_create(&label).get(), 0, "{}", row.kind);
         assert_eq!(counters.opened.get_or_create(&label).get(), 1, "{}: the watch goes on", row.kind);
     }
+    Ok(())
+}
+
+/// A wire between us and the server, to be cut.
+struct Wire {
+    address: SocketAddr,
+    /// Whether it is whole: where it is not, nobody is let in, and whoever was in is out.
+    whole: tokio::sync::watch::Sender<bool>,
+}
+
+impl Wire {
+    async fn to(server: &str) -> anyhow::Result<Self> {
+        let server = server.trim_start_matches("https://").to_owned();
+        let listener = TcpListener::bind("127.0.0.1:0").await?;
+        let (address, (whole, state)) = (listener.local_addr()?, tokio::sync::watch::channel(true));
+        tokio::spawn(async move {
+            while let Ok((mut near, _)) = listener.accept().await {
+                let (mut state, server) = (state.clone(), server.clone());
+                tokio::spawn(async move {
+                    let Ok(mut far) = TcpStream::connect(server).await else { return };
+                    tokio::select! {
+                        _ = state.wait_for(|whole| !whole) => {}
+                        _ = tokio::io::copy_bidirectional(&mut near, &mut far) => {}
+                    }
+                });
+            }
+        });
+        Ok(Self { address, whole })
+    }
+
+    /// A client of this wire, as a user of its own.
+    async fn cluster(&self, here: &Here, user: &str) -> anyhow::Result<Cluster> {
+        let mut config = here.plane.config(ADMIN).await?;
+        config.cluster_url = format!("https://{}", self.address).parse()?;
+        config.auth_info.impersonate = Some(user.to_owned());
+        config.auth_info.impersonate_groups = Some(vec!["system:masters".to_owned()]);
+        Ok(Cluster::of_config("real", config, &Requests::default())?)
+    }
+}
+
+/// How a user began to watch Deployments since a mark, by the audit log: with a list, or from a version.
+fn beginnings(here: &Here, mark: Mark, user: &str) -> anyhow::Result<Vec<&'static str>> {
+    let mut all = here.plane.requests_since(mark)?;
+    all.retain(|request| request.impersonated.as_deref() == Some(user));
+    ensure!(all.iter().all(|request| request.verb == "watch"), "{all:#?}");
+    let begins = |uri: &str| match (uri.contains("sendInitialEvents=true"), uri.contains("resourceVersion=")) {
+        (true, _) => "list",
+        (false, true) => "version",
+        _ => "nowhere",
+    };
+    Ok(all.iter().filter(|request| request.resource == "deployments").map(|request| begins(&request.uri)).collect())
+}
+
+#[tokio::test]
+async fn what_changed_while_the_wire_was_cut_is_told_from_the_last_version_on() -> anyhow::Result<()> {
+    let here = here("cut").await?;
+    let namespace = here.tool.namespace();
+    here.apply("apps", "Deployment", Some(&namespace), here.deployment()).await?;
+    let wire = Wire::to(here.plane.server()).await?;
+    let mark = here.plane.mark()?;
+    let watched = watch_as(&wire.cluster(&here, "on-a-wire").await?, here.scope(), &Counters::default()).await;
+    let ready = |world: &World| {
+        let observed = world.observed(&here.tool);
+        let live = observed.live(&here.id("apps", "Deployment", "web"));
+        live.is_some_and(|live| live.pointer("/status/availableReplicas") == Some(&json!(2)))
+    };
+    watched.until("the Deployment becomes available", ready).await?;
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    watched.woken();
+    let mut turns = watched.world.turns();
+    turns.mark_unchanged();
+
+    wire.whole.send(false)?;
+    let scaled = here.plane.kubectl(&["scale", "-n", &namespace, "deployment/web", "--replicas=5"]).await?;
+    ensure!(scaled.code == 0, "{scaled:?}");
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    assert_eq!((replicas(&watched.world, &here), watched.woken()), (Some(2), BTreeSet::new()));
+    wire.whole.send(true)?;
+    watched.until("the scale is seen", |world| replicas(world, &here) == Some(5)).await?;
+    assert!(watched.woken().contains("cut"));
+    assert!(!turns.has_changed()?, "a hiccup is nobody's pass");
+    assert_eq!(beginnings(&here, mark, "on-a-wire")?, ["list", "version"], "what was refused never reached the server");
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_watch_that_the_server_ends_goes_on_from_its_bookmark_and_passes_nobody() -> anyhow::Result<()> {
+    let here = here("expired").await?;
+    let (wire, counters) = (Wire::to(here.plane.server()).await?, Counters::default());
+    let mark = here.plane.mark()?;
+    let mut short = here.scope();
+    (short.pace.watch, short.pace.short_life) = (Duration::from_secs(3), Duration::from_secs(1));
+    let watched = watch_as(&wire.cluster(&here, "often").await?, short, &counters).await;
+    let mut turns = watched.world.turns();
+    turns.mark_unchanged();
+    let opened = || counters.opened.get_or_create(&observe::ByKind { kind: "Deployment" }).get();
+    watched.until("it was opened again and again", |_| opened() >= 4).await?;
+    assert_eq!(watched.world.observed(&here.tool).gaps, []);
+    assert!(!turns.has_changed()?);
+    let begins = beginnings(&here, mark, "often")?;
+    assert!(begins.len() >= 3 && begins[0] == "list" && begins[1..].iter().all(|how| *how == "version"), "{begins:?}");
     Ok(())
 }
 
