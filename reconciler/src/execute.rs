@@ -11,8 +11,10 @@ use futures::stream;
 use http::Method;
 use kube::Client;
 use planner::kinds::{self, Kind};
+use planner::observed::uid_of;
 use planner::outcome::{Failure, FailureKind, Outcome, Row, RowResult};
 use planner::plan::{Action, Plan, Request, Step};
+use planner::settled::{self, Settled};
 use renderer::ObjectId;
 use serde_json::{Value, json};
 
@@ -24,13 +26,16 @@ const AT_ONCE: usize = 8;
 
 /// Executes a plan. `learn` is given the server's answers as they come; see `World::learn`.
 pub async fn execute(client: &Client, plan: &Plan, learn: &(dyn Fn(&ObjectId, &Answer) + Sync)) -> Outcome {
-    let mut rows = Vec::with_capacity(plan.steps.len());
+    let mut outcome = Outcome::default();
     for together in plan.steps.chunk_by(|a, b| place(a) == place(b)) {
         // Collected: a closure over borrowed steps, kept across an await, makes the future unfit for `spawn`.
         let steps: Vec<_> = together.iter().map(|step| execute_step(client, step, learn)).collect();
-        rows.extend(stream::iter(steps).buffered(AT_ONCE).collect::<Vec<_>>().await);
+        for (row, settled) in stream::iter(steps).buffered(AT_ONCE).collect::<Vec<_>>().await {
+            outcome.rows.push(row);
+            outcome.settled.extend(settled);
+        }
     }
-    Outcome { rows }
+    outcome
 }
 
 /// Neighbours with the same place go side by side.
@@ -38,21 +43,29 @@ fn place(step: &Step) -> (u8, bool, bool) {
     (kinds::order(&step.id), step.action == Action::Prune, step.is_scale_down())
 }
 
-async fn execute_step(client: &Client, step: &Step, learn: &(dyn Fn(&ObjectId, &Answer) + Sync)) -> Row {
-    let mut uid = None;
+async fn execute_step(
+    client: &Client,
+    step: &Step,
+    learn: &(dyn Fn(&ObjectId, &Answer) + Sync),
+) -> (Row, Vec<Settled>) {
+    let row = |result| Row { id: step.id.clone(), action: step.action, result };
+    let mut last = None;
     for request in &step.requests {
         match send(client, &step.id, request).await {
             Ok(answer) => {
-                uid = if step.action == Action::Prune { None } else { uid_of(&answer) };
                 learn(&step.id, &answer);
+                last = Some(answer);
             }
             Err(failure) => {
                 tracing::info!(object = %step.id, action = %step.action, kind = ?failure.kind, %failure, "step failed");
-                return Row { id: step.id.clone(), action: step.action, result: RowResult::Failed(failure) };
+                return (row(RowResult::Failed(failure)), Vec::new());
             }
         }
     }
-    Row { id: step.id.clone(), action: step.action, result: RowResult::Done { uid } }
+    let made = last.filter(|_| step.action != Action::Prune).as_ref().and_then(object_of);
+    let settled = made.as_ref().map_or_else(Vec::new, |made| settled::learnt(step, made, FIELD_MANAGER));
+    let uid = made.as_ref().and_then(uid_of).map(str::to_owned);
+    (row(RowResult::Done { uid }), settled)
 }
 
 async fn send(client: &Client, id: &ObjectId, request: &Request) -> Result<Answer, Failure> {
@@ -90,12 +103,9 @@ async fn delete(client: &Client, row: &Kind, path: &str, uid: &str) -> Result<An
     }
 }
 
-fn uid_of(answer: &Answer) -> Option<String> {
+fn object_of(answer: &Answer) -> Option<Value> {
     match answer {
-        Answer::Object(bytes) => {
-            let value: Value = serde_json::from_slice(bytes).ok()?;
-            planner::observed::uid_of(&value).map(str::to_owned)
-        }
+        Answer::Object(bytes) => serde_json::from_slice(bytes).ok(),
         Answer::Deleted { .. } => None,
     }
 }

@@ -9,6 +9,7 @@
 pub mod cluster;
 pub mod dialer;
 pub mod driver;
+pub mod dry_run;
 pub mod events;
 pub mod execute;
 pub mod lease;

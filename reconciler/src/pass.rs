@@ -2,6 +2,7 @@
 //! where the world comes from (a watch, a few lists) and in whether the plan is executed.
 
 use crate::cluster::call::Answer;
+use crate::dry_run;
 use crate::events::Recorder;
 use crate::execute::{self, FIELD_MANAGER};
 use crate::observe;
@@ -144,14 +145,15 @@ impl Draft<'_> {
         })
     }
 
-    /// The plan, every absence confirmed by a read, and judged.
+    /// The plan, every absence confirmed by a read, every question by a dry run, and judged.
     pub async fn decide(self, mut observed: Observed, client: &Client) -> Decided {
         let mut plan = self.plan(&observed);
         for _ in 1..ROUNDS {
-            if plan.unconfirmed.is_empty() {
+            if plan.unconfirmed.is_empty() && plan.questions.is_empty() {
                 break;
             }
             confirm(&plan.unconfirmed, &mut observed, client).await;
+            observed.answers.extend(dry_run::ask(client, &plan.questions).await);
             plan = self.plan(&observed);
         }
         self.judged(plan, observed)

@@ -121,6 +121,8 @@ impl Here {
             unchanged: 0,
             not_ready: Vec::new(),
             unconfirmed: Vec::new(),
+            questions: Vec::new(),
+            settled: Vec::new(),
             remarks: Vec::new(),
             deployment: None,
             removed: false,

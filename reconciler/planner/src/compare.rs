@@ -1,12 +1,14 @@
 //! One desired object against the world: the same, a step, or held. Nothing here knows of other objects.
 
 use crate::decide::Input;
-use crate::drift::{self, ChangeKind, FieldChange};
+use crate::drift::{self, ChangeKind, FieldChange, Ownership};
 use crate::fight;
 use crate::observed::is_terminating;
 use crate::plan::{Action, Cause, Held, NotReady, Request, Step, Why};
+use crate::question::{self, DryRun, Question, Word};
 use crate::readiness::{self, Readiness};
 use crate::record::platform_digest;
+use crate::settled::{self, Settled};
 use renderer::{Object, ObjectId};
 use serde_json::Value;
 
@@ -21,24 +23,42 @@ pub(crate) enum Verdict {
     Held(Held),
     /// Whether it exists is not known.
     Unconfirmed(ObjectId),
+    /// Only a dry run can tell.
+    Asks(Box<Question>),
+}
+
+/// What is worth noting about an object that could be looked at.
+#[derive(Debug, Default)]
+pub(crate) struct Noted {
+    /// Fields on which the API server insists.
+    pub settled: Vec<Settled>,
+    /// What could not be found out.
+    pub remark: Option<String>,
 }
 
 /// Compares one desired object with what is observed.
-pub(crate) fn compare(desired: &Object, input: &Input) -> Verdict {
+pub(crate) fn compare(desired: &Object, input: &Input) -> (Verdict, Option<Noted>) {
     match difference(desired, input) {
-        Verdict::Step(step) => fight::left_alone(&step, input).map_or(Verdict::Step(step), Verdict::Held),
-        verdict => verdict,
+        (Verdict::Step(step), noted) => {
+            let verdict = fight::left_alone(&step, input).map_or(Verdict::Step(step), Verdict::Held);
+            (verdict, noted)
+        }
+        other => other,
     }
 }
 
-fn difference(desired: &Object, input: &Input) -> Verdict {
+fn difference(desired: &Object, input: &Input) -> (Verdict, Option<Noted>) {
     let (id, observed) = (&desired.id, input.observed);
-    let held = |why| Verdict::Held(Held { id: id.clone(), action: None, why });
+    let held = |why| (Verdict::Held(Held { id: id.clone(), action: None, why }), None);
     if let Some(gap) = observed.gap(id) {
         return held(Why::NotObserved(gap.why.clone()));
     }
     let Some(live) = observed.live(id) else {
-        return if known_absent(id, input) { create(desired, input) } else { Verdict::Unconfirmed(id.clone()) };
+        let absent = known_absent(id, input);
+        return (
+            if absent { create(desired, input) } else { Verdict::Unconfirmed(id.clone()) },
+            Some(Noted::default()),
+        );
     };
     if is_terminating(live) {
         return held(Why::Terminating);
@@ -46,8 +66,40 @@ fn difference(desired: &Object, input: &Input) -> Verdict {
     if !observed.owns(id, live, input.tool.name.as_str(), input.field_manager) && !is_tool_itself(id, input) {
         return held(Why::NotOurs);
     }
-    let drift = drift::drift(desired, live, &input.ownership(id));
-    if drift.is_none() { Verdict::Same(not_ready(id, live)) } else { configure(desired, drift, input) }
+    let (drift, answer) = drift_of(desired, live, input);
+    let noted = Noted {
+        settled: settled::rows(desired, live, drift.settled.clone()),
+        remark: answer.and_then(|word| untold(id, &drift, word)),
+    };
+    let verdict = match (drift.needs_dry_run.is_empty(), answer) {
+        // Who could not be told has been asked about already: what can't be told stays.
+        (false, None) => Verdict::Asks(Box::new(Question::create(desired))),
+        _ if drift.is_none() => Verdict::Same(not_ready(id, live)),
+        _ => configure(desired, drift, input),
+    };
+    (verdict, Some(noted))
+}
+
+/// Fields that nobody can tell about, because the dry run was refused.
+fn untold(id: &ObjectId, drift: &drift::Drift, word: &Word) -> Option<String> {
+    let first = drift.needs_dry_run.first()?;
+    let why = match word {
+        Word::Made(_) => return None,
+        Word::Refused { message, .. } | Word::Unknown(message) => message,
+    };
+    Some(format!("{id} {first}: left alone, because a dry run did not tell whose it is: {why}"))
+}
+
+/// The drift of one object, with all that the server has said about it, and its answer to a dry-run create.
+fn drift_of<'a>(desired: &Object, live: &Value, input: &'a Input) -> (drift::Drift, Option<&'a Word>) {
+    let answer = question::answer(&input.observed.answers, desired, DryRun::Create);
+    let made = match answer {
+        Some(Word::Made(made)) => Some(made),
+        _ => None,
+    };
+    let settled = settled::known(input.observed, desired, live);
+    let said = drift::Said { made, settled: &settled };
+    (drift::drift(desired, live, &Ownership { said, ..input.ownership(&desired.id) }), answer)
 }
 
 /// A read said so; or its namespace is gone, and everything in it.

@@ -8,6 +8,7 @@ use crate::moment::Moment;
 use crate::observed::{Observed, uid_of};
 use crate::outcome::{FailureKind, Outcome, RowResult};
 use crate::plan::{Action, Cause, Held, Plan, Why};
+use crate::settled;
 use renderer::ObjectId;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
@@ -57,6 +58,10 @@ impl Pass<'_> {
         let held = self.held_deletions();
         if !held.is_empty() {
             status["heldDeletions"] = json!(held);
+        }
+        let settled = settled::after(self.observed, self.plan, self.outcome);
+        if !settled.is_empty() {
+            status["settled"] = json!(settled);
         }
         status
     }

@@ -124,7 +124,7 @@ impl Input<'_> {
     }
 
     pub(crate) fn ownership(&self, id: &ObjectId) -> Ownership<'_> {
-        Ownership { field_manager: self.field_manager, autoscaled: autoscale::is_autoscaled(id, self.observed) }
+        Ownership { autoscaled: autoscale::is_autoscaled(id, self.observed), ..Ownership::of(self.field_manager) }
     }
 
     pub(crate) fn tool_id(&self) -> ObjectId {

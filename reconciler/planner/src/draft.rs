@@ -1,7 +1,7 @@
 //! A plan being made: object by object, by the rules of [`crate::decide`]. Nothing here chooses a revision; it is told
 //! where the tool goes, and says what that takes.
 
-use crate::compare::{Verdict, compare, namespace_id};
+use crate::compare::{Noted, Verdict, compare, namespace_id};
 use crate::course::Course;
 use crate::decide::{Input, Newest};
 use crate::deployments::State;
@@ -37,6 +37,9 @@ impl<'a> Draft<'a> {
             unchanged: 0,
             not_ready: Vec::new(),
             unconfirmed: Vec::new(),
+            questions: Vec::new(),
+            // What is not looked at now is not forgotten.
+            settled: input.observed.settled.clone(),
             remarks: Vec::new(),
             deployment: None,
             removed: false,
@@ -124,7 +127,8 @@ impl<'a> Draft<'a> {
         let mut objects: Vec<_> = self.input.frame.iter().collect();
         objects.sort_by_key(|object| (kinds::order(&object.id), &object.id));
         for object in objects {
-            let verdict = compare(object, &self.input);
+            let (verdict, noted) = compare(object, &self.input);
+            self.note(&object.id, noted);
             let waits = object.id.namespace.as_ref().and(self.unready_frame.clone());
             let waits = waits.filter(|why| stands_on(&self.input.namespace, why));
             // The Tool itself only says what the config repository says; everything else can do harm.
@@ -143,7 +147,8 @@ impl<'a> Draft<'a> {
             .iter()
             .map(|object| {
                 let object = autoscale::desired(object, self.input.observed, self.input.field_manager);
-                let verdict = compare(&object, &self.input);
+                let (verdict, noted) = compare(&object, &self.input);
+                self.note(&object.id, noted);
                 (object.id.clone(), prune::to_be_retried(&object.id, &self.input).map_or(verdict, Verdict::Step))
             })
             .collect();
@@ -161,6 +166,15 @@ impl<'a> Draft<'a> {
     fn wave(&self, verdicts: &[(ObjectId, Verdict)]) -> Option<Why> {
         let everyones = verdicts.iter().any(|(_, verdict)| is_platform_change(verdict));
         self.input.circumstances.wave().filter(|_| everyones)
+    }
+
+    /// What the API server insists on, in place of what was known before.
+    fn note(&mut self, id: &ObjectId, noted: Option<Noted>) {
+        let Some(noted) = noted else { return };
+        self.plan.settled.retain(|row| !row.is_of(id));
+        self.plan.remarks.extend(noted.settled.iter().filter_map(|row| row.remark(id)));
+        self.plan.remarks.extend(noted.remark);
+        self.plan.settled.extend(noted.settled);
     }
 
     fn place(&mut self, id: &ObjectId, verdict: Verdict, waits: Option<&Why>) {
@@ -184,6 +198,7 @@ impl<'a> Draft<'a> {
                 self.plan.held.push(held);
             }
             Verdict::Unconfirmed(id) => self.plan.unconfirmed.push(id),
+            Verdict::Asks(question) => self.plan.questions.push(*question),
         }
     }
 
@@ -250,7 +265,9 @@ fn gate(id: &ObjectId, verdict: &Verdict) -> Option<Why> {
         Verdict::Step(step) if step.action == Action::Configure => None,
         Verdict::Held(held) if fight::stands(held) => None,
         Verdict::Step(_) => Some(Why::AwaitingStep(id.clone())),
-        Verdict::Same(Some(_)) | Verdict::Held(_) | Verdict::Unconfirmed(_) => Some(Why::AwaitingReady(id.clone())),
+        Verdict::Same(Some(_)) | Verdict::Held(_) | Verdict::Unconfirmed(_) | Verdict::Asks(_) => {
+            Some(Why::AwaitingReady(id.clone()))
+        }
     }
 }
 

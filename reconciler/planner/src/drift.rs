@@ -7,8 +7,12 @@
 //! - **ours, and no longer wanted**: removed by the same apply;
 //! - **somebody else's**: left alone where a controller is entitled to it ([`left_alone`](self) is data, with reasons) or
 //!   where it equals what the server fills in; else an *intruder*, removed whoever wrote it, and named with its hand;
-//! - **nobody's**: a default, left alone; unless its table says that it is no default beside what we want (the
-//!   `rollingUpdate` of a strategy that became Recreate), for then the server would refuse our apply.
+//! - **nobody's**: a default where the tables know it as one; no default where they know better (the `rollingUpdate` of a
+//!   strategy that became Recreate). Where they know nothing only the server can tell, by a dry run ([`Said`]): admission
+//!   makes it, and it stays, or it is an intruder whose hand was wiped out. The same goes for what is owned only by
+//!   whoever wrote the object before we did.
+//!
+//! What the server insists on, whatever we ask for, is *settled*: noted, and not asked for again.
 //!
 //! An atomic value is one field: while our entry owns it, more leaves in it than we want are the server's defaults; else
 //! it must be what we want and its defaults, or it is reverted whole.
@@ -23,11 +27,15 @@ mod meaning;
 mod order;
 mod owners;
 mod patch;
+mod said;
 mod shown;
+mod verdict;
 mod walk;
 
 pub use meaning::same_meaning;
+pub use said::{Said, digest, still};
 pub use shown::{Shown, masked};
+pub use verdict::{FieldVerdict, Verdict, verdicts};
 
 use crate::fields::{FieldSet, Path, PathElement, UnreadableEntry};
 use crate::merge::{self, Remains, Writer};
@@ -45,6 +53,16 @@ pub struct Ownership<'a> {
     pub field_manager: &'a str,
     /// An autoscaler is declared for this object: `spec.replicas` is its business.
     pub autoscaled: bool,
+    /// What the server itself has said about it.
+    pub said: Said<'a>,
+}
+
+impl<'a> Ownership<'a> {
+    /// Of an object that nobody else has a say in.
+    #[must_use]
+    pub const fn of(field_manager: &'a str) -> Self {
+        Self { field_manager, autoscaled: false, said: Said::NOTHING }
+    }
 }
 
 /// How one live object differs from what is desired.
@@ -57,9 +75,11 @@ pub struct Drift {
     pub patch: Option<Value>,
     /// A server-side apply of the desired object is needed, after the patch.
     pub apply: bool,
-    /// Fields that nobody but the object's first writer owns and that may be defaults: intruders only if a dry-run create
-    /// of the desired object does not produce them.
+    /// Fields that nobody, or nobody but the object's first writer, owns, and that no table knows: intruders only if a
+    /// dry-run create of the desired object does not produce them.
     pub needs_dry_run: Vec<String>,
+    /// Fields that differ by the server's own will.
+    pub settled: Vec<Settlement>,
     /// Entries of `managedFields` that had to be read and cannot be: what they own is unknown.
     pub unreadable: Vec<UnreadableEntry>,
     /// Changed fields that the server will refuse to change.
@@ -72,6 +92,16 @@ impl Drift {
     pub fn is_none(&self) -> bool {
         self.changes.is_empty()
     }
+}
+
+/// A field that differs, and is left as it is because the server insists.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Settlement {
+    /// Where, as paths print.
+    pub path: String,
+    /// We want another value there; else we only did not ask for any.
+    pub wanted: bool,
 }
 
 /// One field that differs.
@@ -105,6 +135,8 @@ pub enum ChangeKind {
     Removed,
     /// Somebody else put it there.
     Intruder,
+    /// Its value is right, but it is somebody else's now.
+    TakenBack,
 }
 
 /// A hand: who wrote, and when.
@@ -122,7 +154,7 @@ pub struct By {
 pub fn drift(desired: &Object, live: &Value, ownership: &Ownership<'_>) -> Drift {
     let at = Schema::of_object(&desired.value);
     let owners = OwnersOf::new(&desired.value, live, at, ownership.field_manager);
-    let found = walk::walk(desired, live, at, &owners, ownership.autoscaled);
+    let found = walk::walk(desired, live, at, &owners, ownership, None);
     let patch = (!found.intruders.is_empty()).then(|| patch(&desired.value, live, &found.intruders, ownership));
     let refused = |change: &FieldChange| immutable::of(&desired.id, &change.path).copied();
     Drift {
@@ -131,6 +163,7 @@ pub fn drift(desired: &Object, live: &Value, ownership: &Ownership<'_>) -> Drift
         patch,
         apply: found.apply,
         needs_dry_run: found.needs_dry_run.iter().map(ToString::to_string).collect(),
+        settled: found.settled,
         unreadable: owners.unreadable(),
     }
 }

@@ -1,7 +1,7 @@
 //! A plan in words: what `toolforge diff` prints. The order is the plan's, so that it is stable, and nothing depends on
 //! colour: `paint` only decorates what already reads well. What others said takes no line of its own.
 
-use crate::drift::FieldChange;
+use crate::drift::{ChangeKind, FieldChange};
 use crate::kinds;
 use crate::plan::{Action, Cause, Held, Plan, Step};
 use renderer::diagnostic::on_one_line;
@@ -55,6 +55,9 @@ pub fn explain(plan: &Plan, paint: Paint, ago: Ago) -> String {
         out.push_str(&paint(Tone::Waiting, &on_one_line(&format!("  {} is not Ready: {}", row.id, row.why))));
         out.push('\n');
     }
+    for remark in &plan.remarks {
+        out.push_str(&format!("  note: {remark}\n"));
+    }
     out
 }
 
@@ -102,6 +105,9 @@ pub(crate) fn cause(step: &Step, ago: Ago) -> String {
 
 fn field(change: &FieldChange) -> String {
     match (&change.from, &change.to) {
+        (Some(from), Some(_)) if change.kind == ChangeKind::TakenBack => {
+            format!("{}: {from} (taken back)", change.path)
+        }
         (Some(from), Some(to)) => format!("{}: {from} → {to}", change.path),
         (Some(from), None) => format!("{}: {from} → (removed)", change.path),
         (None, Some(to)) => format!("{}: (none) → {to}", change.path),

@@ -26,8 +26,10 @@ pub mod pin;
 pub mod plan;
 pub mod pods;
 pub mod prune;
+pub mod question;
 pub mod readiness;
 pub mod schema;
+pub mod settled;
 pub mod stored;
 
 mod autoscale;

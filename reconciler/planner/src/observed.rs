@@ -3,6 +3,8 @@
 //! Three answers exist for an object, and they are never mixed up: [`Seen::Live`], [`Seen::Absent`] (confirmed by a read
 //! of that very name), and *not said* (the watch, which selects by our mark, does not show it: that proves nothing).
 
+use crate::question::Answered;
+use crate::settled::Settled;
 use crate::stored::StoredRevision;
 use renderer::{Digest, ObjectId};
 use serde::{Deserialize, Serialize};
@@ -30,6 +32,12 @@ pub struct Observed {
     pub stored: Vec<StoredRevision>,
     /// What could not be observed: out of reach of create and prune.
     pub gaps: Vec<Gap>,
+    /// Fields on which the API server insists, as the Tool's status lists them.
+    #[serde(default)]
+    pub settled: Vec<Settled>,
+    /// What it said to dry runs.
+    #[serde(default)]
+    pub answers: Vec<Answered>,
 }
 
 /// What is known of one object.

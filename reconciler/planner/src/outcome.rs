@@ -1,6 +1,7 @@
 //! What became of a plan: one row per step. A failure is a row; it never hides or stops the others.
 
 use crate::plan::Action;
+use crate::settled::Settled;
 use renderer::ObjectId;
 use serde::{Deserialize, Serialize};
 
@@ -10,6 +11,9 @@ use serde::{Deserialize, Serialize};
 pub struct Outcome {
     /// The rows.
     pub rows: Vec<Row>,
+    /// What the API server did not give us though it took our writes.
+    #[serde(default)]
+    pub settled: Vec<Settled>,
 }
 
 /// What became of one step.

@@ -3,6 +3,8 @@
 use crate::deployments::Deployment;
 use crate::drift::FieldChange;
 use crate::moment::Moment;
+use crate::question::Question;
+use crate::settled::Settled;
 use renderer::{CommitId, ObjectId, ToolName};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -28,6 +30,12 @@ pub struct Plan {
     pub not_ready: Vec<NotReady>,
     /// Names whose absence must be confirmed by a read before they can be created; the shell reads them and plans again.
     pub unconfirmed: Vec<ObjectId>,
+    /// What only a dry run can tell; the shell asks and plans again.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub questions: Vec<Question>,
+    /// Fields that differ because the API server insists, to be noted.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub settled: Vec<Settled>,
     /// Worth knowing, not worth acting on: drift that admission insists on, a tag that moved.
     pub remarks: Vec<String>,
     /// How the deployment under way stands, where the Tool's status does not say so already.
@@ -232,7 +240,8 @@ impl Plan {
     /// Nothing to do and nothing waits.
     #[must_use]
     pub fn is_in_sync(&self) -> bool {
-        self.steps.is_empty() && self.held.is_empty() && self.unconfirmed.is_empty()
+        let asks = !self.unconfirmed.is_empty() || !self.questions.is_empty();
+        self.steps.is_empty() && self.held.is_empty() && !asks
     }
 
     /// In sync, and every desired object is Ready.

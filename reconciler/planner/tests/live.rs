@@ -42,7 +42,7 @@ fn applied() -> Vec<Case> {
 }
 
 fn judged(case: &Case) -> Drift {
-    drift(&case.desired, &case.live, &Ownership { field_manager: "toolforge", autoscaled: false })
+    drift(&case.desired, &case.live, &Ownership::of("toolforge"))
 }
 
 /// `path: from → to by manager`, `-` for nothing.

@@ -42,7 +42,7 @@ static CASES: LazyLock<Vec<Case>> = LazyLock::new(|| {
 });
 
 fn judged(desired: &Object, live: &Value) -> Drift {
-    drift(desired, live, &Ownership { field_manager: MANAGER, autoscaled: false })
+    drift(desired, live, &Ownership::of(MANAGER))
 }
 
 fn writer<'a>(manager: &'a str, desired: &'a Object, resets: &'a FieldSet) -> Writer<'a> {

@@ -44,9 +44,7 @@ async fn put(client: &Client, objects: Vec<Object>) -> anyhow::Result<()> {
 fn needs_apply(object: &Object, seen: &Seen) -> bool {
     match seen {
         Seen::Absent => true,
-        Seen::Live(live) => {
-            !drift(object, live, &Ownership { field_manager: FIELD_MANAGER, autoscaled: false }).is_none()
-        }
+        Seen::Live(live) => !drift(object, live, &Ownership::of(FIELD_MANAGER)).is_none(),
     }
 }
 

@@ -54,6 +54,9 @@ pub(super) fn finish(observed: &mut Observed, tool: &ToolName) {
         Some(Err(why)) => observed.gaps.push(gap_of(&tool_id.group, &tool_id.kind, &why)),
         None => {}
     }
+    let settled = observed.live(&tool_id).and_then(|live| live.pointer("/status/settled"));
+    // What can't be read is asked again, and written anew.
+    observed.settled = settled.and_then(|list| Vec::deserialize(list).ok()).unwrap_or_default();
     let mut unreadable = Vec::new();
     for (id, seen) in &observed.objects {
         let (Seen::Live(live), "ControllerRevision") = (seen, id.kind.as_str()) else { continue };

@@ -33,6 +33,8 @@ fn plan(steps: Vec<Step>) -> Plan {
         unchanged: 0,
         not_ready: Vec::new(),
         unconfirmed: Vec::new(),
+        questions: Vec::new(),
+        settled: Vec::new(),
         remarks: Vec::new(),
         deployment: None,
         removed: false,

@@ -25,6 +25,8 @@ fn plan(held: Vec<Why>) -> Plan {
         unchanged: 0,
         not_ready: Vec::new(),
         unconfirmed: Vec::new(),
+        questions: Vec::new(),
+        settled: Vec::new(),
         remarks: Vec::new(),
         deployment: None,
         removed: false,

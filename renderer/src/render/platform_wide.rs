@@ -164,12 +164,24 @@ fn status_schema() -> Value {
                 "heldDeletions",
                 json!({"type": "array", "items": held_deletion_schema(), "description": "What would be deleted, and why it is not."}),
             ),
+            (
+                "settled",
+                json!({"type": "array", "items": settled_schema(), "description": "Fields on which the API server insists."}),
+            ),
         ],
     )
 }
 
 fn held_deletion_schema() -> Value {
     fields_of(&["object", "why"], [("object", text("The object.")), ("why", text("Why, and what allows it."))])
+}
+
+fn settled_schema() -> Value {
+    let mut settled = member_schema();
+    settled["properties"]["path"] = text("The field.");
+    settled["properties"]["desired"] = text("sha256 of what was applied, where another value was.");
+    settled["required"] = json!(["kind", "name", "path", "uid"]);
+    settled
 }
 
 fn member_schema() -> Value {

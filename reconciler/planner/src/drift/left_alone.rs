@@ -26,13 +26,22 @@ enum From {
     Nobody,
 }
 
+/// Why a field is left alone.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Reason {
+    /// In words.
+    pub(super) why: &'static str,
+    /// The server itself chose the value; else a controller did.
+    pub(super) by_server: bool,
+}
+
 /// `kubectl`, `kubectl-edit`, `kubectl-client-side-apply`, …: a person at a terminal.
 fn is_person(manager: &str) -> bool {
     manager == "kubectl" || manager.starts_with("kubectl-")
 }
 
 /// Why the field at this path is left alone, if it is. `hand` says who owns it beside us; it is asked only where it counts.
-pub(super) fn reason(id: &ObjectId, path: &Path, hand: impl FnOnce() -> Option<String>) -> Option<&'static str> {
+pub(super) fn reason(id: &ObjectId, path: &Path, hand: impl FnOnce() -> Option<String>) -> Option<Reason> {
     let kind = |row: &&Row| row.kind.is_empty() || row.kind == id.kind;
     let deep = |row: &&Row| row.path.len() == path.len();
     let row = ROWS.iter().filter(deep).filter(kind).find(|row| matches(row.path, path))?;
@@ -41,7 +50,7 @@ pub(super) fn reason(id: &ObjectId, path: &Path, hand: impl FnOnce() -> Option<S
         From::Programs => !hand().is_some_and(|manager| is_person(&manager)),
         From::Nobody => hand().is_none(),
     };
-    entitled.then_some(row.why)
+    entitled.then_some(Reason { why: row.why, by_server: row.from == From::Nobody })
 }
 
 /// `spec.replicas`, which an autoscaler may own.

@@ -38,6 +38,13 @@ impl<'a> OwnersOf<'a> {
         entries.is_some_and(|entries| entries.iter().any(ours))
     }
 
+    /// Somebody else wrote to the object itself, not only to its status: a field of ours may be theirs now.
+    pub(super) fn has_others(&self) -> bool {
+        let entries = self.live.pointer("/metadata/managedFields").and_then(Value::as_array);
+        let other = |entry: &Value| entry["manager"] != self.field_manager && entry["subresource"] != "status";
+        entries.is_some_and(|entries| entries.iter().any(other))
+    }
+
     /// Entries that turned out unreadable.
     pub(super) fn unreadable(self) -> Vec<UnreadableEntry> {
         self.read.into_inner().map(|owners| owners.unreadable).unwrap_or_default()
@@ -56,8 +63,6 @@ pub(super) struct Owners {
     /// edited fields alone.
     first_writers: Vec<ManagedFieldsEntry>,
     unreadable: Vec<UnreadableEntry>,
-    /// The server remembers nobody: ownership proves nothing here.
-    pub(super) untracked: bool,
 }
 
 /// Whose a field is.
@@ -78,14 +83,12 @@ pub(super) enum Whose {
 impl Owners {
     fn of(desired: &Value, live: &Value, at: TypeRef, field_manager: &str) -> Self {
         let (entries, unreadable) = entries(live);
-        let untracked = entries.is_empty() && unreadable.is_empty();
         let mut owners = Self {
             ours_applied: FieldSet::new(),
             ours_updated: FieldSet::new(),
             foreign: Vec::new(),
             first_writers: Vec::new(),
             unreadable,
-            untracked,
         };
         let created = live.pointer("/metadata/creationTimestamp").and_then(Value::as_str);
         // Most objects have no such entry, and need not be asked what they would own.
@@ -121,6 +124,16 @@ impl Owners {
         }
     }
 
+    /// Somebody owns this field, and we don't by apply: dropping it would not remove it.
+    pub(super) fn is_lost(&self, path: &[PathElement]) -> bool {
+        !self.ours_applied.contains(path) && self.hand(path).is_some()
+    }
+
+    /// Somebody else owns this field, and we don't: its value is theirs.
+    pub(super) fn is_theirs(&self, path: &[PathElement]) -> bool {
+        !self.is_ours(path) && self.foreign(path).is_some()
+    }
+
     /// We own this very field.
     pub(super) fn is_ours(&self, path: &[PathElement]) -> bool {
         self.ours_applied.contains(path) || self.ours_updated.contains(path)
@@ -144,7 +157,7 @@ impl Owners {
     }
 }
 
-fn latest<'a>(entries: impl Iterator<Item = &'a ManagedFieldsEntry>, path: &[PathElement]) -> Option<By> {
+pub(super) fn latest<'a>(entries: impl Iterator<Item = &'a ManagedFieldsEntry>, path: &[PathElement]) -> Option<By> {
     let touching = entries.filter(|entry| entry.fields.touches(path));
     let last = touching.max_by(|a, b| (&a.time, &a.manager).cmp(&(&b.time, &b.manager)))?;
     Some(hand_of(last))

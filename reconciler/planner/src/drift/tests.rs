@@ -5,7 +5,7 @@ use proptest::prelude::*;
 use serde_json::json;
 
 static NOTHING: FieldSet = FieldSet::new();
-const OURS: Ownership<'_> = Ownership { field_manager: "toolforge", autoscaled: false };
+const OURS: Ownership<'_> = Ownership::of("toolforge");
 
 fn writer<'a>(manager: &'a str, object: &'a Value) -> Writer<'a> {
     let api_version = object["apiVersion"].as_str().expect("a version");
@@ -194,8 +194,31 @@ fn the_order_of_what_we_want_is_kept() {
     check(&env(["A", "B"]), &swapped, &[r#"spec.template.spec.containers[web].env: ["B","A"] → ["A","B"]"#]);
 }
 
+/// What the server answers to a dry-run create of this object, where admission adds what `injects` does.
+fn made(desired: &Value, injects: impl FnOnce(&mut Value)) -> Value {
+    let mut object = desired.clone();
+    injects(&mut object);
+    served(object)
+}
+
+/// As [`check`], with the server's answer to a dry-run create.
+#[track_caller]
+fn check_said(desired: &Value, live: &Value, said: Said<'_>, expected: &[&str]) -> Drift {
+    let ownership = Ownership { said, ..OURS };
+    let drift = drift(&object(desired), live, &ownership);
+    assert_eq!(told(&drift), expected);
+    assert_eq!(drift.needs_dry_run, Vec::<String>::new());
+    let after = corrected(desired, live, &drift);
+    assert_eq!(told(&super::drift(&object(desired), &after, &ownership)), Vec::<String>::new(), "after the correction");
+    drift
+}
+
+fn settled(path: &str, wanted: bool) -> Settlement {
+    Settlement { path: path.to_owned(), wanted }
+}
+
 #[test]
-fn cleared_owners_are_drift_and_so_is_all_that_is_neither_wanted_nor_default() {
+fn cleared_owners_come_back_with_one_apply_and_the_server_says_what_is_no_default() {
     let desired = deployment(json!({"replicas": 2}));
     let mut live = applied(&Value::Null, &desired, "toolforge");
     let metadata = live["metadata"].as_object_mut().expect("metadata");
@@ -204,7 +227,15 @@ fn cleared_owners_are_drift_and_so_is_all_that_is_neither_wanted_nor_default() {
 
     live["spec"]["revisionHistoryLimit"] = json!(10);
     live["spec"]["minReadySeconds"] = json!(7);
-    check(&desired, &live, &["metadata.managedFields: - → ours", "spec.minReadySeconds: 7 → -"]);
+    let unasked = drift(&object(&desired), &live, &OURS);
+    assert_eq!(unasked.needs_dry_run, ["spec.minReadySeconds"]);
+    assert_eq!(unasked.patch, None, "nothing is removed on a guess");
+    let plain = made(&desired, |_| {});
+    let expected = ["metadata.managedFields: - → ours", "spec.minReadySeconds: 7 → -"];
+    check_said(&desired, &live, Said { made: Some(&plain), ..Said::NOTHING }, &expected);
+    let injecting = made(&desired, |object| object["spec"]["minReadySeconds"] = json!(7));
+    let drift = check_said(&desired, &live, Said { made: Some(&injecting), ..Said::NOTHING }, &expected[..1]);
+    assert_eq!(drift.settled, [settled("spec.minReadySeconds", false)]);
 }
 
 #[test]
@@ -214,6 +245,127 @@ fn what_was_there_before_the_first_apply_waits_for_a_dry_run() {
     let live = applied(&before, &desired, "toolforge");
     let drift = check(&desired, &live, &[]);
     assert_eq!(drift.needs_dry_run, ["spec.minReadySeconds"]);
+    let plain = made(&desired, |_| {});
+    let said = Said { made: Some(&plain), ..Said::NOTHING };
+    check_said(&desired, &live, said, &["spec.minReadySeconds: 7 → - by before-first-apply"]);
+}
+
+#[test]
+fn a_value_without_an_owner_is_a_default_only_where_the_server_makes_it() {
+    let desired = deployment(json!({"template": {"spec": {"containers": [{"name": "web", "image": "a:1"}]}}}));
+    let mut live = applied(&Value::Null, &desired, "toolforge");
+    let sidecar = json!({"name": "proxy", "image": "mesh:1"});
+    let inject = |object: &mut Value| {
+        let containers = object["spec"]["template"]["spec"]["containers"].as_array_mut().expect("containers");
+        containers.push(sidecar.clone());
+    };
+    inject(&mut live);
+    let live = served(live);
+    assert_eq!(drift(&object(&desired), &live, &OURS).needs_dry_run.len(), 2, "its name and its image");
+    let injecting = made(&desired, inject);
+    let drift = check_said(&desired, &live, Said { made: Some(&injecting), ..Said::NOTHING }, &[]);
+    // Once that is known nobody is asked again, whatever we want elsewhere.
+    check_said(&desired, &live, Said { settled: &drift.settled, ..Said::NOTHING }, &[]);
+    let plain = made(&desired, |_| {});
+    let drift = super::drift(
+        &object(&desired),
+        &live,
+        &Ownership { said: Said { made: Some(&plain), ..Said::NOTHING }, ..OURS },
+    );
+    assert_eq!(
+        drift.changes.iter().map(|change| change.path.as_str()).collect::<Vec<_>>(),
+        ["spec.template.spec.containers[proxy]"]
+    );
+}
+
+#[test]
+fn what_our_own_apply_does_not_show_is_admissions_and_not_asked_for_again() {
+    let desired = deployment(json!({"replicas": 2, "minReadySeconds": 5}));
+    let live = applied(&Value::Null, &desired, "toolforge");
+    let admission = |mut answer: Value| {
+        answer["spec"]["replicas"] = json!(3);
+        answer["spec"].as_object_mut().expect("a spec").remove("minReadySeconds");
+        answer
+    };
+    let live = admission(live);
+    let drift = super::drift(&object(&desired), &live, &OURS);
+    assert_eq!(told(&drift), ["spec.minReadySeconds: - → 5", "spec.replicas: 3 → 2"]);
+    let answer = admission(applied(&live, &desired, "toolforge"));
+    let still = still(Some(&drift.changes), Some(&object(&desired)), &answer, "toolforge");
+    assert_eq!(still, [settled("spec.minReadySeconds", true), settled("spec.replicas", true)]);
+    let said = Said { settled: &still, ..Said::NOTHING };
+    let again = super::drift(&object(&desired), &answer, &Ownership { said, ..OURS });
+    assert!(again.is_none() && again.settled == still);
+    // Somebody's hand on it is another matter.
+    let scaled = edited(&answer, "kubectl-scale", |live| live["spec"]["replicas"] = json!(9));
+    let drift = super::drift(&object(&desired), &scaled, &Ownership { said, ..OURS });
+    assert_eq!(told(&drift), ["spec.replicas: 9 → 2 by kubectl-scale"]);
+}
+
+#[test]
+fn what_a_patch_removed_and_is_there_again_is_admissions() {
+    let desired = deployment(json!({"replicas": 2}));
+    let live = applied(&Value::Null, &desired, "toolforge");
+    let live = edited(&live, "kubectl-label", |live| live["metadata"]["labels"]["team"] = json!("x"));
+    let drift = drift(&object(&desired), &live, &OURS);
+    assert!(!drift.apply);
+    let mut answer = corrected(&desired, &live, &drift);
+    assert_eq!(still(Some(&drift.changes), None, &answer, "toolforge"), []);
+    answer["metadata"]["labels"]["team"] = json!("default");
+    let still = still(Some(&drift.changes), None, &answer, "toolforge");
+    assert_eq!(still, [settled("metadata.labels.team", false)]);
+    check_said(&desired, &answer, Said { settled: &still, ..Said::NOTHING }, &[]);
+}
+
+#[test]
+fn what_admission_adds_to_a_new_object_is_settled_at_once() {
+    let desired = deployment(json!({"replicas": 2}));
+    let mut answer = applied(&Value::Null, &desired, "toolforge");
+    answer["metadata"]["annotations"] = json!({"example.org/cost-centre": "7"});
+    let still = still(None, Some(&object(&desired)), &answer, "toolforge");
+    assert_eq!(still, [settled("metadata.annotations[example.org/cost-centre]", false)]);
+}
+
+#[test]
+fn lost_ownership_is_taken_back_though_the_value_is_right() {
+    let desired = deployment(json!({"replicas": 2}));
+    let live = applied(&Value::Null, &desired, "toolforge");
+    let there = edited(&live, "kubectl-scale", |live| live["spec"]["replicas"] = json!(5));
+    let back = edited(&there, "kubectl-scale", |live| live["spec"]["replicas"] = json!(2));
+    let drift = check(&desired, &back, &["spec.replicas: 2 → 2 by kubectl-scale"]);
+    assert_eq!(drift.changes[0].kind, ChangeKind::TakenBack);
+    assert!(drift.apply && drift.patch.is_none());
+}
+
+/// `verdict path by manager`.
+fn judged(desired: &Value, live: &Value) -> Vec<String> {
+    let by = |one: &FieldVerdict| one.by.as_ref().map_or("-".to_owned(), |by| by.manager.clone());
+    let all = verdicts(&object(desired), live, &OURS);
+    all.iter().map(|one| format!("{} {} by {}: {}", one.verdict, one.path, by(one), one.why)).collect()
+}
+
+#[test]
+fn every_field_has_a_verdict_with_its_hand() {
+    let desired = deployment(json!({"replicas": 2}));
+    let live = applied(&Value::Null, &deployment(json!({"replicas": 2, "paused": true})), "toolforge");
+    let live = edited(&live, "kubectl-scale", |live| live["spec"]["replicas"] = json!(5));
+    let live = edited(&live, "kube-controller-manager", |live| {
+        live["metadata"]["annotations"] = json!({"deployment.kubernetes.io/revision": "1"});
+    });
+    let mut live = edited(&live, "kubectl-label", |live| live["metadata"]["labels"]["team"] = json!("x"));
+    live["spec"]["minReadySeconds"] = json!(7);
+    let found = judged(&desired, &live);
+    for line in [
+        "desired metadata.labels.app by toolforge: as we want it",
+        "intruder metadata.labels.team by kubectl-label: somebody else put it there",
+        "controller's metadata.annotations[deployment.kubernetes.io/revision] by kube-controller-manager: the Deployment controller counts its revisions there",
+        "defaulted spec.revisionHistoryLimit by -: the server's default",
+        "intruder spec.paused by toolforge: we put it there, and want it no longer",
+        "intruder spec.replicas by kubectl-scale: we want another value",
+        "undecided spec.minReadySeconds by -: only a dry run can tell whether the server made it",
+    ] {
+        assert!(found.iter().any(|one| one == line), "{line}\nis not in\n{}", found.join("\n"));
+    }
 }
 
 #[test]
@@ -295,6 +447,24 @@ proptest! {
         prop_assert_eq!(told(&drift(&object(&desired), &after, &OURS)), Vec::<String>::new());
     }
 
+    /// Nothing in a live object is without a verdict, and none has two.
+    #[test]
+    fn each_field_has_one_verdict([desired, theirs, edit] in arbitrary::objects()) {
+        let live = applied(&Value::Null, &desired, "toolforge");
+        let live = applied(&live, &theirs, "argocd");
+        let live = edited(&live, "kubectl-edit", |live| *live = merged_over(live, &edit));
+        let found = verdicts(&object(&desired), &live, &OURS);
+        for (place, one) in found.iter().enumerate() {
+            let others = found.iter().enumerate().filter(|(other, _)| *other != place);
+            for (_, other) in others {
+                prop_assert!(!other.path.starts_with(&one.path), "{} and {}", one.path, other.path);
+            }
+        }
+        for path in leaves(&live) {
+            prop_assert!(found.iter().any(|one| path.starts_with(&one.path) || one.path.starts_with(&path)), "{path} has no verdict");
+        }
+    }
+
     #[test]
     fn any_live_object_can_be_judged(desired in arbitrary::object(), mut live in arbitrary::json()) {
         if let Some(live) = live.as_object_mut() {
@@ -303,6 +473,13 @@ proptest! {
         let found = drift(&object(&desired), &live, &OURS);
         prop_assert!(!found.is_none());
     }
+}
+
+/// The fields of a value that hold no others.
+fn leaves(value: &Value) -> Vec<Path> {
+    let all = FieldSet::of(value, Schema::of_object(value)).paths();
+    let has_parts = |path: &Path| all.iter().any(|other| other.len() > path.len() && other.starts_with(path));
+    all.iter().filter(|path| !has_parts(path)).cloned().collect()
 }
 
 /// An edit as a person makes it: other values here and there, the identity kept.

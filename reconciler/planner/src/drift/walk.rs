@@ -1,12 +1,15 @@
 //! The walk over desired and live at once, and over what only live has.
 
+mod extra;
+
 use super::meaning::{covers, is_nothing, same_meaning};
 use super::order::{are_paired, disorder};
-use super::owners::{OwnersOf, Whose};
-use super::{By, ChangeKind, FieldChange, Shown, left_alone};
+use super::owners::OwnersOf;
+use super::verdict::{Judged, Verdict};
+use super::{By, ChangeKind, FieldChange, Ownership, Settlement, Shown};
 use crate::fields::{FieldSet, Path, PathElement, item_element};
 use crate::kinds::Kind;
-use crate::schema::defaults::{self, Beside};
+use crate::schema::defaults;
 use crate::schema::{Form, TypeRef};
 use renderer::{Object, ObjectId};
 use serde_json::{Map, Value};
@@ -20,13 +23,31 @@ pub(super) struct Found {
     pub(super) intruders: FieldSet,
     pub(super) apply: bool,
     pub(super) needs_dry_run: Vec<Path>,
+    pub(super) settled: Vec<Settlement>,
 }
 
-/// Walks both objects.
-pub(super) fn walk(desired: &Object, live: &Value, at: TypeRef, owners: &OwnersOf<'_>, autoscaled: bool) -> Found {
-    let secret = Kind::of_id(&desired.id).map_or(&[][..], |kind| kind.secret_paths);
-    let mut walk = Walk { id: &desired.id, owners, autoscaled, secret, path: Path::default(), found: Found::default() };
-    if !owners.applied_by_us() {
+/// Walks both objects. Every field's verdict is written down only where somebody asks for it.
+pub(super) fn walk(
+    desired: &Object,
+    live: &Value,
+    at: TypeRef,
+    owners: &OwnersOf<'_>,
+    ownership: &Ownership<'_>,
+    judged: Option<&mut Judged>,
+) -> Found {
+    let mut walk = Walk {
+        id: &desired.id,
+        root: at,
+        owners,
+        ownership,
+        secret: Kind::of_id(&desired.id).map_or(&[][..], |kind| kind.secret_paths),
+        ours: owners.applied_by_us(),
+        shared: owners.has_others(),
+        path: Path::default(),
+        found: Found::default(),
+        judged,
+    };
+    if !walk.ours {
         walk.claim();
     }
     walk.both(&desired.value, live, at);
@@ -34,29 +55,48 @@ pub(super) fn walk(desired: &Object, live: &Value, at: TypeRef, owners: &OwnersO
     walk.found
 }
 
-/// What becomes of a field that only live has.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Fate {
-    /// It has a right to be there.
-    Stays,
-    /// It is a default: it goes unnoticed with what it is in.
-    Default,
-    /// Our apply removes it.
-    Applied,
-    /// A patch must remove it.
-    Patched,
-}
-
 struct Walk<'a> {
     id: &'a ObjectId,
+    root: TypeRef,
     owners: &'a OwnersOf<'a>,
-    autoscaled: bool,
+    ownership: &'a Ownership<'a>,
     secret: &'a [&'a str],
+    /// We have applied to the object.
+    ours: bool,
+    /// Others have written to it.
+    shared: bool,
     path: Path,
     found: Found,
+    judged: Option<&'a mut Judged>,
 }
 
 impl Walk<'_> {
+    /// What is plainly equal need not be walked, unless somebody wants to hear of it, or it may be somebody else's.
+    fn is_plain(&self, desired: &Value, live: &Value) -> bool {
+        self.judged.is_none() && !self.shared && desired == live
+    }
+
+    fn judge(&mut self, verdict: Verdict, why: &str) {
+        if let Some(judged) = &mut self.judged {
+            judged.push(&self.path, verdict, why);
+        }
+    }
+
+    /// The server insists on what is there. What was found out while it knew nobody's ownership counts for nothing.
+    fn is_settled(&mut self, wanted: bool) -> bool {
+        let said = self.ownership.said;
+        let settled = self.ours && said.is_settled(&self.path, wanted) && !self.owners.read().is_theirs(&self.path);
+        if settled {
+            self.settle(wanted, "the server insists on it: admission, or a default that nobody knows here");
+        }
+        settled
+    }
+
+    fn settle(&mut self, wanted: bool, why: &str) {
+        self.found.settled.push(Settlement { path: self.path.to_string(), wanted });
+        self.judge(if wanted { Verdict::Controllers } else { Verdict::Defaulted }, why);
+    }
+
     /// The server does not know that the object is ours; an apply tells it.
     fn claim(&mut self) {
         self.found.apply = true;
@@ -86,6 +126,7 @@ impl Walk<'_> {
     /// Wanted, and there.
     fn both(&mut self, desired: &Value, live: &Value, at: TypeRef) {
         match (at.form(desired), desired, live) {
+            _ if is_nothing(desired) && is_nothing(live) => self.judge(Verdict::Desired, "as we want it"),
             (Form::Map, Value::Object(desired), Value::Object(live)) => self.fields(desired, live, at),
             (Form::Set | Form::Keyed(_), Value::Array(desired), Value::Array(live)) => self.items(desired, live, at),
             _ => self.leaf(desired, live, at),
@@ -97,13 +138,26 @@ impl Walk<'_> {
             covers(desired, live, at, false)
                 || (self.owners.read().is_ours(&self.path) && covers(desired, live, at, true))
         } else {
-            same_meaning(desired, live, at) || (is_nothing(desired) && is_nothing(live))
+            same_meaning(desired, live, at)
         };
-        if !same {
-            self.found.apply = true;
-            let by = self.owners.read().hand(&self.path);
-            self.record(ChangeKind::Reverted, Some(live), Some(desired), by);
+        if same {
+            self.judge(Verdict::Desired, "as we want it");
+            if self.shared && self.ours && !is_identity(&self.path) && self.owners.read().is_lost(&self.path) {
+                self.change(ChangeKind::TakenBack, Some(live), Some(desired));
+            }
+        } else if !self.is_settled(true) {
+            let theirs = self.owners.read().hand(&self.path).is_some();
+            let verdict = if theirs { Verdict::Intruder } else { Verdict::Desired };
+            self.judge(verdict, "we want another value");
+            self.change(ChangeKind::Reverted, Some(live), Some(desired));
         }
+    }
+
+    /// Something that our apply sets right.
+    fn change(&mut self, kind: ChangeKind, live: Option<&Value>, desired: Option<&Value>) {
+        self.found.apply = true;
+        let by = live.and_then(|_| self.owners.read().hand(&self.path));
+        self.record(kind, live, desired, by);
     }
 
     /// Both maps are in name order, so they are read side by side; what is plainly equal is not walked.
@@ -113,7 +167,7 @@ impl Walk<'_> {
         for (name, value) in desired {
             extras.extend(std::iter::from_fn(|| standing.next_if(|(other, _)| *other < name)));
             match standing.next_if(|(other, _)| *other == name) {
-                Some((_, live)) if live == value => {}
+                Some((_, live)) if self.is_plain(value, live) => {}
                 Some((_, live)) => self.below(PathElement::field(name), |walk| walk.both(value, live, at.field(name))),
                 None => self.below(PathElement::field(name), |walk| walk.missing(value, at.field(name))),
             }
@@ -122,47 +176,10 @@ impl Walk<'_> {
         self.extras(&extras, desired, live, at);
     }
 
-    /// The fields that only live has. Defaults depend on what stands beside them once everything is right, so those that
-    /// seemed right beside a field that goes are looked at again.
-    fn extras(
-        &mut self,
-        extras: &[(&String, &Value)],
-        desired: &Map<String, Value>,
-        live: &Map<String, Value>,
-        at: TypeRef,
-    ) {
-        let mut gone = Vec::new();
-        let mut kept = Vec::new();
-        for (name, value) in extras {
-            let default = || defaults::of(at, name, Beside::over(desired, live, &gone));
-            let fate = self.below(PathElement::field(name), |walk| match walk.settled(value) {
-                Some(fate) => (fate, None),
-                None => {
-                    let default = default();
-                    (walk.unsettled(value, at.field(name), &default), Some(default))
-                }
-            });
-            match fate {
-                (Fate::Default, default) => kept.push((*name, *value, default)),
-                (Fate::Stays, _) => {}
-                (Fate::Applied | Fate::Patched, _) => gone.push(name.as_str()),
-            }
-        }
-        if gone.is_empty() {
-            return;
-        }
-        for (name, value, before) in kept {
-            let default = defaults::of(at, name, Beside::over(desired, live, &gone));
-            if before.is_some_and(|before| before != default) {
-                self.below(PathElement::field(name), |walk| walk.extra(value, at.field(name), &default));
-            }
-        }
-    }
-
     fn items(&mut self, desired: &[Value], live: &[Value], at: TypeRef) {
         if are_paired(desired, live, at) {
-            for (item, live) in desired.iter().zip(live).filter(|(item, live)| item != live) {
-                let Some(name) = item_element(item, at) else { continue };
+            for (item, live) in desired.iter().zip(live) {
+                let Some(name) = item_element(item, at).filter(|_| !self.is_plain(item, live)) else { continue };
                 self.below(name, |walk| walk.both(item, live, at.items()));
             }
             return;
@@ -187,7 +204,9 @@ impl Walk<'_> {
             };
             self.below(name.clone(), |walk| walk.extra(item, place, &defaults::Default::Unknown));
         }
-        if let Some((wanted, standing)) = disorder(desired, live, at) {
+        if let Some((wanted, standing)) = disorder(desired, live, at)
+            && !self.is_settled(true)
+        {
             self.found.apply = true;
             self.record(ChangeKind::Reverted, Some(&standing.into()), Some(&wanted.into()), None);
         }
@@ -199,9 +218,11 @@ impl Walk<'_> {
             for (name, value) in keys {
                 self.below(PathElement::field(name), |walk| walk.missing(value, at.field(name)));
             }
-        } else if self.is_missed(desired) {
-            self.found.apply = true;
-            self.record(ChangeKind::Added, None, Some(desired), None);
+        } else if !self.is_missed(desired) {
+            self.judge(Verdict::Desired, "it says nothing, and the server keeps no empty fields");
+        } else if !self.is_settled(true) {
+            self.judge(Verdict::Desired, "it is missing");
+            self.change(ChangeKind::Added, None, Some(desired));
         }
     }
 
@@ -219,117 +240,14 @@ impl Walk<'_> {
             _ => !self.owners.read().is_ours(&self.path),
         }
     }
+}
 
-    /// The fate of what is not wanted, where neither its type nor its default matters.
-    fn settled(&self, live: &Value) -> Option<Fate> {
-        let hand = || self.owners.read().hand(&self.path).map(|by| by.manager);
-        let autoscaled = self.autoscaled && left_alone::is_replicas(&self.path);
-        if autoscaled || left_alone::reason(self.id, &self.path, hand).is_some() {
-            return Some(Fate::Stays);
-        }
-        is_nothing(live).then_some(Fate::Default)
-    }
-
-    /// Not wanted, and there.
-    fn extra(&mut self, live: &Value, at: TypeRef, default: &defaults::Default) -> Fate {
-        self.settled(live).unwrap_or_else(|| self.unsettled(live, at, default))
-    }
-
-    fn unsettled(&mut self, live: &Value, at: TypeRef, default: &defaults::Default) -> Fate {
-        let before = (self.found.changes.len(), self.found.intruders.clone());
-        let fates = match (at.form(live), live) {
-            (Form::Map, Value::Object(object)) => self.extra_fields(object, at, default),
-            (Form::Set | Form::Keyed(_), Value::Array(items)) => self.extra_items(items, at),
-            _ => return self.extra_leaf(live, at, default),
-        };
-        self.joined(live, at, &fates, before)
-    }
-
-    fn extra_fields(&mut self, object: &Map<String, Value>, at: TypeRef, default: &defaults::Default) -> Vec<Fate> {
-        let part = |name: &str| match default {
-            // Where the whole has no place, neither has a default in it.
-            defaults::Default::NotHere => defaults::Default::NotHere,
-            defaults::Default::Is(Value::Object(keys)) if keys.contains_key(name) => {
-                defaults::Default::Is(keys[name].clone())
-            }
-            _ => defaults::of(at, name, Beside::of(object)),
-        };
-        let fates = object.iter().map(|(name, value)| {
-            let default = part(name);
-            self.below(PathElement::field(name), |walk| walk.extra(value, at.field(name), &default))
-        });
-        fates.collect()
-    }
-
-    fn extra_items(&mut self, items: &[Value], at: TypeRef) -> Vec<Fate> {
-        let mut fates = Vec::new();
-        for (name, items) in named(items, at) {
-            let Some(item) = items.first() else { continue };
-            fates.push(self.below(name, |walk| walk.extra(item, at.items(), &defaults::Default::Unknown)));
-        }
-        fates
-    }
-
-    /// One fate for a whole, from those of its parts. `before` is what was found before the parts were looked at.
-    fn joined(&mut self, live: &Value, at: TypeRef, fates: &[Fate], before: (usize, FieldSet)) -> Fate {
-        let any = |fate| fates.contains(&fate);
-        if any(Fate::Stays) {
-            return Fate::Stays;
-        }
-        let (changes, intruders) = before;
-        let fate = match (any(Fate::Patched), any(Fate::Applied)) {
-            (true, _) => Fate::Patched,
-            (false, true) => Fate::Applied,
-            (false, false) => return Fate::Default,
-        };
-        if fate == Fate::Patched {
-            // Without its other parts a default has nothing to be a default of: the whole goes at once.
-            self.found.intruders = intruders;
-            self.found.intruders.insert(&self.path);
-        }
-        if !is_free_map(at) {
-            self.merge_changes(live, changes, any(Fate::Default));
-        }
-        fate
-    }
-
-    /// Shows the whole in one line, where all its parts share one hand; with defaults among them only where that hand made
-    /// the whole.
-    fn merge_changes(&mut self, live: &Value, since: usize, has_defaults: bool) {
-        let parts = &self.found.changes[since..];
-        let Some(first) = parts.first() else { return };
-        let (kind, by) = (first.kind, first.by.clone());
-        let one_hand = parts.iter().all(|part| part.kind == kind && part.by == by);
-        if one_hand && (!has_defaults || self.owners.read().made(&self.path, by.as_ref())) {
-            self.found.changes.truncate(since);
-            self.record(kind, Some(live), None, by);
-        }
-    }
-
-    fn extra_leaf(&mut self, live: &Value, at: TypeRef, default: &defaults::Default) -> Fate {
-        if let defaults::Default::Is(default) = default
-            && covers(default, live, at, false)
-        {
-            return Fate::Default;
-        }
-        let misplaced = *default == defaults::Default::NotHere;
-        let (fate, kind, by) = match self.owners.read().whose(&self.path) {
-            Whose::Nobodys if !misplaced && !self.owners.read().untracked => return Fate::Default,
-            Whose::FirstWriters if !misplaced => {
-                self.found.needs_dry_run.push(self.path.clone());
-                return Fate::Stays;
-            }
-            Whose::Nobodys if self.owners.read().untracked && !misplaced => (Fate::Patched, ChangeKind::Intruder, None),
-            Whose::Nobodys | Whose::FirstWriters | Whose::Patched => (Fate::Patched, ChangeKind::Removed, None),
-            Whose::Applied => (Fate::Applied, ChangeKind::Removed, None),
-            Whose::Foreign(by) => (Fate::Patched, ChangeKind::Intruder, Some(by)),
-        };
-        self.found.apply |= fate == Fate::Applied;
-        if fate == Fate::Patched {
-            self.found.intruders.insert(&self.path);
-        }
-        self.record(kind, Some(live), None, by);
-        fate
+/// What names the object: the server owns it, whoever applies it.
+fn is_identity(path: &Path) -> bool {
+    match path.as_slice() {
+        [only] => matches!(only.name(), "apiVersion" | "kind"),
+        [first, second] => first.name() == "metadata" && matches!(second.name(), "name" | "namespace"),
+        _ => false,
     }
 }
 

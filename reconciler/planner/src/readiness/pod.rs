@@ -204,7 +204,7 @@ mod tests {
         let soon = json!({"name": "b", "ready": false, "state": {"waiting": {"reason": "ErrImagePull"}}});
         let never = json!({"name": "c", "ready": false, "state": {"waiting": {"reason": "InvalidImageName"}}});
         check(&running(json!([fine, soon, never])), Some(("c: InvalidImageName", true)));
-        let init = json!({"name": "init", "state": {"waiting": {"reason": "CrashLoopBackOff"}}});
+        let init = json!({"name": "init", "restartCount": 4, "state": {"waiting": {"reason": "CrashLoopBackOff"}}});
         let waits = json!({"name": "web", "state": {"waiting": {"reason": "PodInitializing"}}});
         let starting = pod(json!({"phase": "Pending", "initContainerStatuses": [init], "containerStatuses": [waits]}));
         check(&starting, Some(("init: CrashLoopBackOff", true)));

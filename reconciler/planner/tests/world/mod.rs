@@ -9,7 +9,9 @@ use planner::fields::FieldSet;
 use planner::merge::{self, Writer};
 use planner::observed::{ImageSeen, MARK, Observed, Seen};
 use planner::outcome::{Outcome, Row, RowResult};
-use planner::plan::{Plan, Request};
+use planner::plan::{Action, Plan, Request};
+use planner::question::{DryRun, Question, Word};
+use planner::settled::{self, Settled};
 use planner::stored::StoredRevision;
 use planner::{Circumstances, Input, Judge, Moment, Newest};
 use renderer::build::Siblings;
@@ -37,6 +39,10 @@ pub struct World {
     pub circumstances: Circumstances,
     /// A Deployment whose spec contains this text never becomes available, and its controller gives up.
     pub crashes: Option<String>,
+    /// What a mutating webhook does to whatever is written.
+    pub admission: Option<fn(&mut Value)>,
+    /// With which words a dry-run create is refused.
+    pub refuses: Option<String>,
     writes: u64,
 }
 
@@ -74,6 +80,8 @@ impl World {
             forgotten: false,
             circumstances: Circumstances::at(START),
             crashes: None,
+            admission: None,
+            refuses: None,
             writes: 0,
         }
     }
@@ -136,7 +144,15 @@ impl World {
             secrets: self.secrets.clone(),
             stored,
             gaps: self.gaps.clone(),
+            settled: self.settled(),
+            answers: Vec::new(),
         }
+    }
+
+    fn settled(&self) -> Vec<Settled> {
+        let tool = self.objects.iter().find(|(id, _)| id.kind == "Tool");
+        let list = tool.map(|(_, value)| value["status"]["settled"].clone()).filter(|list| !list.is_null());
+        list.map_or_else(Vec::new, |list| serde_json::from_value(list).expect("readable"))
     }
 
     fn inventory(&self) -> BTreeMap<ObjectId, String> {
@@ -188,7 +204,7 @@ impl World {
                 forgotten: self.forgotten,
                 circumstances: &self.circumstances,
             });
-            if plan.unconfirmed.is_empty() {
+            if plan.unconfirmed.is_empty() && plan.questions.is_empty() {
                 let judge = Judge { platform: &self.platform, observed: &observed, field_manager: MANAGER };
                 assert_eq!(judge.check(&plan), [], "the plan is refused by its judge: {plan:#?}");
                 return (plan, observed);
@@ -197,8 +213,26 @@ impl World {
                 let seen = self.objects.get(id).map_or(Seen::Absent, |value| Seen::Live(value.clone()));
                 observed.objects.insert(id.clone(), seen);
             }
+            let answers = plan.questions.iter().map(|question| question.answered(self.dry_run(question)));
+            observed.answers.extend(answers);
         }
         panic!("absences are confirmed in one round");
+    }
+
+    /// What would become of it.
+    fn dry_run(&self, question: &Question) -> Word {
+        let mut made = question.body.clone();
+        if let (DryRun::Create, Some(message)) = (question.dry_run, &self.refuses) {
+            return Word::Refused { code: 422, fields: Vec::new(), message: message.clone() };
+        }
+        if let (DryRun::Apply, Some(live)) = (question.dry_run, self.objects.get(&question.id)) {
+            if let Some(refused) = refused(live, &made) {
+                return refused;
+            }
+            made = live.clone();
+        }
+        self.admission.iter().for_each(|admission| admission(&mut made));
+        Word::Made(made)
     }
 
     /// One pass: plan, execute, write the status, let the controllers work.
@@ -213,6 +247,9 @@ impl World {
         for step in plan.steps.iter().take(steps) {
             for request in &step.requests {
                 self.send(&step.id, request);
+            }
+            if let Some(live) = self.objects.get(&step.id).filter(|_| step.action != Action::Prune) {
+                outcome.settled.extend(settled::learnt(step, live, MANAGER));
             }
             let uid = self.objects.get(&step.id).and_then(|o| o["metadata"]["uid"].as_str()).map(str::to_owned);
             outcome.rows.push(Row { id: step.id.clone(), action: step.action, result: RowResult::Done { uid } });
@@ -304,6 +341,7 @@ impl World {
     }
 
     fn store(&mut self, id: &ObjectId, mut object: Value) {
+        self.admission.iter().for_each(|admission| admission(&mut object));
         self.writes += 1;
         if object["metadata"]["uid"].is_null() {
             object["metadata"]["uid"] = json!(format!("uid-{}", self.writes));
@@ -340,6 +378,17 @@ impl World {
             }
         }
     }
+}
+
+/// A Deployment's selector can't be changed.
+fn refused(live: &Value, wanted: &Value) -> Option<Word> {
+    let selector = |object: &Value| object["spec"]["selector"].clone();
+    let changed = live["kind"] == "Deployment" && selector(live) != selector(wanted);
+    changed.then(|| Word::Refused {
+        code: 422,
+        fields: vec!["spec.selector".to_owned()],
+        message: "spec.selector: Invalid value: field is immutable".to_owned(),
+    })
 }
 
 fn status_only() -> FieldSet {

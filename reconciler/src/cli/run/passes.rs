@@ -195,6 +195,8 @@ mod tests {
             unchanged: 1,
             not_ready: Vec::new(),
             unconfirmed: Vec::new(),
+            questions: Vec::new(),
+            settled: Vec::new(),
             remarks: Vec::new(),
             deployment: None,
             removed: false,
@@ -204,7 +206,7 @@ mod tests {
 
     fn outcome(results: &[RowResult]) -> Outcome {
         let row = |result: &RowResult| Row { id: id(), action: Action::Create, result: result.clone() };
-        Outcome { rows: results.iter().map(row).collect() }
+        Outcome { rows: results.iter().map(row).collect(), ..Outcome::default() }
     }
 
     fn failure(kind: FailureKind) -> RowResult {

@@ -1,0 +1,62 @@
+//! Asks the API server what it would do. Nothing is written: every request says so (`dryRun=All`).
+
+use crate::cluster::address;
+use crate::cluster::call::{self, CallError};
+use crate::execute::FIELD_MANAGER;
+use bytes::Bytes;
+use futures::StreamExt as _;
+use futures::stream;
+use http::Method;
+use kube::Client;
+use planner::kinds::Kind;
+use planner::question::{Answered, DryRun, Question, Word};
+
+/// Questions in flight at once.
+const AT_ONCE: usize = 4;
+
+/// The answer to each question; what was not answered is known to be unknown.
+pub async fn ask(client: &Client, questions: &[Question]) -> Vec<Answered> {
+    // Collected: a closure over borrowed questions, kept across an await, makes the future unfit for `spawn`.
+    let asked: Vec<_> = questions
+        .iter()
+        .map(|question| async move {
+            let word = ask_one(client, question).await;
+            if let Word::Refused { message, .. } | Word::Unknown(message) = &word {
+                tracing::debug!(object = %question.id, message, "a dry run was not answered");
+            }
+            question.answered(word)
+        })
+        .collect();
+    stream::iter(asked).buffered(AT_ONCE).collect().await
+}
+
+async fn ask_one(client: &Client, question: &Question) -> Word {
+    let Some(row) = Kind::of_id(&question.id) else {
+        return Word::Unknown(format!("{} is no kind we speak", question.id.kind));
+    };
+    let asking = [("dryRun", "All"), ("fieldManager", FIELD_MANAGER), ("fieldValidation", "Strict")];
+    let answer = match question.dry_run {
+        DryRun::Create => {
+            let path = address::collection(row, question.id.namespace.as_deref());
+            call::send(client, Method::POST, &address::query(&path, &asking), &question.body).await
+        }
+        DryRun::Apply => {
+            let path = address::object(row, &question.id);
+            let pairs = [&asking[..], &[("force", "true")]].concat();
+            call::patch(client, &address::query(&path, &pairs), call::APPLY, &question.body).await
+        }
+    };
+    word(answer)
+}
+
+fn word(answer: Result<Bytes, CallError>) -> Word {
+    match answer.and_then(|bytes| call::parse(&bytes)) {
+        Ok(made) => Word::Made(made),
+        Err(CallError::Refused(refusal)) if (400..500).contains(&refusal.code) && refusal.code != 429 => {
+            let causes = refusal.details.as_ref().map(|details| &details.causes);
+            let fields = causes.into_iter().flatten().map(|cause| cause.field.clone()).collect();
+            Word::Refused { code: refusal.code, fields, message: refusal.message.clone() }
+        }
+        Err(error) => Word::Unknown(error.to_string()),
+    }
+}
