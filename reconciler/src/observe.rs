@@ -2,7 +2,7 @@
 //! asks nobody but this.
 //!
 //! ```text
-//! API server ──watch per kind──▶ shelf (JSON texts by tool) ──observed──▶ Observed
+//! API server ──watch per kind──▶ shelf (packed JSON by tool) ──observed──▶ Observed
 //!                                     └──wake: a tool's name, nothing else──▶ driver
 //! ```
 //! The rules are the planner's ([`planner::observed`]): what a selected watch does not show is *not said*; an absence
@@ -14,6 +14,7 @@ mod patience;
 mod raw;
 mod reading;
 mod shelf;
+mod text;
 mod watch;
 
 pub use once::{confirm, once};
@@ -167,7 +168,7 @@ impl World {
     pub fn tool(&self, name: &ToolName) -> Option<Value> {
         let shelf = self.shelf("toolforge.org", "Tool")?;
         let (_, json) = shelf.of_tool(name.as_str()).next()?;
-        raw::whole(shelf.row, json).ok()
+        raw::whole(shelf.row, &json.bytes()).ok()
     }
 
     /// `spec.pin` of a Tool in the cluster.
@@ -196,7 +197,7 @@ impl World {
         self.inner.look_again.notify_waiters();
     }
 
-    /// How many objects are kept, and the bytes of their texts.
+    /// How many objects are kept, and the bytes their texts are kept in.
     #[must_use]
     pub fn size(&self) -> (usize, usize) {
         let sizes = self.inner.shelves.iter().map(|shelf| lock(shelf).size());
@@ -242,6 +243,14 @@ impl Inner {
             self.turn();
         }
         count as u64
+    }
+
+    /// Makes an object small that is to be filed later.
+    fn pack(&self, shelf: usize, raw: Raw) -> Raw {
+        match self.shelves.get(shelf) {
+            Some(shelf) => lock(shelf).pack(raw),
+            None => raw,
+        }
     }
 
     fn is_listed(&self, shelf: usize) -> bool {

@@ -1,6 +1,7 @@
 //! From texts to [`Observed`], the same for the watched world and for one look.
 
 use super::raw;
+use super::text::Text;
 use planner::kinds::{Kind, Watched};
 use planner::observed::{Gap, Observed, Seen};
 use planner::stored::StoredRevision;
@@ -13,7 +14,7 @@ use std::cmp::Reverse;
 pub(super) fn add<'a>(
     observed: &mut Observed,
     row: &Kind,
-    objects: impl Iterator<Item = (ObjectId, &'a [u8])>,
+    objects: impl Iterator<Item = (ObjectId, &'a Text)>,
     gap: Option<&str>,
 ) {
     if let Some(why) = gap {
@@ -27,7 +28,7 @@ pub(super) fn add<'a>(
         return;
     }
     for (id, json) in objects {
-        match raw::whole(row, json) {
+        match raw::whole(row, &json.bytes()) {
             Ok(value) => {
                 observed.objects.insert(id, Seen::Live(value));
             }
@@ -100,14 +101,14 @@ mod tests {
 
     fn observed_of(kind: &str, objects: &[Value]) -> Observed {
         let row = planner::kinds::KINDS.iter().find(|row| row.kind == kind).expect("a row");
-        let texts: Vec<String> = objects.iter().map(Value::to_string).collect();
+        let texts: Vec<_> = objects.iter().map(|object| Text::Plain(object.to_string().into_bytes().into())).collect();
         let id = |value: &Value| {
             let text = |pointer| value.pointer(pointer).and_then(Value::as_str).map(str::to_owned);
             let name = text("/metadata/name").expect("a name");
             ObjectId { group: row.group.into(), kind: kind.into(), namespace: text("/metadata/namespace"), name }
         };
         let mut observed = Observed::default();
-        add(&mut observed, row, objects.iter().map(id).zip(texts.iter().map(String::as_bytes)), None);
+        add(&mut observed, row, objects.iter().map(id).zip(&texts), None);
         finish(&mut observed, &ToolName::new("a").expect("a name"));
         observed
     }

@@ -34,7 +34,7 @@ pub async fn once(client: &Client, scope: &Scope, tool: &ToolName) -> Observed {
             }
             Err(error) => (Vec::new(), Some(error.to_string())),
         };
-        let pairs = objects.iter().map(|raw| (raw.key.id(row), &*raw.json));
+        let pairs = objects.iter().map(|raw| (raw.key.id(row), &raw.json));
         assemble::add(&mut observed, row, pairs, gap.as_deref());
     }
     assemble::finish(&mut observed, tool);
@@ -59,7 +59,7 @@ async fn look(client: &Client, scope: &Scope, row: &'static Kind, tool: &ToolNam
         }
         _ => Selection { row, namespace: Some(scope.platform_namespace.clone()), label: marked(of_tool) },
     };
-    Ok(Look::Listed(reading::list(client, &selection, None).await?.objects))
+    Ok(Look::Listed(reading::list(client, &selection, None, |raw| raw).await?.objects))
 }
 
 /// The Namespace or Tool of this tool, by name.

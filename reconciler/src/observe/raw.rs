@@ -1,6 +1,7 @@
-//! An object as it is kept: its key, its mark and version, and its JSON as bytes. 12,000 trees do not fit the memory
-//! aim; 12,000 texts do.
+//! An object as it is read: its key, its mark and version, and its JSON as bytes. 12,000 trees do not fit the memory
+//! aim; 12,000 packed texts do.
 
+use super::text::Text;
 use planner::kinds::{Kind, Scope, Watched};
 use planner::observed::MARK;
 use renderer::ObjectId;
@@ -38,7 +39,7 @@ pub(super) struct Raw {
     pub(super) mark: Option<Box<str>>,
     pub(super) version: Box<str>,
     /// Empty for kinds of which only names are kept.
-    pub(super) json: Box<[u8]>,
+    pub(super) json: Text,
 }
 
 #[derive(Deserialize)]
@@ -68,11 +69,12 @@ impl Raw {
         let mark = metadata.labels.as_ref().and_then(|labels| labels.get(MARK)).map(|mark| Box::from(&**mark));
         let namespace = metadata.namespace.filter(|namespace| !namespace.is_empty()).map(|text| Box::from(&*text));
         let json = match row.watched {
-            Watched::Metadata => Box::default(),
+            Watched::Metadata => Text::default(),
             Watched::Troubles => {
-                planner::pods::distilled(&serde_json::from_str(json)?).to_string().into_bytes().into_boxed_slice()
+                let distilled = planner::pods::distilled(&serde_json::from_str(json)?);
+                Text::Plain(distilled.to_string().into_bytes().into())
             }
-            Watched::Marked | Watched::All => json.as_bytes().into(),
+            Watched::Marked | Watched::All => Text::Plain(json.as_bytes().into()),
         };
         let key = Key { namespace, name: Box::from(&*metadata.name) };
         Ok(Self { key, mark, version: Box::from(&*metadata.resource_version), json })

@@ -99,8 +99,14 @@ struct PageMeta {
     next: Option<String>,
 }
 
-/// Everything selected: as it is now, or exactly as it was at a version.
-pub(super) async fn list(client: &Client, of: &Selection, at: Option<&str>) -> Result<Listed, CallError> {
+/// Everything selected: as it is now, or exactly as it was at a version. Each object goes through `pack` as it comes,
+/// so that no more than a page lies around unpacked.
+pub(super) async fn list(
+    client: &Client,
+    of: &Selection,
+    at: Option<&str>,
+    pack: impl Fn(Raw) -> Raw,
+) -> Result<Listed, CallError> {
     let mut objects = Vec::new();
     let mut next: Option<String> = None;
     loop {
@@ -113,7 +119,7 @@ pub(super) async fn list(client: &Client, of: &Selection, at: Option<&str>) -> R
         let bytes = call::get(client, &of.path(pairs), of.accept(true)).await?;
         let page: Page = call::parse(&bytes)?;
         for item in page.items.unwrap_or_default() {
-            objects.push(read(of.row, item.get())?);
+            objects.push(pack(read(of.row, item.get())?));
         }
         next = page.metadata.next.filter(|token| !token.is_empty());
         if next.is_none() {
@@ -152,6 +158,10 @@ impl Lines {
             if let Some(length) = self.rest[self.searched..].iter().position(|byte| *byte == b'\n') {
                 let line = self.rest.split_to(self.searched + length + 1);
                 self.searched = 0;
+                if self.rest.is_empty() {
+                    // What a list needed would stay with a watch that tells a line an hour.
+                    self.rest = BytesMut::new();
+                }
                 match line.trim_ascii() {
                     b"" => continue,
                     text => return told(self.row, text).map(Some),

@@ -1,6 +1,7 @@
 //! Everything known of one kind, filed by tool. Pure: the watch puts in what it reads, and gets back whom to wake.
 
 use super::raw::{self, Key, Raw};
+use super::text::{Packer, Text};
 use planner::kinds::{Kind, Watched};
 use renderer::ObjectId;
 use std::collections::{BTreeMap, BTreeSet};
@@ -10,7 +11,8 @@ use std::collections::{BTreeMap, BTreeSet};
 pub(super) struct Shelf {
     pub(super) row: &'static Kind,
     platform_namespace: Box<str>,
-    tools: BTreeMap<Box<str>, BTreeMap<Key, Entry>>,
+    /// By tool, each list in the order of its keys. No maps: most have one entry, and a map's node has room for eleven.
+    tools: BTreeMap<Box<str>, Vec<(Key, Entry)>>,
     /// Which tool an object was filed under, so that a moved mark leaves nothing behind.
     filed: BTreeMap<Key, Box<str>>,
     /// Up to which resourceVersion the watch has told us everything.
@@ -19,13 +21,17 @@ pub(super) struct Shelf {
     gap: Option<String>,
     /// Whether it was ever listed whole.
     listed: bool,
+    packer: Packer,
 }
 
 #[derive(Debug)]
 struct Entry {
     version: u64,
-    json: Box<[u8]>,
+    json: Text,
 }
+
+/// So many objects of a kind most tools have at most.
+const FEW: usize = 16;
 
 /// Tools to wake.
 pub(super) type Wakes = BTreeSet<Box<str>>;
@@ -40,6 +46,7 @@ impl Shelf {
             position: 0,
             gap: None,
             listed: false,
+            packer: Packer::default(),
         }
     }
 
@@ -72,6 +79,11 @@ impl Shelf {
     /// Says up to which version everything was told.
     pub(super) fn advance(&mut self, version: &str) {
         self.position = self.position.max(number(version));
+    }
+
+    /// The same object, packed as this shelf will keep it.
+    pub(super) fn pack(&mut self, raw: Raw) -> Raw {
+        Raw { json: self.packer.pack(raw.json), ..raw }
     }
 
     /// An object was added or changed.
@@ -130,16 +142,16 @@ impl Shelf {
 
     /// Our own delete succeeded: the object with this uid will never come back.
     pub(super) fn forget(&mut self, key: &Key, uid: &str) {
-        let same = self.entry(key).and_then(|entry| raw::whole(self.row, &entry.json).ok());
+        let same = self.entry(key).and_then(|entry| raw::whole(self.row, &entry.json.bytes()).ok());
         if same.is_some_and(|live| planner::observed::uid_of(&live) == Some(uid)) {
             self.take(key);
         }
     }
 
     /// The ids and texts of a tool's objects.
-    pub(super) fn of_tool(&self, tool: &str) -> impl Iterator<Item = (ObjectId, &[u8])> {
+    pub(super) fn of_tool(&self, tool: &str) -> impl Iterator<Item = (ObjectId, &Text)> {
         let objects = self.tools.get(tool).into_iter().flatten();
-        objects.map(|(key, entry)| (key.id(self.row), &*entry.json))
+        objects.map(|(key, entry)| (key.id(self.row), &entry.json))
     }
 
     /// Names of all tools with an object here.
@@ -147,9 +159,9 @@ impl Shelf {
         self.tools.keys().map(|name| &**name)
     }
 
-    /// How many objects are kept, and the bytes of their texts.
+    /// How many objects are kept, and the bytes their texts are kept in.
     pub(super) fn size(&self) -> (usize, usize) {
-        let texts = self.tools.values().flat_map(BTreeMap::values).map(|entry| entry.json.len());
+        let texts = self.tools.values().flatten().map(|(_, entry)| entry.json.kept_bytes());
         (self.filed.len(), texts.sum())
     }
 
@@ -159,7 +171,8 @@ impl Shelf {
     }
 
     fn entry(&self, key: &Key) -> Option<&Entry> {
-        self.tools.get(self.filed.get(key)?)?.get(key)
+        let objects = self.tools.get(self.filed.get(key)?)?;
+        objects.get(place(objects, key).ok()?).map(|(_, entry)| entry)
     }
 
     fn version_of(&self, key: &Key) -> u64 {
@@ -175,7 +188,7 @@ impl Shelf {
         }
         let tool = raw.tool(self.row, &self.platform_namespace).map(Box::<str>::from);
         let moved = self.filed.get(&raw.key) != tool.as_ref();
-        let changed = known.is_none_or(|known| raw::differ(self.row, &known.json, &raw.json));
+        let changed = known.is_none_or(|known| raw::differ(self.row, &known.json.bytes(), &raw.json.bytes()));
         let mut wakes = Wakes::new();
         if moved {
             wakes.extend(self.take(&raw.key));
@@ -184,8 +197,18 @@ impl Shelf {
         if moved || changed {
             wakes.insert(tool.clone());
         }
-        let entry = Entry { version, json: raw.json };
-        self.tools.entry(tool.clone()).or_default().insert(raw.key.clone(), entry);
+        let entry = Entry { version, json: self.packer.pack(raw.json) };
+        let objects = self.tools.entry(tool.clone()).or_default();
+        match place(objects, &raw.key) {
+            Ok(at) => objects[at].1 = entry,
+            Err(at) => {
+                // Room for one, not for four; but nobody's thousand objects are moved a thousand times.
+                if objects.len() < FEW {
+                    objects.reserve_exact(1);
+                }
+                objects.insert(at, (raw.key.clone(), entry));
+            }
+        }
         self.filed.insert(raw.key, tool);
         wakes
     }
@@ -193,13 +216,20 @@ impl Shelf {
     fn take(&mut self, key: &Key) -> Option<Box<str>> {
         let tool = self.filed.remove(key)?;
         if let Some(objects) = self.tools.get_mut(&tool) {
-            objects.remove(key);
+            if let Ok(at) = place(objects, key) {
+                objects.remove(at);
+            }
             if objects.is_empty() {
                 self.tools.remove(&tool);
             }
         }
         Some(tool)
     }
+}
+
+/// Where a key is, or where it would be.
+fn place(objects: &[(Key, Entry)], key: &Key) -> Result<usize, usize> {
+    objects.binary_search_by(|(known, _)| known.cmp(key))
 }
 
 /// Versions of one kind are ordered numbers (Kubernetes 1.35 promises it). One that is no number orders before all, so
@@ -268,7 +298,7 @@ mod tests {
         shelf.put(deployment("9", 5));
         assert_eq!(woken(&shelf.put(deployment("8", 2))), [""; 0]);
         let kept = shelf.of_tool("a").next().expect("kept").1;
-        assert_eq!(raw::whole(row("Deployment"), kept).expect("JSON")["spec"]["replicas"], 5);
+        assert_eq!(raw::whole(row("Deployment"), &kept.bytes()).expect("JSON")["spec"]["replicas"], 5);
     }
 
     #[test]
@@ -366,6 +396,27 @@ mod tests {
     }
 
     #[test]
+    fn many_objects_of_a_tool_are_kept_in_order_and_each_can_go() {
+        let mut shelf = Shelf::new(row("Deployment"), "toolforge");
+        let named = |n: usize, version: &str| {
+            let mut raw = deployment(version, u32::try_from(n).expect("small"));
+            raw.key.name = format!("web-{n:02}").into();
+            raw
+        };
+        // 7 and 40 have no common divisor: all forty, in disorder.
+        (0..40).map(|n| n * 7 % 40).for_each(|n| drop(shelf.put(named(n, "5"))));
+        shelf.put(named(17, "6"));
+        let names = |shelf: &Shelf| shelf.of_tool("a").map(|(id, _)| id.name).collect::<Vec<_>>();
+        let expected: Vec<_> = (0..40).map(|n| format!("web-{n:02}")).collect();
+        assert_eq!(names(&shelf), expected);
+        assert_eq!((shelf.version_of(&named(17, "6").key), shelf.version_of(&named(18, "5").key)), (6, 5));
+        (0..40).map(|n| n * 11 % 40).filter(|n| n % 2 == 0).for_each(|n| drop(shelf.remove(&named(n, "7"))));
+        assert_eq!(names(&shelf), expected.into_iter().skip(1).step_by(2).collect::<Vec<_>>());
+        (0..40).for_each(|n| drop(shelf.remove(&named(n, "8"))));
+        assert_eq!((shelf.size().0, shelf.tools().count()), (0, 0));
+    }
+
+    #[test]
     fn a_delete_of_ours_is_forgotten_only_under_its_uid() {
         let mut shelf = Shelf::new(row("Deployment"), "toolforge");
         shelf.put(deployment("1", 1));
@@ -380,6 +431,6 @@ mod tests {
     fn a_secret_leaves_only_its_name() {
         let text = r#"{"metadata":{"name":"s","namespace":"tool-a","resourceVersion":"1"},"data":{"k":"c2VjcmV0"}}"#;
         let raw = Raw::read(row("Secret"), text).expect("an object");
-        assert!(raw.json.is_empty());
+        assert!(raw.json.bytes().is_empty());
     }
 }

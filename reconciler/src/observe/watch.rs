@@ -112,9 +112,13 @@ impl Watch {
                 Err(error) => return Err(error),
             }
         }
-        let Listed { version, objects } = reading::list(&self.client, &self.of, None).await?;
+        let Listed { version, objects } = reading::list(&self.client, &self.of, None, self.pack()).await?;
         self.replace(objects, &version);
         Ok(Position { version, lines: None })
+    }
+
+    fn pack(&self) -> impl Fn(Raw) -> Raw {
+        |raw| self.inner.pack(self.shelf, raw)
     }
 
     /// Takes in a whole list: after it the watch is in step.
@@ -140,7 +144,7 @@ impl Watch {
         loop {
             let Ok(line) = timeout(self.inner.scope.pace.stream_silence, lines.next()).await else { return Ok(None) };
             match line? {
-                Some(Told::Put(raw)) => objects.push(raw),
+                Some(Told::Put(raw)) => objects.push(self.inner.pack(self.shelf, raw)),
                 Some(Told::Bookmark { version, list_ends: true }) => {
                     self.replace(objects, &version);
                     return Ok(Some(Position { version, lines: Some(lines) }));
@@ -222,7 +226,7 @@ impl Watch {
     /// that version: then everything is listed again, and only older differences can be called missed.
     async fn compare(&mut self, at: &str) -> Result<Duration, CallError> {
         let pace = self.inner.scope.pace;
-        match reading::list(&self.client, &self.of, Some(at)).await {
+        match reading::list(&self.client, &self.of, Some(at), self.pack()).await {
             Ok(Listed { version, objects }) => {
                 self.replace(objects, &version);
                 Ok(spread(pace.compare))

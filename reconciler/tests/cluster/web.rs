@@ -51,7 +51,11 @@ fn metrics_speak_the_plans_words_and_gauges_follow_a_tools_last_pass() {
     let row = |step: &Step, result| Row { id: step.id.clone(), action: step.action, result };
     let rows = vec![row(&steps[0], RowResult::Done { uid: None }), row(&steps[1], RowResult::Failed(failed))];
     let waiting = Why::AwaitingBuild { image: "x".to_owned() };
-    metrics.pass(&plan(steps, vec![waiting.clone(), waiting]), &Outcome { rows, settled: Vec::new() }, Duration::from_millis(3));
+    metrics.pass(
+        &plan(steps, vec![waiting.clone(), waiting]),
+        &Outcome { rows, settled: Vec::new() },
+        Duration::from_millis(3),
+    );
     metrics.git(Counts { ls_refs: 7, fetches: 2 });
     metrics.git(Counts { ls_refs: 9, fetches: 2 });
     let shows = |line: &str| {
