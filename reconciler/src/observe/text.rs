@@ -2,7 +2,7 @@
 //!
 //! Objects of a kind are alike to the word: what a server writes into a Deployment of one tool (above all
 //! `managedFields`, which drift needs and nobody may drop) stands in every other one too. Against a dictionary of one
-//! such object 6,000 bytes become about 200, against none 1,700 (docs/adr/0010). Objects are unpacked in the pass of
+//! such object 6,000 bytes become about 200, against none 1,700 (docs/adr/0012). Objects are unpacked in the pass of
 //! their tool, and where an event says that one has changed: both happen only when something did.
 
 use std::borrow::Cow;
