@@ -103,12 +103,14 @@ impl RenderedComponent {
 }
 
 /// Where a workload's pod template stands, by kind.
-const TEMPLATES: [&str; 2] = ["/spec/template/spec", "/spec/jobTemplate/spec/template/spec"];
+const TEMPLATES: [&[&str]; 2] = [&["spec", "template", "spec"], &["spec", "jobTemplate", "spec", "template", "spec"]];
 
 fn filled(object: &Object, pinned: &str, key: Option<&OneOffKey>) -> Object {
     let mut object = object.clone();
     for template in TEMPLATES {
-        if let Some(image) = object.value.pointer_mut(&format!("{template}/containers/0/image")) {
+        let spec = template.iter().try_fold(&mut object.value, |value, name| value.get_mut(name));
+        let container = spec.and_then(|spec| spec.get_mut("containers")?.get_mut(0));
+        if let Some(image) = container.and_then(|container| container.get_mut("image")) {
             *image = pinned.into();
         }
     }

@@ -28,8 +28,10 @@ fn names(autoscaler: &Value, id: &ObjectId) -> bool {
 
 /// The desired object with its autoscaler's word on `replicas`.
 pub(crate) fn desired<'a>(object: &'a Object, observed: &Observed, field_manager: &str) -> Cow<'a, Object> {
-    let autoscaled = is_autoscaled(&object.id, observed);
-    let Some(live) = observed.live(&object.id).filter(|_| autoscaled) else { return Cow::Borrowed(object) };
+    if !is_autoscaled(&object.id, observed) {
+        return Cow::Borrowed(object);
+    }
+    let Some(live) = observed.live(&object.id) else { return Cow::Borrowed(object) };
     let mut object = object.clone();
     let Some(spec) = object.value.get_mut("spec").and_then(Value::as_object_mut) else { return Cow::Owned(object) };
     let somebody_else = owners_of(live, "spec.replicas").iter().any(|manager| manager != field_manager);

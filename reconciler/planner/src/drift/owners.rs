@@ -38,6 +38,16 @@ impl<'a> OwnersOf<'a> {
         entries.is_some_and(|entries| entries.iter().any(ours))
     }
 
+    /// The last hand but ours on this field. Where the server names nobody else, no entry has to be read.
+    pub(super) fn hand(&self, path: &[PathElement]) -> Option<By> {
+        let entries = metadata(self.live, "managedFields").and_then(Value::as_array);
+        let ours = |entry: &Value| entry.get("manager").and_then(Value::as_str) == Some(self.field_manager);
+        if entries.is_some_and(|entries| entries.iter().all(ours)) {
+            return None;
+        }
+        self.read().hand(path)
+    }
+
     /// Somebody else wrote to the object itself, not only to its status: a field of ours may be theirs now.
     pub(super) fn has_others(&self) -> bool {
         let entries = self.live.pointer("/metadata/managedFields").and_then(Value::as_array);

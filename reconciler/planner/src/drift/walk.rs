@@ -146,7 +146,7 @@ impl Walk<'_> {
                 self.change(ChangeKind::TakenBack, Some(live), Some(desired));
             }
         } else if !self.is_settled(true) {
-            let theirs = self.owners.read().hand(&self.path).is_some();
+            let theirs = self.owners.hand(&self.path).is_some();
             let verdict = if theirs { Verdict::Intruder } else { Verdict::Desired };
             self.judge(verdict, "we want another value");
             self.change(ChangeKind::Reverted, Some(live), Some(desired));
@@ -156,7 +156,7 @@ impl Walk<'_> {
     /// Something that our apply sets right.
     fn change(&mut self, kind: ChangeKind, live: Option<&Value>, desired: Option<&Value>) {
         self.found.apply = true;
-        let by = live.and_then(|_| self.owners.read().hand(&self.path));
+        let by = live.and_then(|_| self.owners.hand(&self.path));
         self.record(kind, live, desired, by);
     }
 
