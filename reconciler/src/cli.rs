@@ -15,6 +15,7 @@ mod log;
 mod logs;
 mod pin;
 mod place;
+mod plan_file;
 mod render;
 mod run;
 mod schema;

@@ -10,6 +10,7 @@
 pub mod address;
 pub mod call;
 pub mod door;
+pub mod saved;
 
 use door::{Door, Requests};
 use kube::Client;

@@ -12,6 +12,7 @@ use futures::StreamExt as _;
 use kube::Client;
 use planner::check::Violation;
 use planner::conditions::Pass;
+use planner::contract::{Contract, Terms};
 use planner::observed::{Gap, ImageSeen, Observed};
 use planner::outcome::Outcome;
 use planner::plan::Plan;
@@ -143,6 +144,15 @@ impl Draft<'_> {
             forgotten: subject.forgotten,
             circumstances: &subject.circumstances,
         })
+    }
+
+    /// What was decided from this draft, as a contract. `made_by` is program and version.
+    #[must_use]
+    pub fn contract(&self, decided: &Decided, made_by: &str) -> Contract {
+        let newest = self.newest.as_ref().ok().map(|(revision, rendered)| (revision, rendered.as_ref()));
+        let Decided { plan, violations, observed, .. } = decided;
+        let (platform, tool) = (&self.subject.platform, &self.subject.tool);
+        Contract::of(&Terms { plan, observed, violations, platform, tool, newest, made_by })
     }
 
     /// The plan, every absence confirmed by a read, every question by a dry run, and judged.

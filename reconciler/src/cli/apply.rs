@@ -1,8 +1,11 @@
 //! `apply`: the same pass as `run` makes, once, by hand. Nothing waits inside a pass; `--wait` makes one after the other
 //! until the tool is Ready.
 
+mod planned;
+
 use super::diff;
-use super::target::{Target, TargetArgs, unread};
+use super::local::tool_name;
+use super::target::{AtArgs, Target, TargetArgs, unread};
 use crate::ui::{Exit, Failure, Style, Ui, failed, wrong_use};
 use planner::outcome::Outcome;
 use planner::plan::{Held, Plan};
@@ -12,9 +15,9 @@ use reconciler::lease::{self, Claim};
 use reconciler::observe::{self, Scope};
 use reconciler::pass::{self, Decided, Subject, decide};
 use reconciler::source::{RepositoryUrl, SourceError, worktree};
-use renderer::Revision;
+use renderer::{Revision, ToolName};
 use serde_json::json;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -25,16 +28,22 @@ const PAUSE: Duration = Duration::from_millis(500);
 /// Bring the cluster to what the tool's branch says
 ///
 /// One pass, as `run` makes them: reads what is committed, plans, and sends what differs. With `--wait`, pass after pass
-/// until the tool is Ready.
+/// until the tool is Ready. With a plan that `toolforge diff --out` wrote: exactly that, or nothing, and what has
+/// changed since.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
   toolforge apply wordcount                   one pass
   toolforge apply wordcount --wait            until it is Ready, at most ten minutes
   toolforge apply --config ./config --sandbox --wait --timeout 60
+  toolforge apply plan.json                   what `toolforge diff --out` wrote, if it still fits
 
-Exit code: 0 done, 2 wrong use, 3 a step failed, or it is not Ready in time.")]
+Exit code: 0 done, 1 the plan no longer fits and nothing was done, 2 wrong use, 3 a step failed, or
+it is not Ready in time.")]
 pub struct Args {
+    /// The tool, by default the one whose repository this folder is; or a plan, as a file
+    #[arg(value_name = "TOOL|PLAN", value_parser = what)]
+    what: Option<What>,
     /// Wait until the tool is Ready
     #[arg(long)]
     wait: bool,
@@ -45,22 +54,50 @@ pub struct Args {
     #[arg(long)]
     force: bool,
     #[command(flatten)]
-    target: TargetArgs,
+    at: AtArgs,
+}
+
+/// What is to be applied.
+#[derive(Debug, Clone)]
+enum What {
+    /// A tool.
+    Tool(ToolName),
+    /// A plan file. No tool's name has a dot or a slash.
+    Plan(PathBuf),
+}
+
+fn what(text: &str) -> Result<What, String> {
+    if text.contains(['.', '/']) { Ok(What::Plan(text.into())) } else { tool_name(text).map(What::Tool) }
 }
 
 pub async fn run(args: &Args, ui: &Ui, stop: CancellationToken) -> anyhow::Result<Exit> {
     let here = worktree::read(Path::new(".")).map_err(|error| failed("cannot read this folder").because(error))?;
-    let target = args.target.find(&here, ui).await?;
+    let tool = match &args.what {
+        Some(What::Plan(file)) => return planned::run(args, file, &here, ui, stop).await,
+        Some(What::Tool(tool)) => Some(tool.clone()),
+        None => None,
+    };
+    let target = TargetArgs { tool, at: args.at.clone() }.find(&here, ui).await?;
     let held = claim(args, &target).await?;
-    if args.target.config.is_some() {
+    if args.at.config.is_some() {
         let client = &target.connected.cluster.client;
         platform::publish(client, &target.declared.platform).await?;
     }
     let apply = Apply::new(&target, newest(&target).await?);
+    under(held, apply.until_done(args, ui), stop, ui).await
+}
+
+/// Does it while the lease is ours, and frees the lease.
+async fn under(
+    held: Option<lease::Held>,
+    work: impl Future<Output = anyhow::Result<Exit>>,
+    stop: CancellationToken,
+    ui: &Ui,
+) -> anyhow::Result<Exit> {
     let lost = held.as_ref().map_or_else(CancellationToken::new, lease::Held::lost);
     let applied = tokio::select! {
         () = lost.cancelled() => Err(failed("the lease was lost: another process writes now").into()),
-        applied = apply.until_done(args, ui) => applied,
+        applied = work => applied,
         () = stop.cancelled() => Err(failed("interrupted").hint("Run it again to go on.").into()),
     };
     if let Some(held) = held
@@ -151,17 +188,27 @@ impl<'a> Apply<'a> {
     }
 
     async fn pass(&self) -> (Decided, Outcome) {
+        let decided = self.decide().await;
+        let outcome = self.execute(&decided).await;
+        (decided, outcome)
+    }
+
+    async fn decide(&self) -> Decided {
+        let cluster = &self.target.connected.cluster;
+        let scope = Scope::of(&cluster.name, &self.subject.platform);
+        let observed = observe::once(&cluster.client, &scope, &self.subject.tool.name).await;
+        decide(&self.subject, observed, &cluster.client, &self.target.declared.registry).await
+    }
+
+    async fn execute(&self, decided: &Decided) -> Outcome {
         let cluster = &self.target.connected.cluster;
         let name = &self.subject.tool.name;
-        let scope = Scope::of(&cluster.name, &self.subject.platform);
-        let observed = observe::once(&cluster.client, &scope, name).await;
-        let decided = decide(&self.subject, observed, &cluster.client, &self.target.declared.registry).await;
-        let outcome = pass::execute(&decided, &cluster.client, &|_, _| {}).await;
+        let outcome = pass::execute(decided, &cluster.client, &|_, _| {}).await;
         // Without its Tool, which a first pass may just have failed to make, there is nobody to tell.
         if let Ok(Some(live)) = reconciler::status::read(&cluster.client, name).await {
-            pass::tell(&cluster.client, &self.recorder, &live, &decided, &outcome).await;
+            pass::tell(&cluster.client, &self.recorder, &live, decided, &outcome).await;
         }
-        (decided, outcome)
+        outcome
     }
 
     /// A pass that does something is printed, one that only waits says what for, when that is news.

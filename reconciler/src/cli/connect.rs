@@ -56,6 +56,14 @@ impl Connected {
 }
 
 impl ClusterArgs {
+    /// What is open already, or the cluster that is chosen.
+    pub async fn open(&self, open: Option<Connected>, platform: Option<&Platform>) -> anyhow::Result<Connected> {
+        match open {
+            Some(connected) => Ok(connected),
+            None => self.connect(platform).await,
+        }
+    }
+
     /// Chooses and opens. No request is sent yet.
     pub async fn connect(&self, platform: Option<&Platform>) -> anyhow::Result<Connected> {
         let requests = Requests::default();

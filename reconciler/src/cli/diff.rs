@@ -2,16 +2,18 @@
 
 mod branches;
 mod revision;
+mod saved;
 mod yaml;
 
-use super::target::{TargetArgs, is_repository_of};
-use crate::ui::{self, Exit, Failure, Ui, failed};
+use super::plan_file;
+use super::target::{Target, TargetArgs, is_repository_of};
+use crate::ui::{self, Exit, Failure, Ui, failed, wrong_use};
 use planner::plan::Plan;
 use reconciler::observe::{self, Scope};
 use reconciler::pass::{Decided, Subject, decide};
-use reconciler::source::worktree;
+use reconciler::source::worktree::{self, Worktree};
 use renderer::Files;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// Show what would change on the cluster, and why
 ///
@@ -26,7 +28,13 @@ Examples:
   toolforge diff --commit 35b594f...      one commit
   toolforge diff --against main           this working tree against a branch; no cluster is asked
   toolforge diff --yaml                   as a unified diff of the manifests
+  toolforge diff --out plan.json          and write the plan down, for `toolforge apply plan.json`
+  toolforge diff --markdown               as a comment on a merge request
+  toolforge diff --live objects.yaml      against saved objects; no cluster is asked
   toolforge diff --json | jq '.steps[].id.name'
+
+A plan file says what would be done, to which objects at which version, from which commit. It holds
+no manifest, no secret, and of environments only what git says.
 
 Exit code: 0 in sync, 1 something would change or waits, 2 wrong use, 3 failed.")]
 pub struct Args {
@@ -42,6 +50,20 @@ pub struct Args {
     /// As a unified diff of the Kubernetes manifests, instead of field by field
     #[arg(long, conflicts_with = "json")]
     yaml: bool,
+    /// As a comment on a merge request, for GitHub and GitLab
+    #[arg(long, conflicts_with_all = ["json", "yaml", "against"])]
+    markdown: bool,
+    /// Also write the plan to a file: `toolforge apply FILE` does exactly that, or refuses
+    #[arg(long, value_name = "FILE", conflicts_with = "against")]
+    out: Option<PathBuf>,
+    /// Saved objects instead of a cluster: `kubectl get ... -o yaml --show-managed-fields`, one List or several
+    /// documents; what is not in the file counts as absent
+    #[arg(
+        long,
+        value_name = "FILE",
+        conflicts_with_all = ["against", "cluster", "sandbox", "sandbox_folder", "kubeconfig"]
+    )]
+    live: Option<PathBuf>,
     #[command(flatten)]
     target: TargetArgs,
 }
@@ -51,8 +73,12 @@ pub async fn run(args: &Args, ui: &Ui) -> anyhow::Result<Exit> {
     if let Some(against) = &args.against {
         return branches::run(args, &here, against, ui).await;
     }
-    let target = args.target.find(&here, ui).await?;
+    let target = target(args, &here, ui).await?;
     let newest = revision::wanted(args, &target, &here, ui).await?;
+    if args.out.is_some() && newest.commit.is_none() {
+        let hint = "Commit first, or name a `--branch` or `--commit`.";
+        return Err(wrong_use("a plan is of a commit, and these files have changed since").hint(hint).into());
+    }
     let subject = Subject {
         platform: target.declared.platform.clone(),
         tool: target.tool.clone(),
@@ -67,8 +93,21 @@ pub async fn run(args: &Args, ui: &Ui) -> anyhow::Result<Exit> {
     let observed = observe::once(&cluster.client, &scope, &subject.tool.name).await;
     let decided = decide(&subject, observed, &cluster.client, &target.declared.registry).await;
     show(args, &decided, &subject, ui)?;
+    if let Some(file) = &args.out {
+        let contract = subject.draft(&decided.observed).contract(&decided, plan_file::MADE_BY);
+        plan_file::write(file, &contract, ui)?;
+    }
     next_step(args, &decided.plan, is_repository_of(&subject.tool, &here), ui);
     Ok(verdict(&decided.plan))
+}
+
+/// The tool, on its cluster or on what was saved of it.
+async fn target(args: &Args, here: &Worktree, ui: &Ui) -> anyhow::Result<Target> {
+    let Some(file) = &args.live else { return args.target.find(here, ui).await };
+    let (saved, connected) = saved::open(file, ui)?;
+    let target = args.target.find_on(Some(connected), here, ui).await?;
+    saved::tell_left_out(&saved, &target.tool.name, file, ui);
+    Ok(target)
 }
 
 /// Findings and hint are talk, the plan is data.
@@ -78,6 +117,10 @@ fn show(args: &Args, decided: &Decided, subject: &Subject, ui: &Ui) -> anyhow::R
     refused(decided)?;
     if ui.json {
         return ui.json(&decided.plan);
+    }
+    if args.markdown {
+        let now = ui::now();
+        return ui.data(&planner::markdown::markdown(&decided.plan, &|time| ui::ago(time, now)));
     }
     if args.yaml {
         // A patch is what is asked for; whose it is, and that something waits, is talk.
@@ -90,7 +133,13 @@ fn show(args: &Args, decided: &Decided, subject: &Subject, ui: &Ui) -> anyhow::R
 
 /// How these changes would be made: never from another branch or commit than the one that is followed.
 fn next_step(args: &Args, plan: &Plan, at_hand: bool, ui: &Ui) {
-    if ui.json || plan.steps.is_empty() || args.branch.is_some() || args.commit.is_some() {
+    if ui.json || plan.steps.is_empty() {
+        return;
+    }
+    if let Some(file) = &args.out {
+        return ui.hint(&format!("Run `toolforge apply {}` to make exactly these changes.", file.display()));
+    }
+    if args.branch.is_some() || args.commit.is_some() || args.live.is_some() || args.markdown {
         return;
     }
     if at_hand {

@@ -26,6 +26,13 @@ pub struct TargetArgs {
     /// The tool; by default the one whose repository this folder is
     #[arg(value_parser = tool_name)]
     pub tool: Option<ToolName>,
+    #[command(flatten)]
+    pub at: AtArgs,
+}
+
+/// Which platform, on which cluster.
+#[derive(Debug, Clone, clap::Args)]
+pub struct AtArgs {
     /// A config repository, as a folder or a URL, instead of what the cluster has published
     #[arg(long, value_name = "REPOSITORY")]
     pub config: Option<String>,
@@ -75,14 +82,20 @@ pub struct Target {
 impl TargetArgs {
     /// Finds everything. `here` is the working tree the command was called in.
     pub async fn find(&self, here: &Worktree, ui: &Ui) -> anyhow::Result<Target> {
-        let (connected, declared) = match &self.config {
+        self.find_on(None, here, ui).await
+    }
+
+    /// The same, on a cluster that is open already.
+    pub async fn find_on(&self, open: Option<Connected>, here: &Worktree, ui: &Ui) -> anyhow::Result<Target> {
+        let AtArgs { config, platform, cluster } = &self.at;
+        let (connected, declared) = match config {
             Some(config) => {
-                let declared = Declared::of_repository(config, self.platform.platform.as_deref(), ui).await?;
-                (self.cluster.connect(Some(&declared.platform)).await?, declared)
+                let declared = Declared::of_repository(config, platform.platform.as_deref(), ui).await?;
+                (cluster.open(open, Some(&declared.platform)).await?, declared)
             }
             None => {
-                let connected = self.cluster.connect(None).await?;
-                let declared = Declared::of_cluster(&connected, &self.platform.platform_namespace).await?;
+                let connected = cluster.open(open, None).await?;
+                let declared = Declared::of_cluster(&connected, &platform.platform_namespace).await?;
                 (connected, declared)
             }
         };

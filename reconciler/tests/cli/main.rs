@@ -4,5 +4,6 @@ mod examples;
 mod files;
 mod harness;
 mod help;
+mod plans;
 mod server;
 mod world;

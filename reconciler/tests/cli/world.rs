@@ -158,11 +158,15 @@ fn diff_only_gets_and_lists(demo: &Demo, folder: &Path) {
     let through = demo.home.path().join("through-the-recorder");
     std::fs::write(&through, kubeconfig.replace(&server, &listening.url)).expect("written");
     let through = through.to_str().expect("UTF-8");
-    for arguments in [&["diff"][..], &["diff", "statusbot"], &["status"]] {
+    let plan = demo.home.path().join("plan.json");
+    let plan = plan.to_str().expect("UTF-8");
+    for arguments in [&["diff"][..], &["diff", "statusbot", "--out", plan], &["status"]] {
         let ran = toolforge(folder, &[arguments, &["--kubeconfig", through]].concat());
         assert_eq!(ran.exit, 0, "{ran:#?}");
     }
-    std::fs::remove_file(through).expect("removed");
+    for file in [through, plan] {
+        std::fs::remove_file(file).expect("removed");
+    }
     let asked = listening.asked();
     assert!(asked.len() > 20, "{asked:#?}");
     assert!(asked.iter().all(|line| line.starts_with("GET ") && !line.contains("watch=")), "{asked:#?}");

@@ -170,7 +170,7 @@ impl fmt::Display for Difference {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Cluster { planned, now } => {
-                write!(f, "cluster: it was made for {planned}, and {now} has another Tool or none")
+                write!(f, "it was made for another cluster: the Tool on {planned} is not the one on {now}")
             }
             Self::Commit { branch, planned, now } => {
                 let short = |commit: &Option<CommitId>| {

@@ -39,6 +39,19 @@ pub enum NotAPlan {
     },
 }
 
+impl NotAPlan {
+    /// What helps.
+    #[must_use]
+    pub fn hint(&self) -> &'static str {
+        match self {
+            Self::OtherFormat { .. } | Self::Unknown { .. } => {
+                "Use the version of toolforge that wrote it, or make the plan again with this one."
+            }
+            Self::Foreign | Self::Altered => "Make a plan with `toolforge diff --out plan.json`.",
+        }
+    }
+}
+
 impl Contract {
     /// The whole file.
     #[must_use]
