@@ -2,6 +2,8 @@
 //!
 //! Every test has a platform of its own in the one cluster they share; see [`tests::platform`].
 
+#[path = "end_to_end/admission.rs"]
+mod admission;
 #[path = "end_to_end/branches.rs"]
 mod branches;
 #[path = "end_to_end/continuity.rs"]
