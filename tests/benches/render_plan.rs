@@ -129,6 +129,7 @@ fn world(subject: &Subject) -> Observed {
         images: rendered.components.iter().map(|c| (c.name.clone(), stored_image(&c.image))).collect(),
         platform: planner::platform_digest(&subject.platform),
         one_offs: [].into(),
+        rendered: Some(planner::rendered_digest(&rendered)),
     };
     let mut world = Observed {
         inventory: objects.iter().map(|(id, seen)| (id.clone(), uid(seen))).collect(),

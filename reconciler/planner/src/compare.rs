@@ -7,8 +7,9 @@ use crate::observed::is_terminating;
 use crate::plan::{Action, Cause, Held, NotReady, Request, Step, Why};
 use crate::question::{self, DryRun, Question, Word};
 use crate::readiness::{self, Readiness};
-use crate::record::platform_digest;
+use crate::record::{newest_digest, platform_digest};
 use crate::settled::{self, Settled};
+use crate::stored::StoredRevision;
 use renderer::{Object, ObjectId};
 use serde_json::Value;
 
@@ -121,7 +122,15 @@ pub(crate) fn namespace_id(name: &str) -> ObjectId {
 
 fn create(desired: &Object, input: &Input) -> Verdict {
     let listed = input.observed.inventory.contains_key(&desired.id);
-    let cause = if listed { Cause::Drift { manager: None, time: None } } else { Cause::NewRevision };
+    let stored = input.observed.stored.first();
+    let same_commit = |stored: &&StoredRevision| stored.revision.commit.as_ref() == input.newest_commit();
+    let renders_otherwise =
+        stored.filter(same_commit).is_some_and(|stored| stored.rendered.is_some() && we_changed(&[], stored, input));
+    let cause = match (listed, renders_otherwise) {
+        (true, _) => Cause::Drift { manager: None, time: None },
+        (false, true) => Cause::PlatformChange,
+        (false, false) => Cause::NewRevision,
+    };
     Verdict::Step(Step {
         id: desired.id.clone(),
         action: Action::Create,
@@ -142,24 +151,33 @@ fn configure(desired: &Object, drift: drift::Drift, input: &Input) -> Verdict {
 }
 
 /// Somebody else's hand, if there is one; else what is new on our side; else somebody's hand all the same: who removes a
-/// field leaves no trace.
+/// field leaves no trace, nor does who wipes out his own.
 fn cause(changes: &[FieldChange], input: &Input) -> Cause {
     let foreign = changes.iter().filter_map(|change| change.by.as_ref()).find(|by| by.manager != input.field_manager);
     if let Some(by) = foreign {
         return Cause::Drift { manager: Some(by.manager.clone()), time: by.time.clone() };
     }
+    let unknown = Cause::Drift { manager: None, time: None };
     let (Some(stored), Some(commit)) = (input.observed.stored.first(), input.newest_commit()) else {
         return Cause::NewRevision;
     };
-    let is_missing = |change: &FieldChange| change.kind == ChangeKind::Added;
     if stored.revision.commit.as_ref() != Some(commit) {
         Cause::NewRevision
     } else if changes.iter().all(|change| change.path.ends_with(".image")) {
         Cause::ImageReady
-    } else if changes.iter().all(is_missing) && !config_is_new(&stored.platform, input) {
-        Cause::Drift { manager: None, time: None }
+    } else if changes.iter().any(|change| change.kind == ChangeKind::Intruder) || !we_changed(changes, stored, input) {
+        unknown
     } else {
         Cause::PlatformChange
+    }
+}
+
+/// We want something else than when this revision was stored: the platform file says so, or a version of ours does.
+fn we_changed(changes: &[FieldChange], stored: &StoredRevision, input: &Input) -> bool {
+    match (&stored.rendered, newest_digest(input)) {
+        (Some(then), Some(now)) => *then != now,
+        // Of a record from before there were digests only what is missing can be told.
+        _ => changes.iter().any(|change| change.kind != ChangeKind::Added) || config_is_new(&stored.platform, input),
     }
 }
 

@@ -45,5 +45,5 @@ pub use course::pinned_revision;
 pub use decide::{Circumstances, Input, Newest, Wave, plan};
 pub use fight::Fight;
 pub use moment::Moment;
-pub use record::platform_digest;
+pub use record::{platform_digest, rendered_digest};
 pub use target::{files_that_count, images_needed};

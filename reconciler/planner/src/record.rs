@@ -1,13 +1,13 @@
 //! When a revision is Ready it is stored, once; the oldest beyond [`KEPT`] go.
 
-use crate::decide::Input;
+use crate::decide::{Input, Newest};
 use crate::observed::uid_of;
 use crate::plan::{Action, Cause, Request, Step};
 use crate::prune::one_off_key;
 use crate::readiness;
 use crate::stored::{KEPT, StoredRevision};
 use crate::target::Targets;
-use renderer::{ObjectId, Platform, Revision};
+use renderer::{ObjectId, Platform, Rendered, Revision};
 use sha2::{Digest as _, Sha256};
 
 /// The steps that store the revision and drop what is beyond the number kept; none where it is stored already.
@@ -24,6 +24,7 @@ pub(crate) fn steps(revision: &Revision, targets: &Targets, input: &Input) -> Ve
         images: targets.images.clone(),
         platform: platform_digest(input.platform),
         one_offs: known.chain(finished(input)).collect(),
+        rendered: newest_digest(input),
     };
     if stored.first().is_some_and(|newest| newest.says_the_same(&ready)) {
         return Vec::new();
@@ -47,6 +48,28 @@ fn finished<'a>(input: &'a Input) -> impl Iterator<Item = String> + 'a {
     let jobs = jobs.filter(|id| observed.is_ours(id, input.tool.name.as_str(), input.field_manager));
     let jobs = jobs.filter_map(|id| observed.live(id)).filter(|job| readiness::job(job).is_ready());
     jobs.filter_map(one_off_key).map(str::to_owned)
+}
+
+/// What the newest revision is rendered to, hashed; none where there is none.
+pub(crate) fn newest_digest(input: &Input) -> Option<String> {
+    match input.newest {
+        Newest::Revision(_, rendered) => Some(rendered_digest(rendered)),
+        Newest::Unavailable(_) | Newest::Nothing => None,
+    }
+}
+
+/// What a revision is rendered to, images aside, hashed: half a sha256 in hexadecimal. While it stays, whatever differs in
+/// the cluster was done there; a new version of ours that renders otherwise changes it.
+#[must_use]
+pub fn rendered_digest(rendered: &Rendered) -> String {
+    let mut hash = Sha256::new();
+    let parts = rendered.components.iter().map(|component| (Some(&component.name), &component.objects));
+    for (name, objects) in parts.chain([(None, &rendered.objects)]) {
+        let objects: Vec<_> = objects.iter().map(|object| &object.value).collect();
+        // Values of ours have text keys only, so serialising them does not fail.
+        hash.update(serde_json::to_vec(&(name, objects)).unwrap_or_default());
+    }
+    hash.finalize().iter().take(16).map(|byte| format!("{byte:02x}")).collect()
 }
 
 fn drop_old(old: &StoredRevision, input: &Input) -> Option<Step> {

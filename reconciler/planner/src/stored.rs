@@ -25,6 +25,8 @@ pub struct StoredRevision {
     pub platform: String,
     /// Keys of the one-offs that have succeeded, now or in an earlier revision: they never run again.
     pub one_offs: BTreeSet<String>,
+    /// What it was rendered to, hashed: see [`crate::record::rendered_digest`]. None in records from before there was one.
+    pub rendered: Option<String>,
 }
 
 /// The image a component ran.
@@ -52,6 +54,8 @@ struct Data {
     images: BTreeMap<ComponentName, StoredImage>,
     platform: String,
     one_offs: BTreeSet<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    rendered: Option<String>,
 }
 
 /// Why a ControllerRevision under our mark could not be read. It is then held, never taken for "no revision".
@@ -83,6 +87,7 @@ impl StoredRevision {
             images: self.images.clone(),
             platform: self.platform.clone(),
             one_offs: self.one_offs.clone(),
+            rendered: self.rendered.clone(),
         };
         let name = format!("{tool}-{}", self.number);
         let value = json!({
@@ -123,14 +128,23 @@ impl StoredRevision {
         };
         let revision =
             Revision { commit: data.commit, branch: data.branch, tree: data.tree, files, resolved: data.resolved };
-        Ok(Self { number, revision, images: data.images, platform: data.platform, one_offs: data.one_offs })
+        Ok(Self {
+            number,
+            revision,
+            images: data.images,
+            platform: data.platform,
+            one_offs: data.one_offs,
+            rendered: data.rendered,
+        })
     }
 
     /// Whether it says the same as `other`, whatever their numbers: then there is nothing to store.
     #[must_use]
     pub fn says_the_same(&self, other: &Self) -> bool {
-        let Self { number: _, revision, images, platform, one_offs } = self;
-        *revision == other.revision
+        let Self { number: _, revision, images, platform, one_offs, rendered } = self;
+        // A record without a digest is no reason to write 3,000 new ones.
+        let same = rendered.is_none() || *rendered == other.rendered;
+        same && *revision == other.revision
             && *images == other.images
             && *platform == other.platform
             && *one_offs == other.one_offs
@@ -158,6 +172,7 @@ mod tests {
             images: [(web, StoredImage { source: "r/x:1".into(), digest })].into(),
             platform: "p".into(),
             one_offs: ["key".to_owned()].into(),
+            rendered: Some("r".into()),
         }
     }
 
@@ -167,6 +182,13 @@ mod tests {
         let object = stored().to_object(&tool, "toolforge");
         assert_eq!(object.id.to_string(), "controllerrevision/toolforge/wordcount-3");
         assert_eq!(StoredRevision::from_value(&object.value), Ok(stored()));
+    }
+
+    #[test]
+    fn a_record_from_before_says_the_same_and_one_of_something_else_does_not() {
+        let before = StoredRevision { rendered: None, ..stored() };
+        assert!(before.says_the_same(&stored()));
+        assert!(!stored().says_the_same(&StoredRevision { rendered: Some("other".into()), ..stored() }));
     }
 
     #[test]

@@ -425,3 +425,56 @@ fn a_prebuilt_tag_is_asked_about_again_for_each_commit_and_never_in_between() {
     world.settle(&commit('b', yaml));
     assert!(image(&world).ends_with(&"d".repeat(64)), "{}", image(&world));
 }
+
+/// As if the version of ours that stored the revision had rendered something else.
+fn rendered_by_an_older_version(world: &mut World) {
+    let record = world.id("ControllerRevision", "wordcount-1");
+    world.objects.get_mut(&record).expect("the record")["data"]["rendered"] = json!("0123");
+}
+
+#[test]
+fn what_a_new_version_of_ours_adds_is_a_platform_change_and_what_somebody_removed_is_drift() {
+    let remove = |world: &mut World| {
+        let web = world.id("Deployment", "web");
+        world.edit(&web, "kubectl-edit", |live| {
+            live["spec"].as_object_mut().expect("a spec").remove("revisionHistoryLimit");
+            live["spec"].as_object_mut().expect("a spec").remove("strategy");
+        });
+    };
+    for upgraded in [false, true] {
+        let mut world = World::new();
+        let says = commit('a', WEB);
+        world.settle(&says);
+        remove(&mut world);
+        if upgraded {
+            rendered_by_an_older_version(&mut world);
+        }
+        let plan = world.pass(&says);
+        let [step] = plan.steps.as_slice() else { unreachable!("{plan:#?}") };
+        let expected = if upgraded { Cause::PlatformChange } else { Cause::Drift { manager: None, time: None } };
+        assert_eq!(step.cause, expected);
+        world.settle(&says);
+        // Ready again, the new rendering is stored: the next removal is somebody's.
+        remove(&mut world);
+        assert_eq!(world.pass(&says).steps[0].cause, Cause::Drift { manager: None, time: None });
+    }
+}
+
+#[test]
+fn an_object_that_a_new_version_of_ours_adds_is_a_platform_change() {
+    let mut world = World::new();
+    let says = commit('a', WEB);
+    world.settle(&says);
+    rendered_by_an_older_version(&mut world);
+    let budget = world.id("PodDisruptionBudget", "web");
+    world.objects.remove(&budget);
+    let tool = world.id("Tool", "wordcount");
+    let inventory =
+        world.objects.get_mut(&tool).expect("the Tool")["status"]["inventory"].as_array_mut().expect("a list");
+    inventory.retain(|row| row["kind"] != "PodDisruptionBudget");
+    let plan = world.pass(&says);
+    assert_eq!(
+        plan.steps.iter().map(|step| (step.action, step.cause.word())).collect::<Vec<_>>(),
+        [(Action::Create, "PlatformChange")]
+    );
+}
