@@ -132,6 +132,20 @@ fn a_bad_component_is_withheld_and_its_neighbours_are_read() {
 }
 
 #[test]
+fn what_may_be_a_one_off_under_a_misspelt_type_lets_nothing_past() {
+    let gates = |component: &str| {
+        let parsed = parse(&format!("components:\n  web: {{run: {{command: web}}}}\n  other: {component}\n"));
+        assert_eq!(parsed.withheld.len(), 1, "{component}");
+        parsed.withheld[0].gates
+    };
+    assert!(gates("{type: one-off, run: {command: migrate}}"));
+    assert!(gates("{component_typ: one-off, run: {command: migrate}}"));
+    assert!(gates("{run: {component_type: one-off, command: migrate}}"));
+    assert!(!gates("{component_type: continuous, run: {command: bot, memroy: 1Gi}}"));
+    assert!(!gates("{run: {command: bot, cron: '@daily'}}"));
+}
+
+#[test]
 fn an_error_that_belongs_to_no_component_makes_the_file_unusable() {
     for text in [
         "components: {web: {run: {command: web}}}\nextra: 1",

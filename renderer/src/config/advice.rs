@@ -87,23 +87,23 @@ const WORDS: &[(&str, &str)] = &[
     ("apps", "components"),
 ];
 
-/// Words that need a sentence of their own.
-const SENTENCES: &[(&str, &str)] = &[
-    ("volumes", "The only volume is `mount: dumps`; keep data in a database."),
-    ("volume", "The only volume is `mount: dumps`; keep data in a database."),
-    ("mounts", "The only volume is `mount: dumps`; keep data in a database."),
-    ("name", "A component's name is the key it stands under: `components: {web: {...}}`."),
-    ("continuous", "Write `component_type: continuous` beside `run:`."),
-    ("scheduled", "Write `component_type: scheduled` beside `run:`."),
-    ("webservice", "Write `component_type: continuous`, `port: 8000` and `publish: /`."),
-    ("resources", "Write `cpu:` and `memory:` under `run:`."),
-    ("limits", "Write `cpu:` and `memory:` under `run:`."),
-    ("requests", "Write `cpu:` and `memory:` under `run:`."),
-    ("dockerfile", "Images are built by buildpacks from a Procfile, or name a finished one with `image:`."),
-    ("namespace", "The platform chooses the namespace; remove the key."),
-    ("no_filelog", "Logs go to stdout and stderr; remove the key."),
-    ("wait", "`toolforge apply --wait` waits; remove the key."),
-    ("args", "Write the arguments into `command:`."),
+/// Words that need a sentence of their own, and the key they mean, if any.
+const SENTENCES: &[(&str, &str, Option<&str>)] = &[
+    ("volumes", "The only volume is `mount: dumps`; keep data in a database.", None),
+    ("volume", "The only volume is `mount: dumps`; keep data in a database.", None),
+    ("mounts", "The only volume is `mount: dumps`; keep data in a database.", None),
+    ("name", "A component's name is the key it stands under: `components: {web: {...}}`.", None),
+    ("continuous", "Write `component_type: continuous` beside `run:`.", Some("component_type")),
+    ("scheduled", "Write `component_type: scheduled` beside `run:`.", Some("component_type")),
+    ("webservice", "Write `component_type: continuous`, `port: 8000` and `publish: /`.", Some("component_type")),
+    ("resources", "Write `cpu:` and `memory:` under `run:`.", None),
+    ("limits", "Write `cpu:` and `memory:` under `run:`.", None),
+    ("requests", "Write `cpu:` and `memory:` under `run:`.", None),
+    ("dockerfile", "Images are built by buildpacks from a Procfile, or name a finished one with `image:`.", None),
+    ("namespace", "The platform chooses the namespace; remove the key.", None),
+    ("no_filelog", "Logs go to stdout and stderr; remove the key.", None),
+    ("wait", "`toolforge apply --wait` waits; remove the key.", None),
+    ("args", "Write the arguments into `command:`.", None),
 ];
 
 /// The level of `toolforge.yaml` with this title.
@@ -123,14 +123,14 @@ fn advise(here: At, key: &str) -> Option<Advice> {
     let folded = key.to_lowercase().replace(['-', ' '], "_");
     if here == At::Build && matches!(folded.as_str(), "env" | "environment" | "env_vars" | "variables") {
         let hint = "Write `envvars` for the build, or `env` beside `run:` for the running component.";
-        return Some(Advice { code: Code::WrongLevel, hint: hint.to_owned(), meant: Some("envvars") });
+        return Some(Advice { code: Code::WrongLevel, hint: hint.to_owned(), meant: Some("envvars"), within: None });
     }
     if let Some((name, level)) = elsewhere(here, &folded) {
         let hint = format!("`{name}` stands {}.", place(level));
-        return Some(Advice { code: Code::WrongLevel, hint, meant: Some(container(level)) });
+        return Some(Advice { code: Code::WrongLevel, hint, meant: Some(name), within: Some(container(level)) });
     }
-    if let Some((_, sentence)) = SENTENCES.iter().find(|(word, _)| *word == folded) {
-        return Some(Advice { code: Code::UnknownKey, hint: (*sentence).to_owned(), meant: None });
+    if let Some((_, sentence, meant)) = SENTENCES.iter().find(|(word, ..)| *word == folded) {
+        return Some(Advice { code: Code::UnknownKey, hint: (*sentence).to_owned(), meant: *meant, within: None });
     }
     if let Some((_, word)) = WORDS.iter().find(|(word, _)| *word == folded) {
         return Some(renamed(here, word));
@@ -141,20 +141,20 @@ fn advise(here: At, key: &str) -> Option<Advice> {
     let near = nearest(key, KEYS.iter().map(|key| key.name))?;
     let (name, level) = elsewhere(here, near)?;
     let hint = format!("Did you mean `{name}`? It stands {}.", place(level));
-    Some(Advice { code: Code::UnknownKey, hint, meant: Some(container(level)) })
+    Some(Advice { code: Code::UnknownKey, hint, meant: Some(name), within: Some(container(level)) })
 }
 
 fn renamed(here: At, word: &'static str) -> Advice {
     match elsewhere(here, word) {
-        None => Advice { code: Code::UnknownKey, hint: format!("Write `{word}`."), meant: Some(word) },
+        None => Advice { code: Code::UnknownKey, hint: format!("Write `{word}`."), meant: Some(word), within: None },
         Some((_, level)) => {
             let hint = format!("Write `{word}`; it stands {}.", place(level));
-            Advice { code: Code::UnknownKey, hint, meant: Some(container(level)) }
+            Advice { code: Code::UnknownKey, hint, meant: Some(word), within: Some(container(level)) }
         }
     }
 }
 
-/// The key that holds a level: who writes `command` beside `run` has not forgotten `run`.
+/// The key that holds a level.
 fn container(level: At) -> &'static str {
     match level {
         At::File | At::Component => "components",

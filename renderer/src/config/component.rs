@@ -57,19 +57,21 @@ pub(super) fn draft<'t>(entry: &'t Entry, context: &ParseContext, findings: &mut
     let Some(section) = Section::open(&entry.value, entry.key_place, &advice::level(At::Component), findings) else {
         return draft;
     };
-    let typed = typed(&section, findings);
+    let run = section.required("run", findings);
+    let keys = run.and_then(|run| run::open(run, &section, findings));
+    let typed = typed(&section, keys.as_ref(), findings);
     draft.may_gate = typed.as_ref().is_none_or(|typed| typed.kind == ComponentKind::OneOff);
     draft.source = source::source(&section, context, findings);
     draft.reuse_place = source::reuse_place(&section);
     let env = section.get("env").map(|e| env::env(e, context, findings)).unwrap_or_default();
     let secrets = section.get("secrets").map(|e| env::secrets(e, context, findings)).unwrap_or_default();
     env::both(&section, &env, &secrets, findings);
-    let Some(run) = section.required("run", findings) else {
+    let Some(run) = run else {
         return draft;
     };
     draft.publish = published(run);
     service_name(entry, run, findings);
-    let run = run::run(run, typed, context, findings);
+    let run = keys.and_then(|keys| run::run(&keys, typed, context, findings));
     if let (Some(source), Some(run)) = (draft.source.clone(), run) {
         draft.component = Some(Component { source, run, env, secrets });
     }
@@ -100,11 +102,14 @@ fn service_name(entry: &Entry, run: &Entry, findings: &mut Findings) {
     }
 }
 
-fn typed(section: &Section<'_>, findings: &mut Findings) -> Option<Typed> {
+/// The type that is said, or that follows from `run`; none where it is said under another name or in another place.
+fn typed(section: &Section<'_>, run: Option<&Section<'_>>, findings: &mut Findings) -> Option<Typed> {
     let Some(entry) = section.get("component_type") else {
-        let run = section.get("run").and_then(|run| run.value.mapping());
-        let schedule = run.and_then(|run| run.get("schedule")).is_some_and(|e| !e.value.is_null());
-        let kind = if schedule { ComponentKind::Scheduled } else { ComponentKind::Continuous };
+        if [Some(section), run].into_iter().flatten().any(|keys| keys.means("component_type")) {
+            return None;
+        }
+        let scheduled = run.is_some_and(|run| run.get("schedule").is_some() || run.means("schedule"));
+        let kind = if scheduled { ComponentKind::Scheduled } else { ComponentKind::Continuous };
         return Some(Typed { kind, said: None });
     };
     let words: Vec<&str> = KINDS.iter().map(|kind| kind.as_str()).collect();

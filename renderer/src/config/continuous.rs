@@ -31,8 +31,9 @@ pub(super) fn continuous(section: &Section<'_>, findings: &mut Findings) -> RunK
     }
 }
 
+/// Tells what needs a port and has none; a port that stands there under another name is no second mistake.
 fn needs_port(section: &Section<'_>, publish: &[(String, Place)], protocol: Protocol, findings: &mut Findings) {
-    let has_port = section.get("port").is_some();
+    let has_port = section.get("port").is_some() || section.means("port");
     let has_tcp = has_port && protocol == Protocol::Tcp;
     let (lack, fix) = if has_port {
         ("its port is udp", "Remove `port_protocol: udp`.")

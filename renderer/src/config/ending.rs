@@ -50,6 +50,7 @@ fn timeout(entry: &Entry, findings: &mut Findings) -> Option<u64> {
 /// Tells a schedule that one hanging run could block.
 pub(super) fn no_timeout(section: &Section<'_>, ending: &Ending, findings: &mut Findings) {
     if ending.timeout_secs.unwrap_or(0) > 0
+        || section.means("timeout")
         || section.get("timeout").is_some_and(|e| !matches!(ending.timeout_secs, Some(0)) && e.value.scalar().is_some())
     {
         return;

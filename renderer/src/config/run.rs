@@ -19,27 +19,37 @@ pub(super) struct Typed {
     pub said: Option<Place>,
 }
 
-/// What `run:` says.
-pub(super) fn run(entry: &Entry, typed: Option<Typed>, context: &ParseContext, findings: &mut Findings) -> Option<Run> {
+/// Opens `run:`, which stands in this component.
+pub(super) fn open<'t>(entry: &'t Entry, component: &Section<'t>, findings: &mut Findings) -> Option<Section<'t>> {
     let section = Section::open(&entry.value, entry.key_place, &advice::level(At::Run), findings)?;
-    ignored(&section, findings);
+    Some(section.beside(component))
+}
+
+/// What `run:` says.
+pub(super) fn run(
+    section: &Section<'_>,
+    typed: Option<Typed>,
+    context: &ParseContext,
+    findings: &mut Findings,
+) -> Option<Run> {
+    ignored(section, findings);
     let command = section.required("command", findings).and_then(|e| command(e, findings));
     let cpu = section.get("cpu").and_then(|e| cpu(e, context, findings));
     let memory = section.get("memory").and_then(|e| memory(e, context, findings));
     let mount_dumps = section.get("mount").is_some_and(|e| mount(e, context, findings));
     let emails = section.get("emails").and_then(|e| emails(e, findings));
-    let continuous = continuous(&section, findings);
-    let ending = ending(&section, findings);
+    let continuous = continuous(section, findings);
+    let ending = ending(section, findings);
     let scheduled = section.get("schedule").and_then(|e| schedule(e, findings));
     let typed = typed?;
-    foreign_keys(&section, typed, findings);
+    foreign_keys(section, typed, findings);
     let kind = match typed.kind {
         ComponentKind::Continuous => continuous,
         ComponentKind::OneOff => {
             RunKind::OneOff { retry: ending.retry, timeout_secs: ending.timeout_secs, run_id: ending.run_id }
         }
         ComponentKind::Scheduled => {
-            no_timeout(&section, &ending, findings);
+            no_timeout(section, &ending, findings);
             section.required("schedule", findings)?;
             RunKind::Scheduled { schedule: scheduled?, retry: ending.retry, timeout_secs: ending.timeout_secs }
         }
