@@ -37,6 +37,7 @@ use crate::control_plane::{ControlPlane, Mark, Request};
 use crate::git_server::{Entry, GitServer, Repository, Service};
 use crate::registry::Registry;
 
+pub use once::Planned;
 pub use reconciler::{Log, Reconciler};
 pub use steady::steady;
 pub use tool::{Condition, Tool};

@@ -26,6 +26,8 @@ mod lease;
 mod neighbours;
 #[path = "end_to_end/not_ours.rs"]
 mod not_ours;
+#[path = "end_to_end/plans.rs"]
+mod plans;
 #[path = "end_to_end/prune.rs"]
 mod prune;
 #[path = "end_to_end/rights.rs"]

@@ -109,8 +109,8 @@ pub enum State {
         resource_version: String,
         /// sha256 of what people and programs want of it: without status and bookkeeping.
         content: String,
-        /// Who wrote last, status aside, where the server knows.
-        by: Option<By>,
+        /// Who wrote what stands there, status aside; told, and not compared.
+        hands: Vec<By>,
     },
 }
 
@@ -261,7 +261,7 @@ impl State {
                 uid: uid_of(live).unwrap_or_default().to_owned(),
                 resource_version: resource_version_of(live).unwrap_or_default().to_owned(),
                 content: content(id, live, observed),
-                by: last_hand(live),
+                hands: hands(live),
             },
             None if observed.is_absent(id) => Self::Absent,
             None if namespace.is_some_and(|namespace| observed.is_absent(&namespace)) => Self::Absent,
@@ -299,13 +299,12 @@ fn is_empty(value: &Value) -> bool {
     value.as_object().is_some_and(serde_json::Map::is_empty)
 }
 
-/// The last who wrote anything but a status.
-fn last_hand(live: &Value) -> Option<By> {
-    let entries = live.pointer("/metadata/managedFields")?.as_array()?;
+/// Everyone who wrote anything but a status.
+fn hands(live: &Value) -> Vec<By> {
+    let entries = live.pointer("/metadata/managedFields").and_then(Value::as_array);
     let text = |entry: &Value, key: &str| entry.get(key).and_then(Value::as_str).map(str::to_owned);
-    let hands = entries.iter().filter(|entry| text(entry, "subresource").as_deref() != Some("status"));
-    let hands = hands.filter_map(|entry| Some(By { manager: text(entry, "manager")?, time: text(entry, "time") }));
-    hands.max_by(|a, b| a.time.cmp(&b.time))
+    let hands = entries.into_iter().flatten().filter(|entry| text(entry, "subresource").as_deref() != Some("status"));
+    hands.filter_map(|entry| Some(By { manager: text(entry, "manager")?, time: text(entry, "time") })).collect()
 }
 
 fn rendered(terms: &Terms) -> String {

@@ -115,6 +115,23 @@ fn whoever_changed_an_object_meanwhile_is_named() {
 }
 
 #[test]
+fn of_two_hands_in_one_second_the_one_that_is_news_is_named() {
+    let mut world = running();
+    let says = commit('b', &three());
+    let web = world.id("Deployment", "web");
+    world.edit(&web, "kubectl-set", |web| web["metadata"]["labels"]["first"] = json!("x"));
+    let (contract, _) = planned(&world, &says);
+    // Before the other by name, as the server sorts those of one second.
+    world.edit(&web, "kubectl-annotate", |web| web["metadata"]["annotations"]["second"] = json!("x"));
+    world.objects.get_mut(&web).expect("web")["metadata"]["managedFields"]
+        .as_array_mut()
+        .expect("a list")
+        .sort_by_key(|entry| entry["manager"].to_string());
+    let said = told(&contract, &world, &says);
+    assert!(said[0].contains("web: changed by kubectl-annotate at "), "{said:?}");
+}
+
+#[test]
 fn objects_that_came_went_or_were_made_anew_are_told_apart() {
     let mut world = running();
     let web = world.id("Deployment", "web");

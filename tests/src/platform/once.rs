@@ -1,6 +1,7 @@
 //! One pass by itself, without a reconciler: what `toolforge diff` and `toolforge apply` do.
 
 use anyhow::{Context as _, ensure};
+use planner::contract::Contract;
 use planner::outcome::Outcome;
 use reconciler::driver;
 use reconciler::observe::{self, Scope};
@@ -11,9 +12,22 @@ use renderer::Siblings;
 
 use super::{Platform, Tool};
 
+/// A plan, and the contract made of it.
+pub struct Planned {
+    /// The plan and its world.
+    pub decided: Decided,
+    /// The plan as a contract.
+    pub contract: Contract,
+}
+
 impl Platform {
     /// Plans for a tool from what git and the cluster say now; only reads.
     pub async fn diff(&self, tool: &Tool<'_>) -> anyhow::Result<Decided> {
+        Ok(self.plan_as(&self.client, tool).await?.decided)
+    }
+
+    /// The same as somebody else: what `toolforge diff --out` does.
+    pub async fn plan_as(&self, client: &kube::Client, tool: &Tool<'_>) -> anyhow::Result<Planned> {
         let url = RepositoryUrl::parse(self.config.url())?;
         let git = driver::git(&url, self.cache(), &|_| None)?;
         let repository = config_repo::load(&git, &url, "HEAD").await?;
@@ -26,7 +40,7 @@ impl Platform {
         let refs = git.ls_refs(&RepositoryUrl::parse(&declared.repository)?, [declared.branch.as_str()]).await;
         let newest = driver::newest(&platform, declared, &siblings, refs, &git).await;
         let registry = driver::registry(git.dialer().clone(), &platform, &|_| None);
-        let observed = observe::once(&self.client, &Scope::of("test", &platform), &declared.name).await;
+        let observed = observe::once(client, &Scope::of("test", &platform), &declared.name).await;
         let newest = newest.map_err(|error| error.to_string());
         let subject = Subject {
             platform,
@@ -37,7 +51,9 @@ impl Platform {
             forgotten: false,
             circumstances: planner::Circumstances::at(pass::now()),
         };
-        Ok(pass::decide(&subject, observed, &self.client, &registry).await)
+        let decided = pass::decide(&subject, observed, client, &registry).await;
+        let contract = subject.draft(&decided.observed).contract(&decided, "tests");
+        Ok(Planned { decided, contract })
     }
 
     /// Plans for a tool and executes the plan, once.

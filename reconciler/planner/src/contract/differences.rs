@@ -1,6 +1,7 @@
 //! Why a contract no longer fits: what differs between what was planned and what is planned now, causes before effects.
 
 use super::{Base, Contract, Promise, Source, State};
+use crate::drift::By;
 use crate::observed::Observed;
 use crate::plan::{Action, Held};
 use renderer::{CommitId, ObjectId};
@@ -194,25 +195,35 @@ impl fmt::Display for Difference {
 }
 
 fn object(f: &mut fmt::Formatter<'_>, id: &ObjectId, planned: &State, now: &State) -> fmt::Result {
-    match (planned, now) {
-        (State::Live { uid, resource_version, .. }, State::Live { uid: same, resource_version: now, by, .. })
-            if uid == same =>
-        {
-            write!(f, "{id}: changed{}, resourceVersion {resource_version} → {now}", Hand(by.as_ref()))
+    let State::Live { uid: is, resource_version, hands, .. } = now else {
+        return match planned {
+            State::Live { resource_version, .. } => write!(f, "{id}: gone, was at resourceVersion {resource_version}"),
+            State::Absent | State::Unseen => write!(f, "{id}: gone"),
+        };
+    };
+    let by = Hand(news(planned, hands));
+    match planned {
+        State::Live { uid, resource_version: was, .. } if uid == is => {
+            write!(f, "{id}: changed{by}, resourceVersion {was} → {resource_version}")
         }
-        (State::Live { .. }, State::Live { resource_version, by, .. }) => {
-            write!(f, "{id}: deleted and made again{}, resourceVersion {resource_version}", Hand(by.as_ref()))
+        State::Live { .. } => write!(f, "{id}: deleted and made again{by}, resourceVersion {resource_version}"),
+        State::Absent | State::Unseen => {
+            write!(f, "{id}: was absent, and is there now{by}, resourceVersion {resource_version}")
         }
-        (_, State::Live { resource_version, by, .. }) => {
-            write!(f, "{id}: was absent, and is there now{}, resourceVersion {resource_version}", Hand(by.as_ref()))
-        }
-        (State::Live { resource_version, .. }, _) => write!(f, "{id}: gone, was at resourceVersion {resource_version}"),
-        (State::Absent | State::Unseen, _) => write!(f, "{id}: gone"),
     }
 }
 
+/// The last who wrote since; times are whole seconds, so that the last alone need not be who is meant.
+fn news<'a>(planned: &State, hands: &'a [By]) -> Option<&'a By> {
+    let known = match planned {
+        State::Live { hands, .. } => hands.as_slice(),
+        State::Absent | State::Unseen => &[],
+    };
+    hands.iter().max_by_key(|hand| (!known.contains(hand), &hand.time))
+}
+
 /// ` by kubectl-scale at 2026-01-31T12:00:00Z`.
-struct Hand<'a>(Option<&'a crate::drift::By>);
+struct Hand<'a>(Option<&'a By>);
 
 impl fmt::Display for Hand<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
