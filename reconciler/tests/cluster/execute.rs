@@ -198,8 +198,8 @@ async fn the_servers_words_about_a_secret_are_not_repeated() {
 #[tokio::test]
 async fn a_kind_without_a_row_is_a_failure_and_no_request() {
     let fake = Fake::new(stored);
-    let pod = ObjectId { group: String::new(), kind: "Pod".into(), namespace: None, name: "x".into() };
-    let outcome = run(&fake, vec![step(Action::Create, pod, Request::Apply { body: Value::Null })]).await;
+    let node = ObjectId { group: String::new(), kind: "Node".into(), namespace: None, name: "x".into() };
+    let outcome = run(&fake, vec![step(Action::Create, node, Request::Apply { body: Value::Null })]).await;
     assert_eq!(outcome.failures().count(), 1);
     assert!(fake.asked().is_empty());
 }
