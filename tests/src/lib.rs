@@ -2,6 +2,7 @@
 
 pub mod api_suite;
 pub mod control_plane;
+pub mod faults;
 pub mod git_server;
 pub mod golden;
 pub mod platform;

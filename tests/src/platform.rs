@@ -13,10 +13,12 @@
 //! Nothing sleeps for a fixed time: [`Platform::until`] asks again until there is an answer, and when the deadline
 //! comes first it says what the Tools and the reconciler's log had to say.
 
+mod frame;
 mod once;
 mod reconciler;
 mod route_status;
 mod steady;
+mod storm;
 mod tool;
 
 use std::path::PathBuf;
@@ -40,6 +42,7 @@ use crate::registry::Registry;
 pub use once::Planned;
 pub use reconciler::{Log, Reconciler};
 pub use steady::steady;
+pub use storm::Storm;
 pub use tool::{Condition, Tool};
 
 /// How long anything may take. Generous: the machine may be busy with other tests.
@@ -69,6 +72,7 @@ pub struct Platform {
     cache: TempDir,
     restricted: AtomicBool,
     gateway: Option<JoinHandle<()>>,
+    storm: Option<Storm>,
 }
 
 impl Drop for Platform {
@@ -93,7 +97,7 @@ impl Platform {
         let registry = plane.registry()?;
         let git = GitServer::start().await?;
         let config = git.repository(CONFIG)?;
-        config.commit(&[("platform.yaml", &platform_yaml(name, route, registry.address()))])?;
+        config.commit(&[("platform.yaml", &frame::platform_yaml(name, route, registry.address()))])?;
         let client = plane.client().await?;
         let gateway = (route == Route::Gateway).then(|| tokio::spawn(route_status::accept_all(client.clone())));
         let (log, running) = (Log::default(), Mutex::default());
@@ -109,6 +113,7 @@ impl Platform {
             cache,
             restricted: AtomicBool::new(false),
             gateway,
+            storm: None,
         })
     }
 
@@ -160,7 +165,7 @@ impl Platform {
     /// A tool with a repository of its own, and its file in the config repository.
     pub fn tool(&self, name: &str) -> anyhow::Result<Tool<'_>> {
         let tool = self.tool_without_file(name)?;
-        self.commit_tool_file(tool.name(), &format!("  repository: {}\n", tool.repository().url()))?;
+        self.commit_tool_file(tool.name(), &format!("  repository: {}\n", self.way_to(tool.repository().url())))?;
         Ok(tool)
     }
 
@@ -179,7 +184,7 @@ impl Platform {
         more: &str,
     ) -> anyhow::Result<Tool<'a>> {
         let name = format!("{}-{name}", self.name);
-        let spec = format!("  repository: {}\n  branch: {branch}\n{more}", of.repository().url());
+        let spec = format!("  repository: {}\n  branch: {branch}\n{more}", self.way_to(of.repository().url()));
         self.commit_tool_file(&name, &spec)?;
         Ok(Tool::new(self, &name, of.repository_handle(), branch))
     }
@@ -188,12 +193,6 @@ impl Platform {
     pub fn commit_tool_file(&self, name: &str, spec: &str) -> anyhow::Result<()> {
         let text = format!("apiVersion: toolforge.org/v1alpha1\nkind: Tool\nmetadata: {{name: {name}}}\nspec:\n{spec}");
         self.config.commit(&[(&format!("tools/{name}.yaml"), &text)]).map(drop)
-    }
-
-    /// Commits the platform's settings with one more line of spec.
-    pub fn commit_setting(&self, line: &str) -> anyhow::Result<()> {
-        let text = format!("{}  {line}\n", platform_yaml(&self.name, Route::Ingress, self.plane.registry()?.address()));
-        self.config.commit(&[("platform.yaml", &text)]).map(drop)
     }
 
     /// Deletes a tool's file from the config repository.
@@ -321,13 +320,6 @@ impl Platform {
         bail!("it never ends to write: {last:#?}\n{}", self.log.last(60))
     }
 
-    /// The platform's settings, as the reconciler reads them.
-    pub fn settings(&self) -> anyhow::Result<renderer::Platform> {
-        let text = self.config.git(&["show", "main:platform.yaml"])?;
-        let (settings, report) = renderer::platform::parse(text.as_bytes(), "platform.yaml");
-        settings.with_context(|| format!("{report:?}"))
-    }
-
     async fn state(&self) -> anyhow::Result<String> {
         let tools = self.api(kind_of("Tool")?, None).list(&ListParams::default()).await?;
         let ours =
@@ -398,21 +390,4 @@ impl Platform {
 /// The row of a kind by its name alone, as kubectl does it.
 pub fn kind_of(kind: &str) -> anyhow::Result<&'static Kind> {
     KINDS.iter().find(|row| row.kind == kind).with_context(|| format!("{kind} is not in the table of kinds"))
-}
-
-fn platform_yaml(name: &str, route: Route, registry: &str) -> String {
-    let route = match route {
-        Route::Ingress => "{kind: ingress, class: test}",
-        Route::Gateway => "{kind: gateway, namespace: default, name: test}",
-    };
-    format!(
-        "apiVersion: toolforge.org/v1alpha1\n\
-         kind: Platform\n\
-         metadata: {{name: {name}}}\n\
-         spec:\n\
-         \x20 domain: {name}.example\n\
-         \x20 namespace: platform-{name}\n\
-         \x20 registry: {{host: \"{registry}\"}}\n\
-         \x20 route: {route}\n"
-    )
 }

@@ -17,11 +17,12 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tracing_subscriber::fmt::MakeWriter;
 
-use super::Platform;
-use crate::control_plane::ADMIN;
+use super::{Platform, storm};
 
 /// Between polls of git: quick, because tests wait for it.
 const POLL_EVERY: Duration = Duration::from_millis(500);
+/// Between a process that ended with an error and the next one.
+const AGAIN_AFTER: Duration = Duration::from_millis(200);
 const LINES_KEPT: usize = 2_000;
 
 /// A running reconciler. Dropping it is killing it.
@@ -35,14 +36,13 @@ pub struct Reconciler {
 impl Reconciler {
     /// Starts one for a platform, speaking as `user`, with its packs in `cache`.
     pub(super) async fn start(platform: &Platform, user: String, cache: PathBuf) -> anyhow::Result<Self> {
-        let mut config = platform.plane().config(ADMIN).await?;
-        config.headers.clear();
+        let mut config = storm::config(platform).await?;
         config.auth_info.impersonate = Some(user);
         config.auth_info.impersonate_groups = platform.groups();
         // Free now; another program could still take it, which fails the start and nothing else.
         let web = TcpListener::bind("127.0.0.1:0")?.local_addr()?;
         let options = Options {
-            config: RepositoryUrl::parse(platform.config().url())?,
+            config: RepositoryUrl::parse(&platform.way_to(platform.config().url()))?,
             platform: None,
             limits: Limits { interval: Some(POLL_EVERY), ..Limits::default() },
             cache,
@@ -52,14 +52,21 @@ impl Reconciler {
         let runtime = runtime(platform.log())?;
         let stop = CancellationToken::new();
         let stopped = stop.clone();
+        // As a Deployment would: at the start, and only there, an error ends the process.
+        let begins_again = platform.storm().is_ok();
         let serving = runtime.spawn(async move {
             let requests = Requests::default();
             let cluster = Cluster::of_config("test", config, &requests)?;
-            let served = serve(options, cluster, &requests, &|_: &str| None, stopped).await;
-            if let Err(error) = &served {
-                tracing::error!("{error:#}");
+            loop {
+                let served = serve(options.clone(), cluster.clone(), &requests, &|_: &str| None, stopped.clone()).await;
+                if let Err(error) = &served {
+                    tracing::error!("{error:#}");
+                }
+                if served.is_ok() || !begins_again {
+                    return served;
+                }
+                tokio::time::sleep(AGAIN_AFTER).await;
             }
-            served
         });
         Ok(Self { runtime: Some(runtime), serving, stop, web })
     }

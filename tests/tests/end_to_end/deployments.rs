@@ -27,10 +27,7 @@ async fn history(tool: &Tool<'_>) -> anyhow::Result<Vec<String>> {
 
 async fn pin(platform: &Platform, tool: &Tool<'_>, pin: Value) -> anyhow::Result<()> {
     let (id, body) = (format!("tool/{}", tool.name()), json!({"spec": {"pin": pin}}).to_string());
-    platform
-        .kubectl(&["patch", &id, "--type=merge", "--field-manager=toolforge-cli", "--patch", &body])
-        .await
-        .map(drop)
+    platform.kubectl(&["patch", &id, "--type=merge", "--field-manager=toolforge-cli", "--patch", &body]).await.map(drop)
 }
 
 #[tokio::test(flavor = "multi_thread")]

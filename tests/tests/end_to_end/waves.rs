@@ -19,7 +19,8 @@ async fn changed(tools: &[Tool<'_>], variable: &str) -> anyhow::Result<usize> {
 async fn a_platform_change_that_breaks_tools_stops_at_three_and_the_correction_reaches_all() -> anyhow::Result<()> {
     let platform = Platform::start("waves").await?;
     let image = prebuilt(&platform, "web").await?;
-    let tools: Vec<_> = ["a", "b", "c", "d", "e", "f"].into_iter().map(|name| platform.tool(name)).collect::<Result<_, _>>()?;
+    let tools: Vec<_> =
+        ["a", "b", "c", "d", "e", "f"].into_iter().map(|name| platform.tool(name)).collect::<Result<_, _>>()?;
     for tool in &tools {
         tool.commit(&web(&image))?;
     }

@@ -1,0 +1,42 @@
+//! The platform's own file in its config repository.
+
+use anyhow::Context as _;
+
+use super::{Platform, Route};
+
+impl Platform {
+    /// Commits the platform's settings with one more line of spec.
+    pub fn commit_setting(&self, line: &str) -> anyhow::Result<()> {
+        self.commit_frame(&format!("  {line}\n"))
+    }
+
+    /// Commits the platform's settings with more lines.
+    pub(super) fn commit_frame(&self, more: &str) -> anyhow::Result<()> {
+        let text = format!("{}{more}", platform_yaml(&self.name, Route::Ingress, &self.registry_address()?));
+        self.config.commit(&[("platform.yaml", &text)]).map(drop)
+    }
+
+    /// The platform's settings, as the reconciler reads them.
+    pub fn settings(&self) -> anyhow::Result<renderer::Platform> {
+        let text = self.config.git(&["show", "main:platform.yaml"])?;
+        let (settings, report) = renderer::platform::parse(text.as_bytes(), "platform.yaml");
+        settings.with_context(|| format!("{report:?}"))
+    }
+}
+
+pub(super) fn platform_yaml(name: &str, route: Route, registry: &str) -> String {
+    let route = match route {
+        Route::Ingress => "{kind: ingress, class: test}",
+        Route::Gateway => "{kind: gateway, namespace: default, name: test}",
+    };
+    format!(
+        "apiVersion: toolforge.org/v1alpha1\n\
+         kind: Platform\n\
+         metadata: {{name: {name}}}\n\
+         spec:\n\
+         \x20 domain: {name}.example\n\
+         \x20 namespace: platform-{name}\n\
+         \x20 registry: {{host: \"{registry}\"}}\n\
+         \x20 route: {route}\n"
+    )
+}
