@@ -6,5 +6,6 @@ pub mod faults;
 pub mod git_server;
 pub mod golden;
 pub mod platform;
+pub mod program;
 pub mod registry;
 pub mod stilled;

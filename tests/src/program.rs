@@ -1,0 +1,120 @@
+//! The program itself, `toolforge`, as a person's shell or a Deployment runs it: a process with an environment of its own.
+
+use anyhow::{Context as _, bail, ensure};
+use serde_json::Value;
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+use tokio::io::{AsyncBufReadExt as _, AsyncRead, BufReader};
+use tokio::process::{Child, Command};
+
+use crate::control_plane::{ADMIN, ControlPlane};
+
+/// How long the end of a process may take.
+const END: Duration = Duration::from_secs(30);
+
+/// A place to run it: a home of its own, and the control plane's cluster.
+pub struct Program {
+    command: PathBuf,
+    kubeconfig: PathBuf,
+    home: tempfile::TempDir,
+}
+
+/// What came of it.
+#[derive(Debug)]
+pub struct Ran {
+    /// The exit code.
+    pub code: i32,
+    /// Data.
+    pub out: String,
+    /// Talk.
+    pub err: String,
+}
+
+impl Ran {
+    /// stdout as JSON.
+    pub fn json(&self) -> anyhow::Result<Value> {
+        serde_json::from_str(&self.out).with_context(|| format!("no JSON: {self:?}"))
+    }
+}
+
+impl Program {
+    /// This binary, on this control plane, with all rights.
+    pub fn on(plane: &ControlPlane, binary: &Path) -> anyhow::Result<Self> {
+        let home = tempfile::Builder::new().prefix("home-").tempdir()?;
+        Ok(Self { command: binary.to_owned(), kubeconfig: plane.kubeconfig().to_owned(), home })
+    }
+
+    /// A folder of its own.
+    pub fn home(&self) -> &Path {
+        self.home.path()
+    }
+
+    fn command(&self, args: &[&str]) -> Command {
+        let mut command = Command::new(&self.command);
+        command.args(args).args(["--cluster", ADMIN]).current_dir(self.home.path()).env_clear();
+        command.env("PATH", std::env::var_os("PATH").unwrap_or_default());
+        command.env("HOME", self.home.path()).env("KUBECONFIG", &self.kubeconfig);
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
+        command
+    }
+
+    /// Runs it to its end.
+    pub async fn run(&self, args: &[&str]) -> anyhow::Result<Ran> {
+        let output = self.command(args).output().await?;
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        Ok(Ran { code: output.status.code().unwrap_or(-1), out: text(&output.stdout), err: text(&output.stderr) })
+    }
+
+    /// Starts it.
+    pub fn start(&self, args: &[&str]) -> anyhow::Result<Running> {
+        let mut child = self.command(args).spawn()?;
+        let (out, err) = (Lines::default(), Lines::default());
+        out.follow(child.stdout.take().context("no stdout")?);
+        err.follow(child.stderr.take().context("no stderr")?);
+        Ok(Running { child, out, err })
+    }
+}
+
+/// A process under way; dropping it kills it.
+pub struct Running {
+    child: Child,
+    /// Data so far.
+    pub out: Lines,
+    /// Talk so far.
+    pub err: Lines,
+}
+
+impl Running {
+    /// Sends it a signal and returns its exit code; none where the signal itself ended it.
+    pub async fn end(mut self, signal: &str) -> anyhow::Result<Option<i32>> {
+        let pid = self.child.id().context("it has ended already")?.to_string();
+        ensure!(Command::new("kill").args([signal, &pid]).status().await?.success(), "kill {signal} {pid}");
+        match tokio::time::timeout(END, self.child.wait()).await {
+            Ok(status) => Ok(status?.code()),
+            Err(_) => bail!("it did not end within {END:?} of {signal}:\n{}", self.err.all().join("\n")),
+        }
+    }
+}
+
+/// The lines that a process has printed.
+#[derive(Debug, Clone, Default)]
+pub struct Lines(Arc<Mutex<Vec<String>>>);
+
+impl Lines {
+    /// All of them so far.
+    pub fn all(&self) -> Vec<String> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn follow(&self, stream: impl AsyncRead + Unpin + Send + 'static) {
+        let lines = self.clone();
+        tokio::spawn(async move {
+            let mut read = BufReader::new(stream).lines();
+            while let Ok(Some(line)) = read.next_line().await {
+                lines.0.lock().unwrap_or_else(PoisonError::into_inner).push(line);
+            }
+        });
+    }
+}
