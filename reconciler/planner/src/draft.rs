@@ -113,7 +113,7 @@ impl<'a> Draft<'a> {
                 return (targets(rendered, commit, last_good, observed), Some(rendered));
             }
             Newest::Revision(_, rendered) => {
-                let first = rendered.report.errors().next().map(|error| error.message.clone());
+                let first = rendered.report.errors().next().map(renderer::Diagnostic::located);
                 self.hold_tool(Why::Invalid(first.unwrap_or_else(|| "the file can't be used".to_owned())));
             }
             Newest::Unavailable(why) => self.hold_tool(Why::SourceUnavailable(why.to_owned())),

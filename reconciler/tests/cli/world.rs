@@ -100,7 +100,7 @@ fn status_tells_all_tools_and_one(demo: &Demo, folder: &Path) {
     let ready: Vec<_> = json.as_array().expect("a list").iter().filter(|tool| tool["ready"] == true).collect();
     assert_eq!(ready.len(), 8, "{json:#}");
     let one = demo.run(folder, &["status", "half-broken"]);
-    assert!(one.out.contains("Stalled") && one.out.contains("memroy"), "{one:#?}");
+    assert!(one.out.contains("Stalled") && one.out.contains("toolforge.yaml:15: "), "{one:#?}");
     let none = demo.run(folder, &["status", "nobody"]);
     assert_eq!(none.exit, 2, "{none:#?}");
     assert!(none.err.contains("there is no tool nobody\nhint: "), "{none:#?}");
