@@ -40,6 +40,10 @@ async fn ask_one(client: &Client, question: &Question) -> Word {
             let path = address::collection(row, question.id.namespace.as_deref());
             call::send(client, Method::POST, &address::query(&path, &asking), &question.body).await
         }
+        DryRun::Patch => {
+            let path = address::query(&address::object(row, &question.id), &asking);
+            call::patch(client, &path, call::JSON_PATCH, &question.body).await
+        }
         DryRun::Apply => {
             let path = address::object(row, &question.id);
             let pairs = [&asking[..], &[("force", "true")]].concat();

@@ -150,6 +150,7 @@ fn word(action: Action) -> &'static str {
     match action {
         Action::Create => "Create",
         Action::Configure => "Configure",
+        Action::Replace => "Replace",
         Action::Prune => "Prune",
         Action::ScaleDown => "ScaleDown",
         Action::Restore => "Restore",

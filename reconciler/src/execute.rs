@@ -62,7 +62,7 @@ async fn execute_step(
             }
         }
     }
-    let made = last.filter(|_| step.action != Action::Prune).as_ref().and_then(object_of);
+    let made = last.filter(|_| !matches!(step.action, Action::Prune | Action::Replace)).as_ref().and_then(object_of);
     let settled = made.as_ref().map_or_else(Vec::new, |made| settled::learnt(step, made, FIELD_MANAGER));
     let uid = made.as_ref().and_then(uid_of).map(str::to_owned);
     (row(RowResult::Done { uid }), settled)

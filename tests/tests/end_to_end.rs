@@ -30,6 +30,8 @@ mod not_ours;
 mod plans;
 #[path = "end_to_end/prune.rs"]
 mod prune;
+#[path = "end_to_end/replace.rs"]
+mod replace;
 #[path = "end_to_end/rights.rs"]
 mod rights;
 #[path = "end_to_end/rollout.rs"]

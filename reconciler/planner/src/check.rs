@@ -1,10 +1,11 @@
 //! An independent judge: reads a finished plan and the world it was made from, and says what must not run. It shares no
 //! decision with the code that made the plan; a mistake there must be made twice to do harm.
 
-use crate::kinds::{Kind, Scope};
+use crate::kinds::{Kind, Replace, Scope};
 use crate::observed::{MARK, Observed, uid_of};
 use crate::plan::{Action, Plan, Request, Step};
 use crate::prune::doomed_id;
+use crate::replace;
 use renderer::{ObjectId, Platform};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -42,6 +43,8 @@ pub enum Rule {
     Twice,
     /// More prunes than the deletion budget.
     OverBudget,
+    /// A replace that nobody has allowed.
+    NotAllowed,
     /// A patch that would also apply to a newer object.
     Unguarded,
     /// A pod that could leave its sandbox.
@@ -60,6 +63,7 @@ impl fmt::Display for Rule {
             Self::NotAbsent => "nobody has confirmed that the object is absent",
             Self::Twice => "the object is planned twice",
             Self::OverBudget => "the deletion budget is exceeded",
+            Self::NotAllowed => "nobody has allowed to replace the object",
             Self::Unguarded => "the patch does not test the resourceVersion",
             Self::Privileged => "a pod could leave its sandbox",
         })
@@ -131,6 +135,11 @@ impl Judge<'_> {
                 require(Kind::of_id(&step.id).is_some_and(|row| !row.protected), Rule::Protected);
                 require(self.proven_ours(tool, step), Rule::NotProvenOurs);
             }
+            Action::Replace => {
+                require(!matches!(replace::of(&step.id), Replace::Never), Rule::Protected);
+                require(self.proven_ours(tool, step), Rule::NotProvenOurs);
+                require(self.may_replace(plan, step), Rule::NotAllowed);
+            }
             Action::Create => require(self.confirmed_absent(&step.id), Rule::NotAbsent),
             Action::Configure | Action::ScaleDown | Action::Restore => {
                 require(self.observed.live(&step.id).is_some(), Rule::NotObserved);
@@ -144,10 +153,20 @@ impl Judge<'_> {
                     require(pod_specs(body).all(is_confined), Rule::Privileged);
                 }
                 Request::Patch { operations } => require(is_guarded(operations), Rule::Unguarded),
-                Request::Delete { .. } => require(step.action == Action::Prune, Rule::OtherObject),
+                Request::Delete { .. } => {
+                    require(matches!(step.action, Action::Prune | Action::Replace), Rule::OtherObject);
+                }
             }
         }
         broken
+    }
+
+    /// Nothing is lost by it, or a person allowed to delete this very object.
+    fn may_replace(&self, plan: &Plan, step: &Step) -> bool {
+        let tool = self.observed.live(&tool_id(plan));
+        let allowed = tool.and_then(|tool| tool.pointer("/spec/pin/allowPrune")).and_then(Value::as_str);
+        let doomed = deleted_uid(step).map(|uid| doomed_id(&[(step.id.clone(), uid.to_owned())]));
+        matches!(replace::of(&step.id), Replace::Freely(_)) || (doomed.is_some() && allowed == doomed.as_deref())
     }
 
     fn in_scope(&self, tool: &str, id: &ObjectId) -> bool {

@@ -8,6 +8,7 @@ use crate::plan::{Action, Cause, Held, NotReady, Request, Step, Why};
 use crate::question::{self, DryRun, Question, Word};
 use crate::readiness::{self, Readiness};
 use crate::record::{newest_digest, platform_digest};
+use crate::replace;
 use crate::settled::{self, Settled};
 use crate::stored::StoredRevision;
 use renderer::{Object, ObjectId};
@@ -76,7 +77,7 @@ fn difference(desired: &Object, input: &Input) -> (Verdict, Option<Noted>) {
         // Who could not be told has been asked about already: what can't be told stays.
         (false, None) => Verdict::Asks(Box::new(Question::create(desired))),
         _ if drift.is_none() => Verdict::Same(not_ready(id, live)),
-        _ => configure(desired, drift, input),
+        _ => differs(desired, live, drift, input),
     };
     (verdict, Some(noted))
 }
@@ -140,13 +141,19 @@ fn create(desired: &Object, input: &Input) -> Verdict {
     })
 }
 
-fn configure(desired: &Object, drift: drift::Drift, input: &Input) -> Verdict {
+fn differs(desired: &Object, live: &Value, drift: drift::Drift, input: &Input) -> Verdict {
+    let cause = cause(&drift.changes, input);
+    let replaced =
+        (!drift.immutable.is_empty()).then(|| replace::verdict(desired, live, &drift, &cause, input)).flatten();
+    replaced.unwrap_or_else(|| configure(desired, drift, cause))
+}
+
+fn configure(desired: &Object, drift: drift::Drift, cause: Cause) -> Verdict {
     let mut requests = Vec::new();
     requests.extend(drift.patch.map(|operations| Request::Patch { operations }));
     if drift.apply {
         requests.push(Request::Apply { body: desired.value.clone() });
     }
-    let cause = cause(&drift.changes, input);
     Verdict::Step(Step { id: desired.id.clone(), action: Action::Configure, cause, changes: drift.changes, requests })
 }
 

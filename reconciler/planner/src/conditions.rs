@@ -68,7 +68,8 @@ impl Pass<'_> {
 
     /// What would be deleted and is held, with the reason and the command that allows it.
     fn held_deletions(&self) -> Vec<Value> {
-        let guarded = |held: &&Held| held.action == Some(Action::Prune) && matches!(held.why, Why::PruneGuard(_));
+        let deletes = |held: &Held| matches!(held.action, Some(Action::Prune | Action::Replace));
+        let guarded = |held: &&Held| deletes(held) && matches!(held.why, Why::PruneGuard(_));
         let row = |held: &Held| json!({"object": held.id.to_string(), "why": held.why.to_string()});
         self.plan.held.iter().filter(guarded).take(HELD_DELETIONS).map(row).collect()
     }
@@ -179,7 +180,7 @@ impl Pass<'_> {
         }
         for row in &self.outcome.rows {
             match (&row.result, row.action) {
-                (RowResult::Done { .. }, Action::Prune) => {
+                (RowResult::Done { .. }, Action::Prune | Action::Replace) => {
                     ours.remove(&row.id);
                 }
                 (RowResult::Done { uid: Some(uid) }, _) => {

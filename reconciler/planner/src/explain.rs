@@ -2,8 +2,9 @@
 //! colour: `paint` only decorates what already reads well. What others said takes no line of its own.
 
 use crate::drift::{ChangeKind, FieldChange};
-use crate::kinds;
+use crate::kinds::{self, Replace};
 use crate::plan::{Action, Cause, Held, Plan, Step};
+use crate::replace;
 use renderer::diagnostic::on_one_line;
 
 /// What a piece of output is, for whoever wants to colour it.
@@ -81,11 +82,16 @@ fn step_lines(step: &Step, width: usize, paint: Paint, ago: Ago) -> String {
     let tone = match step.action {
         Action::Create => Tone::Added,
         Action::Configure | Action::Restore => Tone::Changed,
-        Action::Prune | Action::ScaleDown => Tone::Removed,
+        Action::Prune | Action::ScaleDown | Action::Replace => Tone::Removed,
     };
     let head = format!("{} {:width$} {:10} {}", step.action.sign(), step.id.to_string(), step.action, cause(step, ago));
     let mut out = paint(tone, on_one_line(&head).trim_end());
     out.push('\n');
+    if let (Action::Replace, Replace::Freely(consequence) | Replace::Asked(consequence)) =
+        (step.action, replace::of(&step.id))
+    {
+        out.push_str(&format!("    deleted and made anew: {consequence}\n"));
+    }
     for change in &step.changes {
         out.push_str(&format!("    {}\n", on_one_line(&short_digests(&field(change)))));
     }
@@ -143,6 +149,7 @@ pub fn totals(plan: &Plan) -> String {
     let count = |action: Action| plan.steps.iter().filter(|step| step.action == action).count();
     let parts = [
         (count(Action::Configure), "configure"),
+        (count(Action::Replace), "replace"),
         (count(Action::Create), "create"),
         (count(Action::ScaleDown), "scale down"),
         (count(Action::Restore), "restore"),

@@ -37,6 +37,17 @@ pub enum Watched {
     Troubles,
 }
 
+/// How an object is replaced that differs in a field that can't be changed; with what it costs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Replace {
+    /// At once: it holds no data, and nothing runs in it.
+    Freely(&'static str),
+    /// When a person allows it.
+    Asked(&'static str),
+    /// Never by us.
+    Never,
+}
+
 /// Which platforms use the kind.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Needs {
@@ -73,6 +84,8 @@ pub struct Kind {
     pub needs: Needs,
     /// Everything of a later order waits until this one is Ready.
     pub gate: bool,
+    /// How it is replaced. What is protected never is.
+    pub replace: Replace,
     /// Fields whose values are never shown.
     pub secret_paths: &'static [&'static str],
 }
@@ -89,8 +102,11 @@ const BASE: Kind = Kind {
     watched: Watched::Marked,
     needs: Needs::Always,
     gate: false,
+    replace: Replace::Asked("it is gone for a moment"),
     secret_paths: &[],
 };
+
+const FREELY: Replace = Replace::Freely("it is gone for a moment");
 
 /// Orders, in words: a pass applies upwards and prunes downwards.
 mod order {
@@ -116,15 +132,15 @@ pub const KINDS: &[Kind] = &[
     Kind { kind: "ResourceQuota", plural: "resourcequotas", order: order::FRAME, identity: Identity::Platform, gate: true, ..BASE },
     Kind { kind: "LimitRange", plural: "limitranges", order: order::FRAME, identity: Identity::Platform, ..BASE },
     Kind { group: "networking.k8s.io", kind: "NetworkPolicy", plural: "networkpolicies", order: order::FRAME, identity: Identity::Platform, ..BASE },
-    Kind { group: "batch", kind: "Job", plural: "jobs", order: order::GATE, ..BASE },
-    Kind { kind: "ConfigMap", plural: "configmaps", order: order::CONFIG, ..BASE },
-    Kind { group: "apps", kind: "Deployment", plural: "deployments", order: order::WORKLOAD, ..BASE },
-    Kind { group: "batch", kind: "CronJob", plural: "cronjobs", order: order::WORKLOAD, ..BASE },
-    Kind { kind: "Service", plural: "services", order: order::SERVICE, ..BASE },
-    Kind { group: "policy", kind: "PodDisruptionBudget", plural: "poddisruptionbudgets", order: order::SERVICE, ..BASE },
-    Kind { group: "networking.k8s.io", kind: "Ingress", plural: "ingresses", order: order::ROUTE, needs: Needs::Ingress, ..BASE },
-    Kind { group: "gateway.networking.k8s.io", kind: "HTTPRoute", plural: "httproutes", order: order::ROUTE, needs: Needs::Gateway, ..BASE },
-    Kind { group: "apps", kind: "ControllerRevision", plural: "controllerrevisions", scope: Scope::Platform, order: order::RECORD, identity: Identity::Platform, ..BASE },
+    Kind { group: "batch", kind: "Job", plural: "jobs", order: order::GATE, replace: Replace::Never, ..BASE },
+    Kind { kind: "ConfigMap", plural: "configmaps", order: order::CONFIG, replace: FREELY, ..BASE },
+    Kind { group: "apps", kind: "Deployment", plural: "deployments", order: order::WORKLOAD, replace: Replace::Asked("its pods stop before new ones start"), ..BASE },
+    Kind { group: "batch", kind: "CronJob", plural: "cronjobs", order: order::WORKLOAD, replace: FREELY, ..BASE },
+    Kind { kind: "Service", plural: "services", order: order::SERVICE, replace: Replace::Asked("it gets another address"), ..BASE },
+    Kind { group: "policy", kind: "PodDisruptionBudget", plural: "poddisruptionbudgets", order: order::SERVICE, replace: FREELY, ..BASE },
+    Kind { group: "networking.k8s.io", kind: "Ingress", plural: "ingresses", order: order::ROUTE, needs: Needs::Ingress, replace: FREELY, ..BASE },
+    Kind { group: "gateway.networking.k8s.io", kind: "HTTPRoute", plural: "httproutes", order: order::ROUTE, needs: Needs::Gateway, replace: FREELY, ..BASE },
+    Kind { group: "apps", kind: "ControllerRevision", plural: "controllerrevisions", scope: Scope::Platform, order: order::RECORD, identity: Identity::Platform, replace: Replace::Never, ..BASE },
     Kind { group: "autoscaling", version: "v2", kind: "HorizontalPodAutoscaler", plural: "horizontalpodautoscalers", order: order::CONFIG, protected: true, watched: Watched::All, ..BASE },
     Kind { kind: "Pod", plural: "pods", order: order::WORKLOAD, protected: true, watched: Watched::Troubles, ..BASE },
     Kind { kind: "Secret", plural: "secrets", order: order::CONFIG, protected: true, watched: Watched::Metadata, secret_paths: &["data", "stringData"], ..BASE },

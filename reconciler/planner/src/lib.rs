@@ -38,6 +38,7 @@ mod course;
 mod draft;
 mod record;
 mod removal;
+pub mod replace;
 mod target;
 
 pub use check::Judge;

@@ -83,6 +83,8 @@ pub enum Action {
     Create,
     /// It is there and differs.
     Configure,
+    /// It is there and differs in a field that can't be changed: it is deleted, and the next pass makes it anew.
+    Replace,
     /// It is ours and should not be there.
     Prune,
     /// The first half of a prune, which can be undone: it stays, and runs nothing.
@@ -268,6 +270,7 @@ impl Action {
         match self {
             Self::Create => '+',
             Self::Configure | Self::Restore => '~',
+            Self::Replace => '!',
             Self::Prune | Self::ScaleDown => '-',
         }
     }
@@ -278,6 +281,7 @@ impl fmt::Display for Action {
         f.pad(match self {
             Self::Create => "create",
             Self::Configure => "configure",
+            Self::Replace => "replace",
             Self::Prune => "prune",
             Self::ScaleDown => "scale down",
             Self::Restore => "restore",

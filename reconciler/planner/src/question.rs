@@ -8,7 +8,7 @@
 //! names, or by what stands beside an object (two routes for one host), may refuse it: then nothing was learned, and
 //! nothing is removed.
 //!
-//! *Apply* asks whether the server would take our apply of the live object.
+//! *Apply* and *patch* ask whether the server would take what we are about to send.
 //!
 //! Whoever may only read is refused, and plans without the answer.
 
@@ -32,7 +32,7 @@ pub struct Question {
     pub dry_run: DryRun,
     /// What is sent.
     pub body: Value,
-    /// sha256 of the desired object: an answer is about this one and no other.
+    /// sha256 of the desired object, or of the patch: an answer is about this one and no other.
     pub desired: String,
 }
 
@@ -44,6 +44,8 @@ pub enum DryRun {
     Create,
     /// Our apply of the desired object.
     Apply,
+    /// Our JSON patch of the live one.
+    Patch,
 }
 
 /// What the server said.
@@ -54,7 +56,7 @@ pub struct Answered {
     pub id: ObjectId,
     /// What was asked.
     pub dry_run: DryRun,
-    /// sha256 of the desired object.
+    /// sha256 of the desired object, or of the patch.
     pub desired: String,
     /// The answer.
     pub word: Word,
@@ -95,6 +97,13 @@ impl Question {
         Self { id: desired.id.clone(), dry_run: DryRun::Apply, desired: digest(&body), body }
     }
 
+    /// Would the server take our patch of this object?
+    #[must_use]
+    pub fn patch(id: &ObjectId, operations: &Value) -> Self {
+        let (body, desired) = (operations.clone(), digest(operations));
+        Self { id: id.clone(), dry_run: DryRun::Patch, body, desired }
+    }
+
     /// The answer to it.
     #[must_use]
     pub fn answered(&self, word: Word) -> Answered {
@@ -104,11 +113,20 @@ impl Question {
 
 /// The answer about this desired object, where it was asked for.
 pub(crate) fn answer<'a>(answers: &'a [Answered], desired: &Object, dry_run: DryRun) -> Option<&'a Word> {
-    let about = |answer: &&Answered| answer.id == desired.id && answer.dry_run == dry_run;
+    answer_about(answers, &desired.id, &desired.value, dry_run)
+}
+
+/// The answer about this patch, where it was asked for.
+pub(crate) fn answer_to_patch<'a>(answers: &'a [Answered], id: &ObjectId, operations: &Value) -> Option<&'a Word> {
+    answer_about(answers, id, operations, DryRun::Patch)
+}
+
+fn answer_about<'a>(answers: &'a [Answered], id: &ObjectId, what: &Value, dry_run: DryRun) -> Option<&'a Word> {
+    let about = |answer: &&Answered| answer.id == *id && answer.dry_run == dry_run;
     let mut found = answers.iter().filter(about).peekable();
     // Nearly nobody was asked about, and needs no digest.
     found.peek()?;
-    let digest = digest(&desired.value);
+    let digest = digest(what);
     found.find(|answer| answer.desired == digest).map(|answer| &answer.word)
 }
 

@@ -58,7 +58,7 @@ impl Driver {
     /// Notes what a pass did. Returned are tools whose turn has come.
     pub(super) fn account(&self, decided: &Decided, outcome: &Outcome) -> Vec<ToolName> {
         let gone = outcome.rows.iter().filter(|row| {
-            row.action == Action::Prune
+            matches!(row.action, Action::Prune | Action::Replace)
                 && row.id.kind != "ControllerRevision"
                 && matches!(row.result, RowResult::Done { .. })
         });

@@ -21,10 +21,13 @@ const fn row(group: &'static str, kind: &'static str, path: &'static str, why: &
 
 /// The table; only kinds that we render.
 pub const IMMUTABLE: &[Immutable] = &[
+    row("", "ConfigMap", "immutable", "once set it stays set"),
     row("", "PersistentVolumeClaim", "spec.accessModes", "a volume is bound by them"),
     row("", "PersistentVolumeClaim", "spec.storageClassName", "a volume is provisioned by it"),
     row("", "PersistentVolumeClaim", "spec.volumeMode", "a volume is formatted by it"),
     row("", "Secret", "type", "consumers rely on the keys of a type"),
+    row("", "Service", "spec.clusterIP", "clients hold it"),
+    row("", "Service", "spec.clusterIPs", "clients hold them"),
     row("apiextensions.k8s.io", "CustomResourceDefinition", "spec.group", "stored objects are found by it"),
     row("apiextensions.k8s.io", "CustomResourceDefinition", "spec.names.plural", "stored objects are found by it"),
     row("apiextensions.k8s.io", "CustomResourceDefinition", "spec.scope", "stored objects are found by it"),

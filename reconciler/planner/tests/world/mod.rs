@@ -41,6 +41,10 @@ pub struct World {
     pub crashes: Option<String>,
     /// What a mutating webhook does to whatever is written.
     pub admission: Option<fn(&mut Value)>,
+    /// It lets a Deployment's selector be changed.
+    pub lenient: bool,
+    /// A field it finds wrong in whatever we apply.
+    pub wrong: Option<String>,
     /// With which words a dry-run create is refused.
     pub refuses: Option<String>,
     writes: u64,
@@ -81,6 +85,8 @@ impl World {
             circumstances: Circumstances::at(START),
             crashes: None,
             admission: None,
+            lenient: false,
+            wrong: None,
             refuses: None,
             writes: 0,
         }
@@ -225,14 +231,24 @@ impl World {
         if let (DryRun::Create, Some(message)) = (question.dry_run, &self.refuses) {
             return Word::Refused { code: 422, fields: Vec::new(), message: message.clone() };
         }
-        if let (DryRun::Apply, Some(live)) = (question.dry_run, self.objects.get(&question.id)) {
-            if let Some(refused) = refused(live, &made) {
+        if let (DryRun::Apply | DryRun::Patch, Some(live)) = (question.dry_run, self.objects.get(&question.id)) {
+            if let Some(refused) = self.refused(live, &made) {
                 return refused;
             }
             made = live.clone();
         }
         self.admission.iter().for_each(|admission| admission(&mut made));
         Word::Made(made)
+    }
+
+    /// A Deployment's selector can't be changed, unless this server allows it; and it may find other fields wrong.
+    fn refused(&self, live: &Value, wanted: &Value) -> Option<Word> {
+        let selector = |object: &Value| object["spec"]["selector"].clone();
+        let changed = live["kind"] == "Deployment" && selector(live) != selector(wanted) && !self.lenient;
+        let mut fields: Vec<_> = self.wrong.iter().cloned().collect();
+        fields.extend(changed.then(|| "spec.selector".to_owned()));
+        let message = format!("{}: Invalid value", fields.join(", "));
+        (!fields.is_empty()).then_some(Word::Refused { code: 422, fields, message })
     }
 
     /// One pass: plan, execute, write the status, let the controllers work.
@@ -378,17 +394,6 @@ impl World {
             }
         }
     }
-}
-
-/// A Deployment's selector can't be changed.
-fn refused(live: &Value, wanted: &Value) -> Option<Word> {
-    let selector = |object: &Value| object["spec"]["selector"].clone();
-    let changed = live["kind"] == "Deployment" && selector(live) != selector(wanted);
-    changed.then(|| Word::Refused {
-        code: 422,
-        fields: vec!["spec.selector".to_owned()],
-        message: "spec.selector: Invalid value: field is immutable".to_owned(),
-    })
 }
 
 fn status_only() -> FieldSet {
