@@ -12,19 +12,20 @@
 //!
 //! What changes by itself is told and does not count: a controller's status, and the resourceVersion that it moves.
 
+mod base;
 mod differences;
 mod text;
 
+pub use base::{Base, State};
 pub use differences::Difference;
 pub use text::NotAPlan;
 
-use crate::autoscale;
 use crate::check::Violation;
-use crate::drift::{self, By, FieldChange, Shown};
-use crate::fields::{Path, PathElement};
+use crate::drift::{FieldChange, Shown};
 use crate::kinds::Kind;
-use crate::observed::{Observed, resource_version_of, uid_of};
+use crate::observed::{Observed, uid_of};
 use crate::plan::{Action, Cause, Held, Plan, Request, Step};
+use crate::question::{Answered, DryRun, Word};
 use renderer::{CommitId, ObjectId, Platform, Rendered, Revision, Tool, ToolName, TreeId};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -51,6 +52,8 @@ pub struct Contract {
     pub settings: BTreeMap<String, String>,
     /// What the plan's judge says against it.
     pub violations: Vec<Violation>,
+    /// Questions that the server was not asked, or did not answer: whoever may only read plans without.
+    pub unanswered: Vec<Unanswered>,
     /// Each object that a step touches, as it was.
     pub base: Vec<Base>,
     /// What will be done, in this order.
@@ -83,37 +86,6 @@ pub struct Source {
     pub files: String,
 }
 
-/// One object before the plan.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Base {
-    /// Which.
-    pub id: ObjectId,
-    /// How it was.
-    pub was: State,
-}
-
-/// How an object is.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub enum State {
-    /// Confirmed not to be there.
-    Absent,
-    /// Nobody looked: names of stored revisions are ours alone.
-    Unseen,
-    /// It is there.
-    #[serde(rename_all = "camelCase")]
-    Live {
-        /// `metadata.uid`.
-        uid: String,
-        /// `metadata.resourceVersion`; told, and not compared.
-        resource_version: String,
-        /// sha256 of what people and programs want of it: without status and bookkeeping.
-        content: String,
-        /// Who wrote what stands there, status aside; told, and not compared.
-        hands: Vec<By>,
-    },
-}
-
 /// One step, without the bodies of its requests.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Promise {
@@ -139,6 +111,31 @@ pub enum Sent {
     Patch(String),
     /// Delete of this uid.
     Delete(String),
+}
+
+/// A question that was left open.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Unanswered {
+    /// The object it is about.
+    pub id: ObjectId,
+    /// What was to be asked.
+    pub dry_run: DryRun,
+}
+
+impl Unanswered {
+    fn of(answer: &Answered) -> Self {
+        Self { id: answer.id.clone(), dry_run: answer.dry_run }
+    }
+}
+
+/// No word about the question itself: the asker has no right to ask, or there was no answer.
+fn is_untold(word: &Word) -> bool {
+    match word {
+        Word::Made(_) => false,
+        Word::Refused { code, .. } => matches!(code, 401 | 403 | 405),
+        Word::Unknown(_) => true,
+    }
 }
 
 /// Everything a contract is made from.
@@ -182,10 +179,27 @@ impl Contract {
             rendered: rendered(terms),
             settings: settings(terms.platform, terms.tool),
             violations: terms.violations.to_vec(),
+            unanswered: observed.answers.iter().filter(|answer| is_untold(&answer.word)).map(Unanswered::of).collect(),
             base: steps.map(|step| Base { id: step.id.clone(), was: State::of(&step.id, observed) }).collect(),
             steps: plan.steps.iter().map(Promise::of).collect(),
             held: plan.held.clone(),
         }
+    }
+}
+
+impl Contract {
+    /// Takes back the answers that this contract was made without, so that it can be made again from the same knowledge.
+    /// Whether there were any.
+    pub fn forget_answers(&self, observed: &mut Observed) -> bool {
+        let unknown = || Word::Unknown("the plan was made without asking".to_owned());
+        let mut forgot = false;
+        for answer in &mut observed.answers {
+            if self.unanswered.contains(&Unanswered::of(answer)) && !is_untold(&answer.word) {
+                answer.word = unknown();
+                forgot = true;
+            }
+        }
+        forgot
     }
 }
 
@@ -251,60 +265,6 @@ pub(crate) fn published(change: &FieldChange) -> FieldChange {
     let holds_one = |shown: &Shown| shown.to_string().contains("\"env\"");
     let from = change.from.clone().map(|from| if in_environment || holds_one(&from) { Shown::hidden() } else { from });
     FieldChange { from, ..change.clone() }
-}
-
-impl State {
-    fn of(id: &ObjectId, observed: &Observed) -> Self {
-        let namespace = id.namespace.as_deref().map(crate::compare::namespace_id);
-        match observed.live(id) {
-            Some(live) => Self::Live {
-                uid: uid_of(live).unwrap_or_default().to_owned(),
-                resource_version: resource_version_of(live).unwrap_or_default().to_owned(),
-                content: content(id, live, observed),
-                hands: hands(live),
-            },
-            None if observed.is_absent(id) => Self::Absent,
-            None if namespace.is_some_and(|namespace| observed.is_absent(&namespace)) => Self::Absent,
-            None => Self::Unseen,
-        }
-    }
-}
-
-/// sha256 of a live object without what is nobody's wish: status, bookkeeping, what an autoscaler says, and secrets.
-fn content(id: &ObjectId, live: &Value, observed: &Observed) -> String {
-    let mut object = without_secrets(id, live);
-    without_bookkeeping(id, &mut object, &mut Path(Vec::new()));
-    if let (true, Some(spec)) = (autoscale::is_autoscaled(id, observed), object.get_mut("spec")) {
-        spec.as_object_mut().map(|spec| spec.remove("replicas"));
-    }
-    sha256(&object)
-}
-
-fn without_bookkeeping(id: &ObjectId, value: &mut Value, path: &mut Path) {
-    let Some(fields) = value.as_object_mut() else { return };
-    fields.retain(|name, value| {
-        path.0.push(PathElement::field(name));
-        let counts = !drift::is_bookkeeping(id, path);
-        let was_empty = is_empty(value);
-        if counts {
-            without_bookkeeping(id, value, path);
-        }
-        path.0.pop();
-        // A map that held nothing but bookkeeping was made for it.
-        counts && (was_empty || !is_empty(value))
-    });
-}
-
-fn is_empty(value: &Value) -> bool {
-    value.as_object().is_some_and(serde_json::Map::is_empty)
-}
-
-/// Everyone who wrote anything but a status.
-fn hands(live: &Value) -> Vec<By> {
-    let entries = live.pointer("/metadata/managedFields").and_then(Value::as_array);
-    let text = |entry: &Value, key: &str| entry.get(key).and_then(Value::as_str).map(str::to_owned);
-    let hands = entries.into_iter().flatten().filter(|entry| text(entry, "subresource").as_deref() != Some("status"));
-    hands.filter_map(|entry| Some(By { manager: text(entry, "manager")?, time: text(entry, "time") })).collect()
 }
 
 fn rendered(terms: &Terms) -> String {

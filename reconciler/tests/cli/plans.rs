@@ -368,6 +368,27 @@ fn saved_objects_are_planned_against_as_the_cluster_they_came_from() {
 }
 
 #[test]
+fn a_plan_made_without_asking_the_server_is_carried_out_without_asking_it() {
+    let stage = Stage::new();
+    // Nobody's name stands on the label: only a dry run tells that it is no default.
+    stage.patch("kubectl-label", &json!({"metadata": {"labels": {"hello": "world"}}}));
+    stage.patch("kubectl-edit", &json!({"metadata": {"managedFields": [{}]}}));
+    std::fs::write(stage.path("live.json"), stage.by_hand(saved).to_string()).expect("written");
+    stage.says("replicas: 1", "replicas: 2");
+    let there = stage.run(&["diff", "bot"]);
+    assert!(there.out.contains("metadata.labels.hello: world → (removed)"), "{there:#?}");
+    let planned = stage.run_alone(&["diff", "bot", "--live", "live.json", "--config", "config", "--out", "plan.json"]);
+    assert_eq!(planned.exit, 1, "{planned:#?}");
+    assert!(!planned.out.contains("→ (removed)") && planned.out.contains("spec.replicas: 1 → 2"), "{planned:#?}");
+
+    let applied = stage.run(&["apply", "plan.json"]);
+    assert_eq!(applied.exit, 0, "{applied:#?}");
+    let deployment = stage.deployment();
+    assert_eq!(deployment["spec"]["replicas"], 2);
+    assert_eq!(deployment["metadata"]["labels"]["hello"], "world", "nobody approved that it goes");
+}
+
+#[test]
 fn what_a_saved_cluster_lacks_is_absent_and_said() {
     let stage = Stage::new();
     let mut objects = stage.by_hand(saved);

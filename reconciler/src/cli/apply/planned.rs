@@ -22,7 +22,7 @@ pub async fn run(args: &Args, file: &Path, here: &Worktree, ui: &Ui, stop: Cance
     let newest = newest(&target).await?.map_err(|why| failed(format!("cannot read the repository: {why}")))?;
     let apply = Apply::new(&target, Ok(newest));
     // Before the lease is asked for: a plan that does not fit writes nothing, not even that.
-    let differences = differences(&apply, &contract, &apply.decide().await);
+    let differences = differences(&apply, &contract, &decide(&apply, &contract).await);
     if !differences.is_empty() {
         return plan_file::refuse(file, &contract, &differences, ui);
     }
@@ -32,7 +32,7 @@ pub async fn run(args: &Args, file: &Path, here: &Worktree, ui: &Ui, stop: Cance
 
 /// Nobody else writes now, so the plan that fits is the one that is executed.
 async fn carry_out(apply: &Apply<'_>, contract: &Contract, args: &Args, file: &Path, ui: &Ui) -> anyhow::Result<Exit> {
-    let decided = apply.decide().await;
+    let decided = decide(apply, contract).await;
     let differences = differences(apply, contract, &decided);
     if !differences.is_empty() {
         return plan_file::refuse(file, contract, &differences, ui);
@@ -41,6 +41,17 @@ async fn carry_out(apply: &Apply<'_>, contract: &Contract, args: &Args, file: &P
     apply.show(&decided, &outcome, &mut String::new(), ui)?;
     apply.conclude(&decided.plan, &outcome, args, ui)?;
     Ok(ended(&outcome))
+}
+
+/// The plan as it is made from what the contract was made from: what an account that may only read was not told, this
+/// one does not go by.
+async fn decide(apply: &Apply<'_>, contract: &Contract) -> Decided {
+    let mut decided = apply.decide().await;
+    if contract.forget_answers(&mut decided.observed) {
+        let draft = apply.subject.draft(&decided.observed);
+        return draft.decide(decided.observed, &apply.target.connected.cluster.client).await;
+    }
+    decided
 }
 
 fn differences(apply: &Apply<'_>, contract: &Contract, decided: &Decided) -> Vec<Difference> {
