@@ -18,7 +18,7 @@ pub(super) struct Draft<'t> {
     pub source: Option<Source>,
     /// Where `reuse_from` stands.
     pub reuse_place: Place,
-    /// Published prefixes with their places, also where the rest is wrong.
+    /// Published prefixes with their places, also where the rest is wrong; none of a component that cannot publish.
     pub publish: Vec<(String, Place)>,
     /// It is a one-off, or its type can't be read: it may be one.
     pub may_gate: bool,
@@ -69,7 +69,9 @@ pub(super) fn draft<'t>(entry: &'t Entry, context: &ParseContext, findings: &mut
     let Some(run) = run else {
         return draft;
     };
-    draft.publish = published(run);
+    if typed.as_ref().is_none_or(|typed| typed.kind == ComponentKind::Continuous) {
+        draft.publish = published(run);
+    }
     service_name(entry, run, findings);
     let run = keys.and_then(|keys| run::run(&keys, typed, context, findings));
     if let (Some(source), Some(run)) = (draft.source.clone(), run) {

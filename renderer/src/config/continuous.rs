@@ -9,8 +9,9 @@ use crate::yaml::{Entry, Plain, Scalar};
 
 const MAX_PATHS: usize = 10;
 
-/// Everything that a Deployment, its Service and its route need.
-pub(super) fn continuous(section: &Section<'_>, findings: &mut Findings) -> RunKind {
+/// Everything that a Deployment, its Service and its route need. What is missing among it is told only where it is
+/// wanted: where a component of another type says `publish`, that is the mistake, and not the port it lacks.
+pub(super) fn continuous(section: &Section<'_>, is_wanted: bool, findings: &mut Findings) -> RunKind {
     let number = section.get("port").and_then(|e| whole(e, 1..=65535, findings)).and_then(|n| u16::try_from(n).ok());
     let protocol = section
         .get("port_protocol")
@@ -21,7 +22,9 @@ pub(super) fn continuous(section: &Section<'_>, findings: &mut Findings) -> RunK
     let publish = section.get("publish").map(|e| self::publish(e, findings)).unwrap_or_default();
     let health_check = health_check(section, findings);
     let allow_from = section.get("allow_from").map(|e| self::allow_from(e, findings)).unwrap_or_default();
-    needs_port(section, &publish, protocol, findings);
+    if is_wanted {
+        needs_port(section, &publish, protocol, findings);
+    }
     RunKind::Continuous {
         port: number.map(|number| Port { number, protocol }),
         publish: publish.into_iter().map(|(path, _)| path).collect(),

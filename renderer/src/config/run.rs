@@ -38,7 +38,8 @@ pub(super) fn run(
     let memory = section.get("memory").and_then(|e| memory(e, context, findings));
     let mount_dumps = section.get("mount").is_some_and(|e| mount(e, context, findings));
     let emails = section.get("emails").and_then(|e| emails(e, findings));
-    let continuous = continuous(section, findings);
+    let may_be_continuous = typed.is_none_or(|typed| typed.kind == ComponentKind::Continuous);
+    let continuous = continuous(section, may_be_continuous, findings);
     let ending = ending(section, findings);
     let scheduled = section.get("schedule").and_then(|e| schedule(e, findings));
     let typed = typed?;

@@ -113,9 +113,11 @@ fn env(frame: &Frame<'_>, component: &Component) -> Result<Vec<Value>, Refusal> 
     Ok(named.collect())
 }
 
-/// The variables of the tool's and the component's declared secrets.
+/// The variables of the tool's and the component's declared secrets. What the component says for itself holds for it,
+/// also where the tool has a secret of that name.
 pub(crate) fn secrets<'a>(frame: &Frame<'a>, component: &'a Component) -> BTreeSet<&'a str> {
-    frame.config.secrets.iter().chain(&component.secrets).map(String::as_str).collect()
+    let of_tool = frame.config.secrets.iter().filter(|name| !component.env.contains_key(*name));
+    of_tool.chain(&component.secrets).map(String::as_str).collect()
 }
 
 fn mounts(component: &Component) -> Vec<Value> {

@@ -124,15 +124,16 @@ fn a_written_cpu_is_request_and_limit_and_an_unwritten_one_is_the_platforms() {
 }
 
 #[test]
-fn a_component_overrides_the_tool_and_a_secret_overrides_both() {
+fn a_component_overrides_the_tool_by_a_value_or_by_a_secret() {
     let rendered = rendered(
-        "env: {A: tool, B: tool, C_KEY: clear}\ncomponents: {web: {run: {command: web}, env: {B: web}, secrets: [C_KEY]}}",
+        "env: {A: tool, B: tool, C_KEY: clear}\nsecrets: [MODE]\ncomponents: {web: {run: {command: web}, env: {B: web, MODE: web}, secrets: [C_KEY]}}",
     );
     let container = container(&rendered);
     let env = container["env"].as_array().expect("env");
     let of = |name: &str| env.iter().filter(|entry| entry["name"] == name).collect::<Vec<_>>();
     assert_eq!(of("A"), [&json!({"name": "A", "value": "tool"})]);
     assert_eq!(of("B"), [&json!({"name": "B", "value": "web"})]);
+    assert_eq!(of("MODE"), [&json!({"name": "MODE", "value": "web"})]);
     assert_eq!(
         of("C_KEY"),
         [&json!({"name": "C_KEY", "valueFrom": {"secretKeyRef": {"name": "toolforge-secret-c-key", "key": "value"}}})]
