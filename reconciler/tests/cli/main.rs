@@ -4,6 +4,7 @@ mod examples;
 mod files;
 mod harness;
 mod help;
+mod pins;
 mod plans;
 mod server;
 mod world;

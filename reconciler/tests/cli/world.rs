@@ -1,13 +1,14 @@
 //! The commands that speak of a cluster: on the demo's sandbox, which is served while they look in from outside.
 
 use crate::harness::{command, folder, toolforge};
+use crate::pins;
 use crate::server::Recorder;
 use std::io::{BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Stdio};
 
 /// A demo that stays up after its show.
-struct Demo {
+pub struct Demo {
     child: Child,
     home: tempfile::TempDir,
     told: Vec<String>,
@@ -48,7 +49,7 @@ impl Demo {
     }
 
     /// A command in a folder, on the demo's cluster.
-    fn run(&self, folder: &Path, arguments: &[&str]) -> crate::harness::Ran {
+    pub fn run(&self, folder: &Path, arguments: &[&str]) -> crate::harness::Ran {
         let kubeconfig = self.kubeconfig();
         let kubeconfig = kubeconfig.to_str().expect("UTF-8");
         toolforge(folder, &[arguments, &["--kubeconfig", kubeconfig]].concat())
@@ -88,6 +89,8 @@ fn the_demo_stays_up_and_every_command_looks_in() {
     diff_only_gets_and_lists(&demo, &wordcount);
     apply_leaves_it_to_the_one_who_holds_the_lease(&demo, &wordcount);
     suspend_and_resume_are_seen_in_the_status(&demo, &wordcount);
+    pins::what_cannot_be_done_is_refused_with_a_next_step(&demo, &wordcount);
+    pins::a_tool_goes_back_and_follows_its_branch_again(&demo, &wordcount);
     assert_eq!(demo.end(), Some(0));
 }
 
