@@ -1,6 +1,8 @@
 //! The comment on a merge request: as reviewed, out of nobody's control, and of bounded length. `UPDATE_GOLDEN=1` rewrites
 //! what was reviewed.
 
+#![expect(clippy::disallowed_methods, reason = "what was reviewed lies beside the test")]
+
 mod world;
 
 use planner::markdown::{MAX_BYTES, markdown};
@@ -114,8 +116,8 @@ fn without_spans(line: &str) -> String {
         let runs = after.match_indices('`').map(|(at, _)| at).filter(|at| !after[..*at].ends_with('`'));
         let close =
             runs.into_iter().find(|at| after[*at..].len() - after[*at..].trim_start_matches('`').len() == ticks);
-        let close = close.unwrap_or_else(|| panic!("a span stays open: {line}"));
-        rest = &after[close + ticks..];
+        assert!(close.is_some(), "a span stays open: {line}");
+        rest = &after[close.expect("just checked") + ticks..];
     }
     out + rest
 }
@@ -179,7 +181,7 @@ fn a_comment_is_never_too_long_and_counts_what_it_leaves_out() {
         .lines()
         .find_map(|line| line.strip_prefix("**")?.split_once(" more objects are left out"))
         .and_then(|(count, _)| count.parse().ok())
-        .unwrap_or_else(|| panic!("no count: {text:.2000}"));
+        .expect("a count of what is left out");
     assert!((400..=402).contains(&(shown + left_out)), "{shown} + {left_out}");
     assert_eq!(outside_of_code(&text).matches('€').count(), 0);
 }
