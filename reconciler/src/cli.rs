@@ -28,6 +28,7 @@ use clap::builder::styling::{AnsiColor, Style, Styles};
 use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 use log::Voice;
 use std::process::ExitCode;
+use std::time::{Duration, Instant};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
@@ -141,7 +142,7 @@ fn run(cli: Cli, ui: &Ui) -> anyhow::Result<Exit> {
         Command::Demo(_) => Voice::Quiet,
         _ => Voice::Normal,
     };
-    log::start(&cli.global, voice);
+    log::start(&cli.global, voice, ui.colours_talk());
     match cli.command {
         Command::Init(args) => init::run(&args, ui),
         Command::Check(args) => check::run(&args, ui),
@@ -156,6 +157,9 @@ fn run(cli: Cli, ui: &Ui) -> anyhow::Result<Exit> {
     }
 }
 
+/// Signals that come so close together are one.
+const ONE_WISH: Duration = Duration::from_secs(1);
+
 /// Commands that wait for others. Those that hold a lease are told of Ctrl-C and SIGTERM, and come to an end by
 /// themselves; all others have nothing to finish.
 async fn interruptible(command: Command, ui: &Ui) -> anyhow::Result<Exit> {
@@ -163,16 +167,20 @@ async fn interruptible(command: Command, ui: &Ui) -> anyhow::Result<Exit> {
     let stays = matches!(command, Command::Run(_) | Command::Apply(_) | Command::Demo(_));
     let work = asking(command, ui, stop.clone());
     tokio::pin!(work);
+    let mut asked = None;
     loop {
         tokio::select! {
             ended = &mut work => return ended,
-            () = signalled() => {
-                if stop.is_cancelled() || !stays {
-                    return Err(failed("interrupted").into());
+            () = signalled() => match asked {
+                // Whoever runs us may pass on what we were told ourselves, too: that is one wish, not two.
+                Some(at) if Instant::elapsed(&at) < ONE_WISH => {}
+                None if stays => {
+                    asked = Some(Instant::now());
+                    stop.cancel();
+                    ui.say("stopping; once more to end at once");
                 }
-                stop.cancel();
-                ui.say("stopping; once more to end at once");
-            }
+                _ => return Err(failed("interrupted").into()),
+            },
         }
     }
 }

@@ -153,7 +153,7 @@ pub fn sandbox_dir() -> PathBuf {
 }
 
 fn home() -> Option<PathBuf> {
-    std::env::var_os("HOME").map(PathBuf::from).filter(|path| !path.as_os_str().is_empty())
+    std::env::var_os("HOME").map(PathBuf::from).filter(|path| path.is_absolute())
 }
 
 /// A cluster we can speak to. Cloning is cheap: clones share connections and counters.

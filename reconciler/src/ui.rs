@@ -93,6 +93,11 @@ impl Ui {
         self.say(&format!("{} {sentence}", self.talk_in(Style::Hint, "hint:")));
     }
 
+    /// Whether talk is coloured.
+    pub fn colours_talk(&self) -> bool {
+        self.colour_err
+    }
+
     /// Text on stderr in a style.
     pub fn talk_in(&self, style: Style, text: &str) -> String {
         dye(self.colour_err, style, text)

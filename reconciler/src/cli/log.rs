@@ -6,7 +6,7 @@ use super::{Global, LogFormat};
 use crate::ui::json_fit;
 use renderer::diagnostic::on_one_line;
 use std::fmt;
-use std::io::{self, IsTerminal as _, Write};
+use std::io::{self, Write};
 use tracing::field::Field;
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::field::MakeExt as _;
@@ -24,7 +24,7 @@ pub enum Voice {
 }
 
 /// Starts logging. `RUST_LOG` wins over `-v`.
-pub fn start(global: &Global, voice: Voice) {
+pub fn start(global: &Global, voice: Voice, colour: bool) {
     let level = match global.verbose + u8::from(voice == Voice::Loud) {
         0 if voice == Voice::Quiet => "error,kube_client=off",
         // kube tells each failed request by itself; we tell it once, in our own words.
@@ -35,11 +35,6 @@ pub fn start(global: &Global, voice: Voice) {
     };
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(level));
     let logs = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr);
-    let colour = match global.color {
-        crate::ui::ColourChoice::Always => true,
-        crate::ui::ColourChoice::Never => false,
-        crate::ui::ColourChoice::Auto => std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none(),
-    };
     // Fails only where somebody started logging before, and then there are logs.
     let _ = match global.log_format {
         LogFormat::Text => {

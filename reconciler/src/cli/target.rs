@@ -118,7 +118,12 @@ impl Declared {
                 SourceError::Empty => Some("Commit a platform.yaml, and a file in tools/ for each tool.".to_owned()),
                 _ => error.hint(),
             };
-            failed(format!("cannot read the config repository {url}")).hint_if(hint).because(error)
+            let message = format!("cannot read the config repository {url}");
+            let failure = match error {
+                SourceError::NotFound { .. } | SourceError::NotARepository { .. } => wrong_use(message),
+                _ => failed(message),
+            };
+            failure.hint_if(hint).because(error)
         };
         let repository = config_repo::load(&git, &url, "HEAD").await.map_err(unreadable)?;
         let folder = repository.choose(platform).map_err(|error| wrong_use(error.to_string()).hint(error.hint()))?;

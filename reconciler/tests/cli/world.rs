@@ -5,7 +5,7 @@ use crate::pins;
 use crate::server::Recorder;
 use std::io::{BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Stdio};
+use std::process::{Child, ChildStdout, Stdio};
 
 /// A demo that stays up after its show.
 pub struct Demo {
@@ -335,4 +335,54 @@ fn run_once_does_what_can_be_done_and_its_exit_code_says_what_is_left() {
     let broken = toolforge(home.path(), &["run", "config", "--once", "--sandbox"]);
     assert_eq!(broken.exit, 1, "{broken:#?}");
     assert!(broken.out.starts_with("bot  component/tool-bot/bot: invalid: "), "{broken:#?}");
+}
+
+/// `run` on the platform of a bot, and what it prints.
+fn running(home: &Path) -> (Child, BufReader<ChildStdout>) {
+    let mut child = command(home, &["run", "config", "--sandbox", "--json", "--interval", "1"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .expect("the binary runs");
+    let out = BufReader::new(child.stdout.take().expect("a pipe"));
+    (child, out)
+}
+
+#[test]
+fn a_wish_to_end_that_arrives_twice_at_once_is_one() {
+    let home = platform_of_a_bot();
+    let (mut child, mut out) = running(home.path());
+    out.read_line(&mut String::new()).expect("a line");
+    let pid = child.id().to_string();
+    let twice = format!("kill -INT {pid}; sleep 0.1; kill -INT {pid}; true");
+    assert!(std::process::Command::new("sh").args(["-c", &twice]).status().expect("sh runs").success());
+    assert_eq!(child.wait().expect("an end").code(), Some(0));
+}
+
+#[test]
+fn a_run_whose_reader_has_gone_ends_with_its_next_line() {
+    let home = platform_of_a_bot();
+    let (mut child, mut out) = running(home.path());
+    out.read_line(&mut String::new()).expect("a line");
+    drop(out);
+    let file = home.path().join("bot/toolforge.yaml");
+    let text = std::fs::read_to_string(&file).expect("the file");
+    std::fs::write(&file, text.replace("command: bot", "command: robot")).expect("written");
+    commit(&home.path().join("bot"));
+    assert_eq!(child.wait().expect("an end").code(), Some(0));
+}
+
+#[test]
+fn what_is_no_config_repository_is_wrong_use_and_a_home_that_is_no_place_is_not_written_to() {
+    let home = folder(&[]);
+    for arguments in [["run", "nowhere"], ["run", "."], ["apply", "--config=nowhere"]] {
+        let ran = toolforge(home.path(), &arguments);
+        assert_eq!((ran.exit, ran.out.as_str()), (2, ""), "{arguments:?}: {ran:#?}");
+        assert!(ran.err.contains("hint: "), "{arguments:?}: {ran:#?}");
+    }
+    let state = folder(&[]);
+    let mut status = command(home.path(), &["status", "--sandbox"]);
+    let output = status.env("HOME", "here").env("TMPDIR", state.path()).output().expect("the binary runs");
+    assert_eq!(crate::harness::ran(output).exit, 0);
+    assert_eq!(std::fs::read_dir(home.path()).expect("the folder").count(), 0);
 }
