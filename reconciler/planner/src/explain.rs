@@ -143,6 +143,14 @@ pub fn short_digests(text: &str) -> String {
     out
 }
 
+/// A build is known by the beginning of its tag; any other reference is shown whole.
+pub(crate) fn short_build(image: &str) -> &str {
+    match image.rsplit_once(':') {
+        Some((_, tag)) if tag.len() == 64 && tag.bytes().all(|b| b.is_ascii_hexdigit()) => &tag[..6],
+        _ => image,
+    }
+}
+
 /// `1 configure, 1 create, 1 prune, 1 held, 6 unchanged`, leaving out what is zero.
 #[must_use]
 pub fn totals(plan: &Plan) -> String {

@@ -364,18 +364,10 @@ impl Why {
     }
 }
 
-/// A build is known by the beginning of its tag; any other reference is shown whole.
-fn short_build(image: &str) -> &str {
-    match image.rsplit_once(':') {
-        Some((_, tag)) if tag.len() == 64 && tag.bytes().all(|b| b.is_ascii_hexdigit()) => &tag[..6],
-        _ => image,
-    }
-}
-
 impl fmt::Display for Why {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::AwaitingBuild { image } => write!(f, "awaiting build {}", short_build(image)),
+            Self::AwaitingBuild { image } => write!(f, "awaiting build {}", crate::explain::short_build(image)),
             Self::AwaitingStep(id) => write!(f, "awaiting {id}"),
             Self::AwaitingReady(id) => write!(f, "awaiting {id} to become Ready"),
             Self::GateFailed { job, why } => write!(f, "{job} failed: {why}"),

@@ -121,7 +121,13 @@ pub struct RetryArgs {
 }
 
 pub async fn suspend(args: &SuspendArgs, ui: &Ui) -> anyhow::Result<Exit> {
-    let said = args.of.pin(ui, "suspended", |pin, _| Ok(args.terms.add(pin, "suspend", json!(true)))).await?;
+    let said = args
+        .of
+        .pin(ui, "suspended", |pin, _| {
+            args.terms.add(pin, "suspend", json!(true));
+            Ok(())
+        })
+        .await?;
     said.hint(&format!("Run `toolforge resume {}` when you are done.", args.of.tool));
     Ok(Exit::Done)
 }
@@ -141,7 +147,13 @@ pub async fn resume(args: &ResumeArgs, ui: &Ui) -> anyhow::Result<Exit> {
 }
 
 pub async fn hold(args: &HoldArgs, ui: &Ui) -> anyhow::Result<Exit> {
-    let said = args.of.pin(ui, "held", |pin, _| Ok(args.terms.add(pin, "hold", json!(true)))).await?;
+    let said = args
+        .of
+        .pin(ui, "held", |pin, _| {
+            args.terms.add(pin, "hold", json!(true));
+            Ok(())
+        })
+        .await?;
     said.hint(&format!("Run `toolforge release {}` to follow its branch again.", args.of.tool));
     Ok(Exit::Done)
 }
