@@ -9,7 +9,7 @@ fn read(path: &str) -> String {
 
 /// The words that plan.rs gives to causes, reasons and actions: the right-hand sides of its `word` tables.
 fn spoken() -> BTreeSet<String> {
-    let plan = read("reconciler/planner/src/plan.rs");
+    let plan = read("reconciler/planner/src/plan.rs") + &read("reconciler/planner/src/plan/why.rs");
     let words = plan.lines().filter_map(|line| {
         let (variant, word) = line.trim().strip_prefix("Self::")?.split_once(" => \"")?;
         let word = word.strip_suffix("\",")?;

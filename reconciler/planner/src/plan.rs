@@ -1,5 +1,9 @@
 //! The plan: a value, complete and content-addressed. What is not in it does not happen.
 
+mod why;
+
+pub use why::Why;
+
 use crate::deployments::Deployment;
 use crate::drift::FieldChange;
 use crate::moment::Moment;
@@ -145,80 +149,6 @@ pub struct Held {
     pub why: Why,
 }
 
-/// Why something is held.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub enum Why {
-    /// Its image is not in the registry.
-    AwaitingBuild {
-        /// The reference that is asked for: a build stands under its id as the tag.
-        image: String,
-    },
-    /// An object it needs is made in this pass.
-    AwaitingStep(ObjectId),
-    /// An object it needs is not Ready.
-    AwaitingReady(ObjectId),
-    /// A one-off failed.
-    GateFailed {
-        /// Its Job.
-        job: ObjectId,
-        /// Its controller's words.
-        why: String,
-    },
-    /// The configuration is wrong there.
-    Invalid(String),
-    /// The API server, or a rule, refused.
-    Denied(String),
-    /// Secrets that don't exist.
-    MissingSecret(Vec<String>),
-    /// An object of that name is not ours.
-    NotOurs,
-    /// It could not be observed.
-    NotObserved(String),
-    /// The repository could not be read.
-    SourceUnavailable(String),
-    /// Deleting this looks like an accident.
-    PruneGuard(String),
-    /// The operators, or somebody with that right, said so.
-    Suspended,
-    /// A person pinned the tool to another revision.
-    Pinned {
-        /// Which it stays on; none where none was ever Ready.
-        commit: Option<CommitId>,
-        /// What was asked for, where no stored revision is of that commit.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        unknown: Option<String>,
-        /// Until when, by whom and why, as far as it was said.
-        #[serde(default)]
-        terms: String,
-    },
-    /// This revision did not become Ready; the last good one runs instead.
-    RolledBack {
-        /// Which.
-        commit: CommitId,
-        /// In the words of whoever failed.
-        why: String,
-    },
-    /// It comes from the platform and touches many tools: they get it a few at a time.
-    AwaitingWave {
-        /// Too many tools failed with it: nobody else gets it.
-        stopped: bool,
-    },
-    /// Somebody sets it back each time we correct it: it is left alone for a while.
-    Fighting {
-        /// Their field manager, where the server knows one.
-        manager: Option<String>,
-        /// The field; none where it is the object's existence.
-        field: Option<String>,
-        /// How often we corrected it.
-        times: u32,
-        /// Within so many seconds.
-        secs: u64,
-    },
-    /// It is being deleted; what comes after waits for the end.
-    Terminating,
-}
-
 /// A desired object that is there but not Ready.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -311,95 +241,6 @@ impl fmt::Display for Cause {
             Self::ImageReady => f.write_str("image ready"),
             Self::Drift { manager: Some(manager), .. } => write!(f, "drift by {manager}"),
             Self::Drift { manager: None, .. } => f.write_str("drift"),
-        }
-    }
-}
-
-impl Why {
-    /// The reason as one CamelCase word, for conditions, event reasons and metric labels.
-    #[must_use]
-    pub fn word(&self) -> &'static str {
-        match self {
-            Self::AwaitingBuild { .. } => "AwaitingBuild",
-            Self::AwaitingStep(_) => "AwaitingStep",
-            Self::AwaitingReady(_) => "AwaitingReady",
-            Self::GateFailed { .. } => "GateFailed",
-            Self::Invalid(_) => "Invalid",
-            Self::Denied(_) => "Denied",
-            Self::MissingSecret(_) => "MissingSecret",
-            Self::NotOurs => "NotOurs",
-            Self::NotObserved(_) => "NotObserved",
-            Self::SourceUnavailable(_) => "SourceUnavailable",
-            Self::PruneGuard(_) => "PruneGuard",
-            Self::Suspended => "Suspended",
-            Self::Pinned { .. } => "Pinned",
-            Self::RolledBack { .. } => "RolledBack",
-            Self::AwaitingWave { .. } => "AwaitingWave",
-            Self::Fighting { .. } => "Fighting",
-            Self::Terminating => "Terminating",
-        }
-    }
-
-    /// Whether only the registry can end it: no event tells, so it is asked again at each poll.
-    #[must_use]
-    pub fn awaits_image(&self) -> bool {
-        match self {
-            Self::AwaitingBuild { .. } => true,
-            Self::NotObserved(what) => what.starts_with("registry"),
-            _ => false,
-        }
-    }
-
-    /// Whether it passes by itself, by an event that will wake the tool.
-    #[must_use]
-    pub fn passes(&self) -> bool {
-        matches!(self, Self::AwaitingStep(_) | Self::AwaitingReady(_) | Self::Terminating)
-            || *self == Self::AwaitingWave { stopped: false }
-    }
-
-    /// Whether it is as a person wants it: nothing is wrong.
-    #[must_use]
-    pub fn is_wanted(&self) -> bool {
-        matches!(self, Self::Pinned { unknown: None, .. })
-    }
-}
-
-impl fmt::Display for Why {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::AwaitingBuild { image } => write!(f, "awaiting build {}", crate::explain::short_build(image)),
-            Self::AwaitingStep(id) => write!(f, "awaiting {id}"),
-            Self::AwaitingReady(id) => write!(f, "awaiting {id} to become Ready"),
-            Self::GateFailed { job, why } => write!(f, "{job} failed: {why}"),
-            Self::Invalid(why) => write!(f, "invalid: {why}"),
-            Self::Denied(why) => write!(f, "denied: {why}"),
-            Self::MissingSecret(names) => write!(f, "missing secret {}", names.join(", ")),
-            Self::NotOurs => f.write_str("not ours: an object of this name was made by somebody else"),
-            Self::NotObserved(why) => write!(f, "not observed: {why}"),
-            Self::SourceUnavailable(why) => write!(f, "source unavailable: {why}"),
-            Self::PruneGuard(why) => write!(f, "prune guard: {why}"),
-            Self::Suspended => f.write_str("suspended"),
-            Self::Pinned { commit, unknown, terms } => {
-                let on = commit.as_ref().map_or("nothing", |commit| commit.short());
-                write!(f, "pinned to {on}")?;
-                if let Some(unknown) = unknown {
-                    write!(f, ", for no stored revision is of commit {unknown}")?;
-                }
-                if terms.is_empty() { Ok(()) } else { write!(f, ", {terms}") }
-            }
-            Self::RolledBack { commit, why } => write!(f, "rolled back {}: {why}", commit.short()),
-            Self::AwaitingWave { stopped: false } => {
-                f.write_str("awaiting its wave: the platform changes a few tools at a time")
-            }
-            Self::AwaitingWave { stopped: true } => f.write_str(
-                "awaiting its wave, which has stopped: too many tools failed with this change of the platform",
-            ),
-            Self::Fighting { manager, field, times, secs } => {
-                let (by, what) = (manager.as_deref().unwrap_or("somebody"), field.as_deref());
-                let insists = what.map_or("deletes it each time".to_owned(), |field| format!("sets {field} each time"));
-                write!(f, "fighting: {by} {insists}, and it was corrected {times} times in {secs} s")
-            }
-            Self::Terminating => f.write_str("terminating"),
         }
     }
 }
