@@ -42,9 +42,8 @@ fn is_person(manager: &str) -> bool {
 
 /// Why the field at this path is left alone, if it is. `hand` says who owns it beside us; it is asked only where it counts.
 pub(super) fn reason(id: &ObjectId, path: &Path, hand: impl FnOnce() -> Option<String>) -> Option<Reason> {
-    let kind = |row: &&Row| row.kind.is_empty() || row.kind == id.kind;
-    let deep = |row: &&Row| row.path.len() == path.len();
-    let row = ROWS.iter().filter(deep).filter(kind).find(|row| matches(row.path, path))?;
+    let applies = |row: &&Row| matches(row.path, path) && (row.kind.is_empty() || row.kind == id.kind);
+    let row = ROWS.iter().find(applies)?;
     let entitled = match row.from {
         From::Anyone => true,
         From::Programs => !hand().is_some_and(|manager| is_person(&manager)),
@@ -66,7 +65,8 @@ fn matches(pattern: &[&str], path: &Path) -> bool {
         },
         _ => *pattern == "[]",
     };
-    pattern.len() == path.len() && pattern.iter().zip(path.iter()).all(fits)
+    // The last name first: it tells most of them apart.
+    pattern.len() == path.len() && pattern.iter().zip(path.iter()).rev().all(fits)
 }
 
 const fn row(kind: &'static str, path: &'static [&'static str], from: From, why: &'static str) -> Row {

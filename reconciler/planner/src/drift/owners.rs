@@ -50,7 +50,7 @@ impl<'a> OwnersOf<'a> {
 
     /// Somebody else wrote to the object itself, not only to its status: a field of ours may be theirs now.
     pub(super) fn has_others(&self) -> bool {
-        let entries = self.live.pointer("/metadata/managedFields").and_then(Value::as_array);
+        let entries = metadata(self.live, "managedFields").and_then(Value::as_array);
         let other = |entry: &Value| entry["manager"] != self.field_manager && entry["subresource"] != "status";
         entries.is_some_and(|entries| entries.iter().any(other))
     }

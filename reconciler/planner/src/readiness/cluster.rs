@@ -1,7 +1,7 @@
 //! What the cluster itself keeps: namespaces, quotas, volumes, kinds and APIs; and runs of Tekton.
 
 use super::Readiness::{self, Failed, InProgress, Ready};
-use super::condition::{condition, text};
+use super::condition::{at, condition, text};
 use serde_json::Value;
 
 /// A Namespace is Ready while it is Active.
@@ -15,7 +15,7 @@ pub(super) fn namespace(object: &Value) -> Readiness {
 
 /// A quota is Ready when its controller has taken over every limit: until then the server refuses pods.
 pub(super) fn quota(object: &Value) -> Readiness {
-    let keys = |pointer| object.pointer(pointer).and_then(Value::as_object).map(|map| map.keys().collect::<Vec<_>>());
+    let keys = |path| at(object, path).and_then(Value::as_object).map(|map| map.keys().collect::<Vec<_>>());
     match (keys("/spec/hard"), keys("/status/hard")) {
         (None, _) => Ready,
         (Some(wanted), Some(known)) if wanted.iter().all(|key| known.contains(key)) => Ready,

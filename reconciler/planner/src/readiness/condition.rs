@@ -34,7 +34,7 @@ impl Condition<'_> {
 
 /// A condition of the object.
 pub(super) fn condition<'a>(object: &'a Value, name: &str) -> Option<Condition<'a>> {
-    condition_in(object.pointer("/status/conditions"), name)
+    condition_in(at(object, "/status/conditions"), name)
 }
 
 /// A condition of a list.
@@ -65,14 +65,20 @@ pub(super) fn unseen() -> Readiness {
     Readiness::InProgress("its controller has not seen this generation".to_owned())
 }
 
-pub(super) fn number(object: &Value, pointer: &str) -> Option<i64> {
-    object.pointer(pointer).and_then(Value::as_i64)
+/// The value behind these names. [`Value::pointer`] copies each name before it looks it up, and this is asked of every
+/// object in every pass; no name here has a `/` in it.
+pub(super) fn at<'a>(object: &'a Value, path: &str) -> Option<&'a Value> {
+    path.split('/').skip(1).try_fold(object, |value, name| value.get(name))
 }
 
-pub(super) fn text<'a>(object: &'a Value, pointer: &str) -> Option<&'a str> {
-    object.pointer(pointer).and_then(Value::as_str)
+pub(super) fn number(object: &Value, path: &str) -> Option<i64> {
+    at(object, path).and_then(Value::as_i64)
 }
 
-pub(super) fn list<'a>(object: &'a Value, pointer: &str) -> &'a [Value] {
-    object.pointer(pointer).and_then(Value::as_array).map_or(&[], Vec::as_slice)
+pub(super) fn text<'a>(object: &'a Value, path: &str) -> Option<&'a str> {
+    at(object, path).and_then(Value::as_str)
+}
+
+pub(super) fn list<'a>(object: &'a Value, path: &str) -> &'a [Value] {
+    at(object, path).and_then(Value::as_array).map_or(&[], Vec::as_slice)
 }

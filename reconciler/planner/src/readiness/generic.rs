@@ -19,6 +19,9 @@ const FINAL: [&str; 3] = ["Accepted", "Complete", "Succeeded"];
 
 /// By the conventions alone.
 pub(super) fn by_conditions(object: &Value) -> Readiness {
+    if object.get("status").is_none() {
+        return Ready;
+    }
     if number(object, "/status/observedGeneration").is_some_and(|seen| seen < generation(object)) {
         return unseen();
     }

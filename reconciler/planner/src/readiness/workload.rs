@@ -1,7 +1,7 @@
 //! What runs pods: Ready when the newest generation is served by new pods alone.
 
 use super::Readiness::{self, Failed, InProgress, Ready};
-use super::condition::{condition, not_observed, number, text};
+use super::condition::{at, condition, not_observed, number, text};
 use super::pod::pod_trouble;
 use serde_json::Value;
 
@@ -42,7 +42,7 @@ pub(super) fn deployment(object: &Value) -> Readiness {
     let wanted = wanted(object);
     let [updated, available, total] =
         ["updatedReplicas", "availableReplicas", "replicas"].map(|name| count(object, name));
-    let paused = if object.pointer("/spec/paused") == Some(&Value::Bool(true)) { ", paused" } else { "" };
+    let paused = if at(object, "/spec/paused") == Some(&Value::Bool(true)) { ", paused" } else { "" };
     all(&[
         (updated >= wanted, format!("{updated} of {wanted} updated{paused}")),
         (total <= updated, format!("{} old to go", total - updated)),
