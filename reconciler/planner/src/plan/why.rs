@@ -1,6 +1,6 @@
 //! Why something waits: the closed list of reasons, each with its one word and its sentence.
 
-use renderer::ObjectId;
+use renderer::{CommitId, ObjectId};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
