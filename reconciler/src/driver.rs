@@ -29,7 +29,7 @@ pub use start::{Environment, Options, git, registry, serve};
 use crate::cluster::Cluster;
 use crate::events::Recorder;
 use crate::observe::World;
-use crate::pass::{self, Decided, Subject, decide};
+use crate::pass::{self, Decided, Subject, Told, decide};
 use crate::queue::{Ended, Queue};
 use crate::registry::Registry;
 use crate::source::Git;
@@ -99,6 +99,8 @@ pub struct Driver {
 
 /// What could not be read, and of which no event tells, is looked at again after this.
 const UNREAD: Duration = Duration::from_secs(30);
+/// A status that may not have arrived is said again after this: no event tells that it is missing.
+const UNHEARD: Duration = Duration::from_secs(5);
 
 /// What wakes the loop. A name, and whether something new is known of it.
 #[derive(Debug)]
@@ -192,12 +194,15 @@ impl Driver {
         self.remember(&decided);
         let outcome = self.execute(&decided).await;
         lock(&self.fights).note(&decided.plan, &outcome, self.begun.elapsed());
-        self.say(&subject, &decided, &outcome).await;
+        let told = self.say(&subject, &decided, &outcome).await;
         for next in self.account(&decided, &outcome) {
             send(wakes, next, false);
         }
         self.metrics.pass(&decided.plan, &outcome, begun.elapsed());
-        let ended = ended(&decided, &outcome, now);
+        let mut ended = ended(&decided, &outcome, now);
+        if told == Told::Unheard {
+            ended = ended.at_latest(UNHEARD);
+        }
         heard::tell(self.listener.as_ref(), tool, Some((decided, outcome)));
         ended
     }
@@ -211,17 +216,18 @@ impl Driver {
     }
 
     /// Status, events and one log line; each only when there is something to say.
-    async fn say(&self, subject: &Subject, decided: &Decided, outcome: &Outcome) {
+    async fn say(&self, subject: &Subject, decided: &Decided, outcome: &Outcome) -> Told {
         let plan = &decided.plan;
         if !plan.steps.is_empty() {
             let commit = plan.target.commit.as_ref().map_or("", |commit| commit.short());
             tracing::info!(tool = %plan.tool, commit, plan = planner::explain::totals(plan), "pass");
         }
-        let Some(live) = self.world.tool(&subject.tool.name) else { return };
-        let written = pass::tell(&self.cluster.client, &self.recorder, &live, decided, outcome).await;
-        if let Some(answer) = written {
-            self.world.learn(&status::id(&plan.tool), &answer);
+        let Some(live) = self.world.tool(&subject.tool.name) else { return Told::Nothing };
+        let told = pass::tell(&self.cluster.client, &self.recorder, &live, decided, outcome).await;
+        if let Told::Written(answer) = &told {
+            self.world.learn(&status::id(&plan.tool), answer);
         }
+        told
     }
 
     /// Who waits for an image is looked at with each poll, because nobody else will tell us.

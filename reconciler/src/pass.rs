@@ -194,15 +194,25 @@ pub async fn execute(decided: &Decided, client: &Client, learn: &(dyn Fn(&Object
     execute::execute(client, &decided.plan, learn).await
 }
 
-/// Says on the Tool how it went: its status and events, each only where it is news. `live` is the Tool as it is now;
-/// returned is the server's answer to a status that was written.
+/// What became of a status.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Told {
+    /// It says the same already, or the server will not have it, however often it is sent.
+    Nothing,
+    /// It was written, and this is the server's answer.
+    Written(Answer),
+    /// Whether it was written is unknown, or the server cannot write now: it has to be said again.
+    Unheard,
+}
+
+/// Says on the Tool how it went: its status and events, each only where it is news. `live` is the Tool as it is now.
 pub async fn tell(
     client: &Client,
     recorder: &Recorder,
     live: &Value,
     decided: &Decided,
     outcome: &Outcome,
-) -> Option<Answer> {
+) -> Told {
     let plan = &decided.plan;
     let previous = live.get("status");
     let pass = Pass {
@@ -216,15 +226,18 @@ pub async fn tell(
     };
     let status = status::fit(pass.status());
     let written = status::publish(client, &plan.tool, &status, previous).await;
-    let written = written.unwrap_or_else(|error| {
-        tracing::warn!(tool = %plan.tool, %error, "status was not written");
-        None
-    });
+    let told = match written {
+        Ok(answer) => answer.map_or(Told::Nothing, Told::Written),
+        Err(error) => {
+            tracing::warn!(tool = %plan.tool, %error, "status was not written");
+            if error.may_pass() { Told::Unheard } else { Told::Nothing }
+        }
+    };
     // What the status says already was an event once, also where another process said it.
     if previous != Some(&status) || !outcome.rows.is_empty() {
         recorder.publish(client, live, plan, outcome).await;
     }
-    written
+    told
 }
 
 /// One read for each name: it is there, it is confirmed absent, or nothing can be said about its kind.

@@ -63,6 +63,18 @@ pub enum Ended {
     },
 }
 
+impl Ended {
+    /// The same, but that the tool looks again after this time at the latest, where failures do not say otherwise.
+    #[must_use]
+    pub fn at_latest(self, pause: Duration) -> Self {
+        match self {
+            Self::Well => Self::Rests { pause },
+            Self::Rests { pause: longer } => Self::Rests { pause: longer.min(pause) },
+            Self::Again | Self::Failed { .. } => self,
+        }
+    }
+}
+
 /// The queue of all tools.
 #[derive(Debug, Default)]
 pub struct Queue {
@@ -166,6 +178,22 @@ mod tests {
         assert_eq!(queue.next(at(3)).as_deref(), Some("a"));
         queue.ended("a", Ended::Well, at(4), 0.0);
         assert_eq!((queue.next(at(9)), queue.busy()), (None, 0));
+    }
+
+    #[test]
+    fn who_has_something_to_say_again_is_neither_forgotten_nor_left_to_rest_for_longer() {
+        let soon = at(5_000);
+        let rests = Ended::Rests { pause: soon };
+        assert_eq!(Ended::Well.at_latest(soon), rests);
+        assert_eq!(Ended::Rests { pause: at(30_000) }.at_latest(soon), rests);
+        for sooner in [Ended::Again, Ended::Failed { retry_after: None }, Ended::Rests { pause: at(100) }] {
+            assert_eq!(sooner.at_latest(soon), sooner);
+        }
+        let mut queue = Queue::default();
+        queue.wake("a", at(0));
+        assert_eq!(queue.next(at(0)).as_deref(), Some("a"));
+        queue.ended("a", Ended::Well.at_latest(soon), at(1), 0.0);
+        assert_eq!(queue.next_due(at(1)), Some(at(5_001)), "nobody wakes it, and it looks again");
     }
 
     #[test]

@@ -81,6 +81,12 @@ impl CallError {
         self.refusal().map(|refusal| refusal.code)
     }
 
+    /// Whether the same request may do better later: nobody answered, the server is in trouble, or it is asked too much.
+    #[must_use]
+    pub fn may_pass(&self) -> bool {
+        self.code().is_none_or(|code| matches!(code, 408 | 429 | 500..))
+    }
+
     /// The refusal a Status tells, in the middle of a watch.
     #[must_use]
     pub fn of_status(status: Status) -> Self {
