@@ -151,10 +151,11 @@ impl Faults {
 
     /// From now on requests fail; lists may be as old as this version.
     pub fn begin(&self, past: Option<String>) {
-        *self.shared.state() = State { on: true, past, ..State::default() };
+        let mut state = self.shared.state();
+        (state.on, state.past) = (true, past);
     }
 
-    /// No further request fails; what hangs, hangs on. Returns how many failed, by kind.
+    /// No further request fails; what hangs, hangs on. Returns how many failed so far, by kind.
     pub fn end(&self) -> BTreeMap<Fault, usize> {
         let mut state = self.shared.state();
         state.on = false;

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use anyhow::ensure;
 use axum::Router;
 use axum::routing::get;
+use tests::control_plane::install_crypto;
 use tests::faults::{Fault, Faults, Odds};
 use tokio::net::TcpListener;
 
@@ -35,6 +36,7 @@ async fn asked(of: &'static [Fault], path: &str) -> anyhow::Result<(Option<u16>,
 
 #[tokio::test(flavor = "multi_thread")]
 async fn each_fault_is_what_its_name_says_and_what_passes_is_whole() -> anyhow::Result<()> {
+    install_crypto();
     for (of, status) in [(&[Fault::Throttled][..], 429), (&[Fault::Broken][..], 500), (&[Fault::Away][..], 503)] {
         ensure!(asked(of, "/x").await?.0 == Some(status));
     }

@@ -1,5 +1,7 @@
 //! Faults on the way to the API server, to git and to the registry.
 
+use std::time::Duration;
+
 use anyhow::{Context as _, ensure};
 use tests::platform::Platform;
 
@@ -8,6 +10,8 @@ use crate::story::{REVISIONS, Telling, ends_equal, push_image};
 
 /// A storm is no storm when less failed than this.
 const ENOUGH: usize = 25;
+/// How long a storm lasts for each revision.
+const STORM: Duration = Duration::from_secs(8);
 
 #[tokio::test(flavor = "multi_thread")]
 async fn one_request_in_five_to_the_api_server_fails_and_everything_ends_equal() -> anyhow::Result<()> {
@@ -37,17 +41,25 @@ async fn storm(name: &str, seed: u64, begin: impl AsyncFn(&Platform) -> anyhow::
     platform.quiet().await?;
     let expected = calm.left().await?;
 
-    begin(&platform).await?;
     let telling = Telling::begin(&platform, "wild")?;
     for revision in 0..REVISIONS {
+        begin(&platform).await?;
         telling.commit(revision)?;
         if revision > 0 {
             // The next process knows nothing, and learns it under faults.
             platform.kill()?;
             platform.run().await?;
         }
-        telling.ready().await?;
-        telling.scale_by_hand().await?;
+        let rolled_out = async {
+            telling.ready().await?;
+            telling.scale_by_hand().await
+        };
+        // It may get there within the storm, or when that is over.
+        if let Ok(within) = tokio::time::timeout(STORM, rolled_out).await {
+            within?;
+        }
+        platform.end_storm()?;
+        telling.ready().await.with_context(|| format!("revision {revision}"))?;
     }
     let failed = platform.end_storm()?;
     ensure!(failed.values().sum::<usize>() >= ENOUGH, "too few requests failed: {failed:?}");

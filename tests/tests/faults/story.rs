@@ -114,10 +114,9 @@ impl<'a> Telling<'a> {
     pub async fn left(&self) -> anyhow::Result<Left> {
         let mut left = Left { objects: BTreeMap::new(), deleted: BTreeSet::new(), jobs: BTreeMap::new() };
         for (place, tool) in self.tools.iter().enumerate() {
-            for object in self.objects(tool).await? {
-                let name = |key: &str| object[key].as_str().unwrap_or_default().to_owned();
-                let key = (place, name("kind"), object["metadata"]["name"].as_str().unwrap_or_default().to_owned());
-                left.objects.insert(key, object);
+            for (kind, object) in self.objects(tool).await? {
+                let name = object["metadata"]["name"].as_str().context("an object without a name")?.to_owned();
+                ensure!(left.objects.insert((place, kind.to_owned(), name), object).is_none(), "two of one name");
             }
         }
         for request in self.platform.writes_since(self.began)? {
@@ -134,12 +133,14 @@ impl<'a> Telling<'a> {
     }
 
     /// Everything in the tool's namespace of a kind that we make, also what nobody lists any more.
-    async fn objects(&self, tool: &Tool<'_>) -> anyhow::Result<Vec<Value>> {
+    async fn objects(&self, tool: &Tool<'_>) -> anyhow::Result<Vec<(&'static str, Value)>> {
         let mut all = Vec::new();
         for kind in KINDS.iter().filter(|kind| kind.scope == Scope::Tool && kind.kind != "Pod") {
-            all.extend(self.platform.objects(kind.kind, &tool.namespace()).await?);
+            for object in self.platform.objects(kind.kind, &tool.namespace()).await? {
+                all.push((kind.kind, named(&object, tool)?));
+            }
         }
-        all.iter().map(|object| named(object, tool)).collect()
+        Ok(all)
     }
 }
 
