@@ -13,6 +13,7 @@ use kube::Client;
 use planner::check::Violation;
 use planner::conditions::Pass;
 use planner::contract::{Contract, Terms};
+use planner::drift::FieldVerdict;
 use planner::observed::{Gap, ImageSeen, Observed};
 use planner::outcome::Outcome;
 use planner::plan::Plan;
@@ -126,8 +127,18 @@ impl Draft<'_> {
     /// The plan as far as `observed` goes. Asks nobody: what has to be confirmed stands in it.
     #[must_use]
     pub fn plan(&self, observed: &Observed) -> Plan {
+        planner::plan(&self.input(observed))
+    }
+
+    /// Every field of every object with its verdict, as far as `observed` goes.
+    #[must_use]
+    pub fn verdicts(&self, observed: &Observed) -> Vec<(ObjectId, Vec<FieldVerdict>)> {
+        planner::field_verdicts(&self.input(observed))
+    }
+
+    fn input<'a>(&'a self, observed: &'a Observed) -> Input<'a> {
         let subject = self.subject;
-        planner::plan(&Input {
+        Input {
             tool: &subject.tool,
             platform: &subject.platform,
             namespace: subject.tool.name.namespace(),
@@ -143,7 +154,7 @@ impl Draft<'_> {
             trouble: subject.trouble.as_deref(),
             forgotten: subject.forgotten,
             circumstances: &subject.circumstances,
-        })
+        }
     }
 
     /// What was decided from this draft, as a contract. `made_by` is program and version.

@@ -68,7 +68,8 @@ fn difference(desired: &Object, input: &Input) -> (Verdict, Option<Noted>) {
     if !observed.owns(id, live, input.tool.name.as_str(), input.field_manager) && !is_tool_itself(id, input) {
         return held(Why::NotOurs);
     }
-    let (drift, answer) = drift_of(desired, live, input);
+    let known = known(desired, live, input);
+    let (drift, answer) = (drift::drift(desired, live, &known.ownership(desired, input)), known.answer);
     let noted = Noted {
         settled: settled::rows(desired, live, drift.settled.clone()),
         remark: answer.and_then(|word| untold(id, &drift, word)),
@@ -92,16 +93,28 @@ fn untold(id: &ObjectId, drift: &drift::Drift, word: &Word) -> Option<String> {
     Some(format!("{id} {first}: left alone, because a dry run did not tell whose it is: {why}"))
 }
 
-/// The drift of one object, with all that the server has said about it, and its answer to a dry-run create.
-fn drift_of<'a>(desired: &Object, live: &Value, input: &'a Input) -> (drift::Drift, Option<&'a Word>) {
+/// What the server has said about one desired object.
+pub(crate) struct Known<'a> {
+    settled: Vec<drift::Settlement>,
+    /// Its answer to a dry-run create.
+    answer: Option<&'a Word>,
+}
+
+impl Known<'_> {
+    /// Who owns what, in the light of it.
+    pub(crate) fn ownership<'a>(&'a self, desired: &Object, input: &'a Input) -> Ownership<'a> {
+        let made = match self.answer {
+            Some(Word::Made(made)) => Some(made),
+            _ => None,
+        };
+        Ownership { said: drift::Said { made, settled: &self.settled }, ..input.ownership(&desired.id) }
+    }
+}
+
+/// What the server has said about this desired object, as far as it is about this live one.
+pub(crate) fn known<'a>(desired: &Object, live: &Value, input: &'a Input) -> Known<'a> {
     let answer = question::answer(&input.observed.answers, desired, DryRun::Create);
-    let made = match answer {
-        Some(Word::Made(made)) => Some(made),
-        _ => None,
-    };
-    let settled = settled::known(input.observed, desired, live);
-    let said = drift::Said { made, settled: &settled };
-    (drift::drift(desired, live, &Ownership { said, ..input.ownership(&desired.id) }), answer)
+    Known { settled: settled::known(input.observed, desired, live), answer }
 }
 
 /// A read said so; or its namespace is gone, and everything in it.

@@ -122,6 +122,17 @@ impl<'a> Draft<'a> {
         (Targets::of_last_good(last_good, observed), None)
     }
 
+    /// Every object that should be there, in apply order.
+    pub(crate) fn desired(&mut self) -> Vec<Object> {
+        let (targets, _) = self.targets();
+        let (observed, manager) = (self.input.observed, self.input.field_manager);
+        let of_components = targets.components.values().flatten();
+        let of_components = of_components.map(|object| autoscale::desired(object, observed, manager).into_owned());
+        let mut objects: Vec<_> = self.input.frame.iter().cloned().chain(of_components).collect();
+        objects.sort_by_cached_key(|object| (kinds::order(&object.id), object.id.clone()));
+        objects
+    }
+
     /// The tool-wide objects, each as soon as its namespace is Ready.
     pub(crate) fn frame(&mut self) {
         let mut objects: Vec<_> = self.input.frame.iter().collect();

@@ -40,6 +40,7 @@ mod record;
 mod removal;
 pub mod replace;
 mod target;
+mod why;
 
 pub use check::Judge;
 pub use course::pinned_revision;
@@ -48,3 +49,4 @@ pub use fight::Fight;
 pub use moment::Moment;
 pub use record::{platform_digest, rendered_digest};
 pub use target::{files_that_count, images_needed};
+pub use why::{field_verdicts, told};

@@ -3,9 +3,10 @@
 
 #![expect(clippy::disallowed_methods, reason = "the recorded answers lie beside the test")]
 
-use planner::drift::{Drift, FieldChange, Ownership, drift};
+use planner::drift::{Drift, FieldChange, Ownership, Said, Verdict, drift, verdicts};
 use planner::fields::{FieldSet, ManagedFieldsEntry, Operation, entries};
 use planner::merge::{self, Writer};
+use planner::schema::Schema;
 use renderer::Object;
 use serde_json::Value;
 use std::fmt::Write as _;
@@ -15,6 +16,8 @@ struct Case {
     name: String,
     desired: Object,
     live: Value,
+    /// The server's answer to a dry-run create, where it was asked.
+    made: Option<Value>,
 }
 
 fn folder() -> PathBuf {
@@ -25,7 +28,7 @@ fn case(name: &str) -> Case {
     let text = std::fs::read_to_string(folder().join(format!("{name}.json"))).expect(name);
     let mut case: Value = serde_json::from_str(&text).expect(name);
     let desired = Object::new(case["desired"].take()).expect("an object");
-    Case { name: name.to_owned(), desired, live: case["live"].take() }
+    Case { name: name.to_owned(), desired, live: case["live"].take(), made: case.get("made").cloned() }
 }
 
 fn names() -> Vec<String> {
@@ -41,8 +44,13 @@ fn applied() -> Vec<Case> {
     names().iter().filter(|name| name.starts_with("applied--")).map(|name| case(name)).collect()
 }
 
+fn ownership(case: &Case) -> Ownership<'_> {
+    let said = Said { made: case.made.as_ref(), ..Said::NOTHING };
+    Ownership { said, ..Ownership::of("toolforge") }
+}
+
 fn judged(case: &Case) -> Drift {
-    drift(&case.desired, &case.live, &Ownership::of("toolforge"))
+    drift(&case.desired, &case.live, &ownership(case))
 }
 
 /// `path: from → to by manager`, `-` for nothing.
@@ -189,4 +197,41 @@ fn fields_of(live: &Value, manager: &str) -> Vec<String> {
     let (entries, _) = entries(live);
     let entries = entries.iter().filter(|entry| entry.manager == manager);
     entries.flat_map(|entry| entry.fields.paths()).map(|path| path.to_string()).collect()
+}
+
+#[test]
+fn each_field_that_the_server_shows_has_one_verdict_and_drift_is_what_they_say() {
+    for case in names().iter().map(|name| case(name)) {
+        let found = verdicts(&case.desired, &case.live, &ownership(&case));
+        for (place, one) in found.iter().enumerate() {
+            let twice = found.iter().skip(place + 1).find(|other| other.path.starts_with(&one.path));
+            assert_eq!(twice.map(|other| other.path.to_string()), None, "{}: {}", case.name, one.path);
+        }
+        for path in FieldSet::of(&case.live, Schema::of_object(&case.live)).paths() {
+            let judged = found.iter().any(|one| path.starts_with(&one.path) || one.path.starts_with(&path));
+            assert!(judged, "{}: {path} has no verdict", case.name);
+        }
+        let drift = judged(&case);
+        let undecided = found.iter().filter(|one| one.verdict == Verdict::Undecided).count();
+        assert_eq!(undecided, drift.needs_dry_run.len(), "{}", case.name);
+        let intruder = found.iter().any(|one| one.verdict == Verdict::Intruder);
+        assert!(!intruder || !drift.is_none(), "{}: an intruder that nobody removes", case.name);
+    }
+}
+
+#[test]
+fn a_verdict_names_the_hand_and_its_time() {
+    let case = case("kubectl-scale");
+    let found = verdicts(&case.desired, &case.live, &Ownership::of("toolforge"));
+    let of = |path: &str| {
+        let one = found.iter().find(|one| one.path.to_string() == path).expect(path);
+        let by = one.by.as_ref().map(|by| (by.manager.as_str(), by.time.is_some()));
+        (one.verdict, by)
+    };
+    // Of a write through a subresource the server keeps no time.
+    assert_eq!(of("spec.replicas"), (Verdict::Intruder, Some(("kubectl-scale", false))));
+    assert_eq!(of("spec.selector"), (Verdict::Desired, Some(("toolforge", true))));
+    assert_eq!(of("spec.template.spec.dnsPolicy"), (Verdict::Defaulted, None));
+    let controller = ("kube-controller-manager-status", true);
+    assert_eq!(of("metadata.annotations[deployment.kubernetes.io/revision]"), (Verdict::Controllers, Some(controller)));
 }

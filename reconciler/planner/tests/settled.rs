@@ -168,3 +168,21 @@ fn nothing_is_remembered_of_what_is_gone() {
     assert!(!world.has("Deployment", "web"));
     assert_eq!(world.objects[&tool]["status"].get("settled"), None);
 }
+
+#[test]
+fn every_object_of_a_tool_is_told_field_by_field() {
+    let mut world = World::new();
+    world.admission = Some(more_replicas);
+    let says = commit('a', WEB);
+    world.settle(&says);
+    let web = world.id("Deployment", "web");
+    world.edit(&web, "kubectl-label", |live| live["metadata"]["labels"]["team"] = json!("x"));
+    let told = planner::told(&world.verdicts(&says), &|_| Some("2 min ago".to_owned()));
+    let lines: Vec<Vec<&str>> = told.lines().map(|line| line.split_whitespace().collect()).collect();
+    let has = |words: &str| assert!(lines.iter().any(|line| line.join(" ").starts_with(words)), "{words} in\n{told}");
+    has("namespace/tool-wordcount");
+    has("deployment/tool-wordcount/web");
+    has("intruder metadata.labels.team kubectl-label, 2 min ago: somebody else put it there");
+    has("controller's spec.replicas toolforge, 2 min ago: the server insists on it");
+    has("desired spec.template.spec.containers[web].command toolforge, 2 min ago: as we want it");
+}

@@ -8,11 +8,12 @@ mod yaml;
 use super::plan_file;
 use super::target::{Target, TargetArgs, is_repository_of};
 use crate::ui::{self, Exit, Failure, Ui, failed, wrong_use};
+use planner::drift::FieldVerdict;
 use planner::plan::Plan;
 use reconciler::observe::{self, Scope};
 use reconciler::pass::{Decided, Subject, decide};
 use reconciler::source::worktree::{self, Worktree};
-use renderer::Files;
+use renderer::{Files, ObjectId};
 use std::path::{Path, PathBuf};
 
 /// Show what would change on the cluster, and why
@@ -31,6 +32,7 @@ Examples:
   toolforge diff --out plan.json          and write the plan down, for `toolforge apply plan.json`
   toolforge diff --markdown               as a comment on a merge request
   toolforge diff --live objects.yaml      against saved objects; no cluster is asked
+  toolforge diff --fields=deployment/web  what each of its fields is to us, and who wrote it
   toolforge diff --json | jq '.steps[].id.name'
 
 A plan file says what would be done, to which objects at which version, from which commit. It holds
@@ -50,6 +52,15 @@ pub struct Args {
     /// As a unified diff of the Kubernetes manifests, instead of field by field
     #[arg(long, conflicts_with = "json")]
     yaml: bool,
+    /// Every field of every object: what it is to us, who wrote it, and why; of one object with `=KIND/NAME`
+    #[arg(
+        long,
+        value_name = "KIND/NAME",
+        num_args = 0..=1,
+        require_equals = true,
+        conflicts_with_all = ["yaml", "markdown", "out", "against"]
+    )]
+    fields: Option<Option<String>>,
     /// As a comment on a merge request, for GitHub and GitLab
     #[arg(long, conflicts_with_all = ["json", "yaml", "against"])]
     markdown: bool,
@@ -92,6 +103,10 @@ pub async fn run(args: &Args, ui: &Ui) -> anyhow::Result<Exit> {
     let scope = Scope::of(&cluster.name, &subject.platform);
     let observed = observe::once(&cluster.client, &scope, &subject.tool.name).await;
     let decided = decide(&subject, observed, &cluster.client, &target.declared.registry).await;
+    if let Some(object) = &args.fields {
+        fields(object.as_deref(), &decided, &subject, ui)?;
+        return Ok(verdict(&decided.plan));
+    }
     show(args, &decided, &subject, ui)?;
     if let Some(file) = &args.out {
         let contract = subject.draft(&decided.observed).contract(&decided, plan_file::MADE_BY);
@@ -129,6 +144,28 @@ fn show(args: &Args, decided: &Decided, subject: &Subject, ui: &Ui) -> anyhow::R
         return ui.data(&yaml::of_plan(&decided.plan, &decided.observed, ui));
     }
     ui.data(&explained(&decided.plan, ui))
+}
+
+/// The verdict on every field, of all objects or of one.
+fn fields(object: Option<&str>, decided: &Decided, subject: &Subject, ui: &Ui) -> anyhow::Result<()> {
+    let mut all = subject.draft(&decided.observed).verdicts(&decided.observed);
+    let is_it = |id: &ObjectId, name: &str| {
+        id.to_string() == name || format!("{}/{}", id.kind, id.name).eq_ignore_ascii_case(name)
+    };
+    if let Some(name) = object {
+        let known: Vec<_> = all.iter().map(|(id, _)| format!("{}/{}", id.kind.to_lowercase(), id.name)).collect();
+        all.retain(|(id, _)| is_it(id, name));
+        if all.is_empty() {
+            let hint = format!("There are {}.", known.join(", "));
+            return Err(wrong_use(format!("no object {name} of this tool is there")).hint(hint).into());
+        }
+    }
+    if ui.json {
+        let rows = |(id, fields): &(ObjectId, Vec<FieldVerdict>)| serde_json::json!({"id": id, "fields": fields});
+        return ui.json(&all.iter().map(rows).collect::<Vec<_>>());
+    }
+    let now = ui::now();
+    ui.data(&planner::told(&all, &|time| ui::ago(time, now)))
 }
 
 /// How these changes would be made: never from another branch or commit than the one that is followed.

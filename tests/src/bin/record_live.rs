@@ -9,6 +9,9 @@
 //! recording differs only where the server does. What drift makes of it all stands in `drift.txt`; read its diff.
 
 use anyhow::{Context, Result, ensure};
+use planner::drift::{Ownership, drift};
+use planner::question::Question;
+use renderer::Object;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -66,6 +69,7 @@ const HANDS: &[(&str, &str, &[Step])] = &[
     ("cronjob-suspended", "cronjob", &[patch!("cronjob/refresh", "strategic", r#"{"spec": {"suspend": true}}"#)]),
     ("httproute-rule", "httproute", &[patch!("httproute/web", "json", r#"[{"op": "replace", "path": "/spec/rules/0/backendRefs/0/name", "value": "evil"}]"#)]),
     ("ingress-annotated", "ingress", &[Kubectl(&["annotate", "ingress/web", "nginx.ingress.kubernetes.io/rewrite-target=/"]), patch!("ingress/web", "json", r#"[{"op": "add", "path": "/spec/tls", "value": [{"hosts": ["a"]}]}]"#)]),
+    ("httproute-of-another-version", "httproute", &[Kubectl(&["patch", "httproutes.v1beta1.gateway.networking.k8s.io/web", "--type=merge", "-p", r#"{"metadata": {"labels": {"team": "x"}}}"#])]),
     ("kubectl-annotate", "deployment", &[Kubectl(&["annotate", "deployment/web", "example.org/owner=me"])]),
     ("kubectl-annotate-cronjob", "cronjob", &[Kubectl(&["annotate", "cronjob/refresh", "example.org/owner=me", "toolforge.org/schedule=@hourly", "--overwrite"])]),
     ("kubectl-apply-client-side", "deployment", &[Feed(&["apply", "-f", "-"], client_side_apply)]),
@@ -86,9 +90,12 @@ const HANDS: &[(&str, &str, &[Step])] = &[
     ("kubectl-set-env", "deployment", &[Kubectl(&["set", "env", "deployment/web", "GREETING=bye", "EXTRA=1", "PORT-"])]),
     ("kubectl-set-image", "deployment", &[Kubectl(&["set", "image", "deployment/web", "web=evil.example/miner:1"])]),
     ("kubectl-set-resources", "deployment", &[Kubectl(&["set", "resources", "deployment/web", "--limits=cpu=2"])]),
+    ("label-there-and-back", "deployment", &[Kubectl(&["label", "deployment/web", "toolforge.org/tool=stolen", "--overwrite"]), Kubectl(&["label", "deployment/web", "toolforge.org/tool=wordcount", "--overwrite"])]),
     ("limitrange-raised", "limitrange", &[patch!("limitrange/wordcount", "json", r#"[{"op": "replace", "path": "/spec/limits/0/max/cpu", "value": "64"}]"#)]),
     ("namespace-opened", "namespace", &[Kubectl(&["label", "namespace/tool-wordcount", "pod-security.kubernetes.io/enforce=privileged", "--overwrite"]), Kubectl(&["annotate", "namespace/tool-wordcount", "a=b"])]),
     ("networkpolicy-opened", "networkpolicy-default", &[patch!("networkpolicy/toolforge.default", "json", r#"[{"op": "replace", "path": "/spec/ingress", "value": [{}]}]"#)]),
+    ("older-apply-of-ours", "httproute", &[Feed(OURS, older_version)]),
+    ("owner-wiped-out", "configmap", &[Kubectl(&["label", "configmap/settings", "team=x"]), patch!("configmap/settings", "json", r#"[{"op": "remove", "path": "/metadata/managedFields/1"}]"#)]),
     ("pdb-changed", "poddisruptionbudget", &[patch!("pdb/web", "merge", r#"{"spec": {"maxUnavailable": null, "minAvailable": 1}}"#)]),
     ("quota-raised", "resourcequota", &[patch!("resourcequota/wordcount", "merge", r#"{"spec": {"hard": {"pods": "100", "services": "10"}}}"#)]),
     ("secret-edited", "secret", &[patch!("secret/token", "merge", r#"{"data": {"value": "c3RvbGVu", "more": "bW9yZQ=="}}"#)]),
@@ -107,6 +114,11 @@ fn another_applier(object: &mut Value) {
         json!({"preStop": {"exec": {"command": ["sleep", "1"]}}});
     object["spec"]["minReadySeconds"] = json!(3);
     object["spec"]["replicas"] = json!(4);
+}
+
+fn older_version(object: &mut Value) {
+    object["apiVersion"] = json!("gateway.networking.k8s.io/v1beta1");
+    object["metadata"]["labels"]["old"] = json!("x");
 }
 
 fn client_side_apply(object: &mut Value) {
@@ -211,9 +223,26 @@ impl Recorder {
         Ok(output.stdout)
     }
 
+    /// What the server makes of our object alone, where drift has to know it.
+    async fn made(&self, desired: &Value, live: &Value) -> Result<Option<Value>> {
+        let desired = Object::new(desired.clone())?;
+        if drift(&desired, live, &Ownership::of("toolforge")).needs_dry_run.is_empty() {
+            return Ok(None);
+        }
+        let file = self.server.dir().join("asked.json");
+        std::fs::write(&file, Question::create(&desired).body.to_string())?;
+        let file = file.to_str().context("a folder whose name is text")?;
+        let words = ["create", "--dry-run=server", "--field-manager=toolforge", "-o", "json", "-f", file];
+        Ok(Some(stilled(serde_json::from_str(&self.kubectl(&desired.value, &words).await?)?)))
+    }
+
     async fn record(&self, case: &str, desired: &Value) -> Result<()> {
         let live = self.kubectl(desired, &["get", &reference(desired), "-o", "json", "--show-managed-fields"]).await?;
-        let case_value = json!({"desired": desired, "live": stilled(serde_json::from_str(&live)?)});
+        let live = stilled(serde_json::from_str(&live)?);
+        let mut case_value = json!({"desired": desired, "live": live});
+        if let Some(made) = self.made(desired, &case_value["live"]).await? {
+            case_value["made"] = made;
+        }
         let mut text = serde_json::to_string_pretty(&case_value)?;
         text.push('\n');
         Ok(std::fs::write(self.folder.join(format!("{case}.json")), text)?)

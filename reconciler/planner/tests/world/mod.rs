@@ -5,6 +5,7 @@
 #![allow(clippy::panic, reason = "a world that is asked for what it has not is a wrong test")]
 
 use planner::conditions::Pass;
+use planner::drift::FieldVerdict;
 use planner::fields::FieldSet;
 use planner::merge::{self, Writer};
 use planner::observed::{ImageSeen, MARK, Observed, Seen};
@@ -179,6 +180,16 @@ impl World {
 
     /// The plan for what the repository says, with every absence confirmed, judged.
     pub fn plan(&self, says: &Says) -> (Plan, Observed) {
+        let (plan, observed, _) = self.looked_at(says);
+        (plan, observed)
+    }
+
+    /// Every field of every object with its verdict.
+    pub fn verdicts(&self, says: &Says) -> Vec<(ObjectId, Vec<FieldVerdict>)> {
+        self.looked_at(says).2
+    }
+
+    fn looked_at(&self, says: &Says) -> (Plan, Observed, Vec<(ObjectId, Vec<FieldVerdict>)>) {
         let mut observed = self.observe();
         let newest = match says {
             Says::Commit(id, yaml) => Ok(Self::revision(*id, yaml)),
@@ -196,7 +207,7 @@ impl World {
                 (Err(why), _) => Newest::Unavailable(why),
                 _ => unreachable!("a revision is always rendered"),
             };
-            let plan = planner::plan(&Input {
+            let input = Input {
                 tool: &self.tool,
                 platform: &self.platform,
                 namespace: self.tool.name.namespace(),
@@ -209,11 +220,13 @@ impl World {
                 trouble: None,
                 forgotten: self.forgotten,
                 circumstances: &self.circumstances,
-            });
+            };
+            let plan = planner::plan(&input);
             if plan.unconfirmed.is_empty() && plan.questions.is_empty() {
                 let judge = Judge { platform: &self.platform, observed: &observed, field_manager: MANAGER };
                 assert_eq!(judge.check(&plan), [], "the plan is refused by its judge: {plan:#?}");
-                return (plan, observed);
+                let verdicts = planner::field_verdicts(&input);
+                return (plan, observed, verdicts);
             }
             for id in &plan.unconfirmed {
                 let seen = self.objects.get(id).map_or(Seen::Absent, |value| Seen::Live(value.clone()));
