@@ -217,13 +217,7 @@ pub enum Told {
 }
 
 /// Says on the Tool how it went: its status and events, each only where it is news. `live` is the Tool as it is now.
-pub async fn tell(
-    client: &Client,
-    recorder: &Recorder,
-    live: &Value,
-    decided: &Decided,
-    outcome: &Outcome,
-) -> Told {
+pub async fn tell(client: &Client, recorder: &Recorder, live: &Value, decided: &Decided, outcome: &Outcome) -> Told {
     let plan = &decided.plan;
     let previous = live.get("status");
     let pass = Pass {
