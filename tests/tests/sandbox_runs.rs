@@ -129,7 +129,9 @@ impl World {
     async fn objects(&self, subject: &Subject) -> BTreeMap<String, Value> {
         let observed = observe::once(&self.client, &self.scope, &subject.tool.name).await;
         let live = observed.objects.keys().filter_map(|id| Some((id.to_string(), observed.live(id)?)));
-        live.filter(|(id, _)| !id.starts_with("tool/")).map(|(id, value)| (id, steady(value))).collect()
+        // The Tool tells the story, which differs; pods are named by chance.
+        let ours = live.filter(|(id, _)| !["tool/", "pod/"].iter().any(|kind| id.starts_with(kind)));
+        ours.map(|(id, value)| (id, steady(value))).collect()
     }
 }
 
