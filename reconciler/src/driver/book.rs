@@ -5,7 +5,7 @@ mod page;
 mod reading;
 mod said;
 
-pub(super) use reading::PATIENCE;
+pub(super) use reading::{PATIENCE, TURN};
 
 use super::newest::Question;
 use crate::observe::World;
@@ -193,6 +193,13 @@ impl Book {
             *reading = Reading::of(place);
         }
         reading.begin();
+    }
+
+    /// The tool's turn to be read has come.
+    pub(super) fn turn_to_read(&self, name: &ToolName) {
+        if let Some(reading) = write(&self.readings).get_mut(name) {
+            reading.turn();
+        }
     }
 
     /// A tool was read; `again` where it is to be read once more already. Returns whether that says something new.

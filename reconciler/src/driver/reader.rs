@@ -9,7 +9,7 @@
 
 mod reads;
 
-use super::book::PATIENCE;
+use super::book::{PATIENCE, TURN};
 use super::newest::{Own, Question};
 use super::{Driver, Wakes, send};
 use crate::source::SourceError;
@@ -17,7 +17,7 @@ use futures::FutureExt as _;
 use rand::seq::SliceRandom as _;
 use reads::{Answered, Job, Reads};
 use renderer::{Revision, ToolName};
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet};
 use std::future::Future;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
@@ -63,7 +63,7 @@ struct Reader {
     /// Woken when they were read, whatever it was.
     tell: BTreeSet<ToolName>,
     /// When somebody who waits has to be told so.
-    late: VecDeque<(Instant, ToolName)>,
+    late: BTreeSet<(Instant, ToolName)>,
     results: UnboundedSender<Read>,
 }
 
@@ -80,7 +80,7 @@ impl Driver {
             elsewhere: JoinSet::new(),
             resolving: BTreeMap::new(),
             tell: BTreeSet::new(),
-            late: VecDeque::new(),
+            late: BTreeSet::new(),
             results,
         };
         loop {
@@ -102,7 +102,7 @@ impl Reader {
         let name = &due.tool;
         if due.anew {
             self.tell.insert(name.clone());
-            self.late.push_back((Instant::now() + PATIENCE, name.clone()));
+            self.late.insert((Instant::now() + TURN, name.clone()));
             self.driver.book.begin_to_read(name);
         } else if self.resolving.contains_key(name) {
             return;
@@ -123,6 +123,10 @@ impl Reader {
             questions.retain(|question| question.url.key() == job.repository);
             // What hangs is not always the first, so that the others are read in the end.
             questions.shuffle(&mut rand::rng());
+            for question in &questions {
+                self.driver.book.turn_to_read(&question.tool.name);
+                self.late.insert((Instant::now() + PATIENCE, question.tool.name.clone()));
+            }
             self.jobs.spawn(read_own(self.driver.clone(), job, questions, self.results.clone()));
         }
     }
@@ -160,14 +164,14 @@ impl Reader {
     fn next_moment(&self) -> Instant {
         let now = self.begun.elapsed();
         let read = self.reads.next_due(now).map(|due| self.begun + due);
-        let late = self.late.front().map(|(at, _)| *at);
+        let late = self.late.first().map(|(at, _)| *at);
         read.into_iter().chain(late).min().unwrap_or_else(|| Instant::now() + Duration::from_secs(3600))
     }
 
     /// Wakes those who wait for so long that their condition has to say why.
     fn tell_late(&mut self) {
-        while self.late.front().is_some_and(|(at, _)| *at <= Instant::now()) {
-            if let Some((_, name)) = self.late.pop_front()
+        while self.late.first().is_some_and(|(at, _)| *at <= Instant::now()) {
+            if let Some((_, name)) = self.late.pop_first()
                 && self.driver.book.is_late(&name)
             {
                 send(&self.wakes, name, false);

@@ -10,6 +10,8 @@ use tokio::time::Instant;
 /// A read that takes longer is told as trouble. Below it a read is only on its way: a commit that arrives in the
 /// usual second changes no condition twice.
 pub(in crate::driver) const PATIENCE: Duration = Duration::from_secs(5);
+/// A read may wait longer than that for its turn: after a start there are thousands, and nobody is to blame.
+pub(in crate::driver) const TURN: Duration = Duration::from_secs(30);
 
 /// One tool's.
 #[derive(Debug, Clone)]
@@ -21,6 +23,8 @@ pub(super) struct Reading {
     trouble: Option<SourceError>,
     /// Since when something is to be read.
     due: Option<Instant>,
+    /// Since when it is being read.
+    begun: Option<Instant>,
 }
 
 /// What a pass goes by.
@@ -33,7 +37,7 @@ pub(super) struct Standing {
 
 impl Reading {
     pub(super) fn of(place: Place) -> Self {
-        Self { place, newest: None, trouble: None, due: None }
+        Self { place, newest: None, trouble: None, due: None, begun: None }
     }
 
     pub(super) fn is_of(&self, place: &Place) -> bool {
@@ -45,10 +49,16 @@ impl Reading {
         self.due.get_or_insert_with(Instant::now);
     }
 
+    /// Its turn has come.
+    pub(super) fn turn(&mut self) {
+        self.begun.get_or_insert_with(Instant::now);
+    }
+
     /// It was read; `again` where it is to be read once more already. Returns whether that says something new.
     pub(super) fn end(&mut self, result: Result<Revision, SourceError>, again: bool) -> bool {
         let late = self.is_late();
         self.due = self.due.filter(|_| again);
+        self.begun = self.begun.filter(|_| again);
         let before = (self.newest.take(), self.trouble.take());
         (self.newest, self.trouble) = match result {
             Err(error) if !error.is_an_answer() => (before.0.clone(), Some(error)),
@@ -59,7 +69,8 @@ impl Reading {
 
     /// Whether it waits for so long that it has to be said.
     pub(super) fn is_late(&self) -> bool {
-        self.due.is_some_and(|since| since.elapsed() >= PATIENCE)
+        let longer = |since: Option<Instant>, than| since.is_some_and(|since| since.elapsed() >= than);
+        self.due.is_some() && (longer(self.begun, PATIENCE) || longer(self.due, TURN))
     }
 
     /// None while the first read is on its way: there is nothing to go by, and that is no trouble yet.
@@ -118,6 +129,9 @@ mod tests {
         let mut reading = reading();
         reading.begin();
         assert_eq!(standing(&reading), None);
+        tokio::time::advance(PATIENCE).await;
+        assert_eq!(standing(&reading), None, "its turn has not come");
+        reading.turn();
         tokio::time::advance(PATIENCE).await;
         reading.begin();
         assert_eq!(standing(&reading), Some((Err("it has not answered yet".to_owned()), None)));
