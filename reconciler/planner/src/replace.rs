@@ -68,7 +68,7 @@ pub fn of(id: &ObjectId) -> Replace {
 
 /// The server complains of fields that can't be changed, and of nothing else.
 fn are_immutable(id: &ObjectId, fields: &[String]) -> bool {
-    !fields.is_empty() && fields.iter().all(|field| immutable::of(id, field).is_some())
+    !fields.is_empty() && fields.iter().all(|field| immutable::explains(id, field))
 }
 
 fn is_allowed(id: &ObjectId, uid: &str, input: &Input) -> bool {

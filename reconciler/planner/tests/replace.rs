@@ -132,3 +132,28 @@ fn the_judge_refuses_a_replace_that_nobody_allowed_or_that_is_another_object() {
     observed.objects.insert(tool, planner::observed::Seen::Live(unpinned));
     assert_eq!(judged(&plan, &observed), [Rule::NotAllowed]);
 }
+
+#[test]
+fn a_map_that_somebody_sealed_is_replaced_at_once_for_nothing_is_lost_by_it() {
+    let mut world = World::new();
+    let says = commit('a', WEB);
+    let map = json!({
+        "apiVersion": "v1", "kind": "ConfigMap", "data": {"a": "b"},
+        "metadata": {"name": "settings", "namespace": "tool-wordcount", "labels": {"toolforge.org/tool": "wordcount"}},
+    });
+    world.frame = vec![renderer::Object::new(map).expect("an object")];
+    world.settle(&says);
+    let settings = world.id("ConfigMap", "settings");
+    let before = uid(&world, &settings);
+    world.edit(&settings, "kubectl-patch", |live| {
+        live["immutable"] = json!(true);
+        live["data"]["a"] = json!("c");
+    });
+    world.wrong = Some("immutable".to_owned());
+    let plan = world.pass(&says);
+    assert_eq!(plan.steps.iter().map(|step| step.action).collect::<Vec<_>>(), [Action::Replace], "{plan:#?}");
+    world.wrong = None;
+    world.settle(&says);
+    assert_ne!(uid(&world, &settings), before);
+    assert_eq!(world.objects[&settings]["data"], json!({"a": "b"}));
+}

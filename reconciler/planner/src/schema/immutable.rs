@@ -21,13 +21,10 @@ const fn row(group: &'static str, kind: &'static str, path: &'static str, why: &
 
 /// The table; only kinds that we render.
 pub const IMMUTABLE: &[Immutable] = &[
-    row("", "ConfigMap", "immutable", "once set it stays set"),
     row("", "PersistentVolumeClaim", "spec.accessModes", "a volume is bound by them"),
     row("", "PersistentVolumeClaim", "spec.storageClassName", "a volume is provisioned by it"),
     row("", "PersistentVolumeClaim", "spec.volumeMode", "a volume is formatted by it"),
     row("", "Secret", "type", "consumers rely on the keys of a type"),
-    row("", "Service", "spec.clusterIP", "clients hold it"),
-    row("", "Service", "spec.clusterIPs", "clients hold them"),
     row("apiextensions.k8s.io", "CustomResourceDefinition", "spec.group", "stored objects are found by it"),
     row("apiextensions.k8s.io", "CustomResourceDefinition", "spec.names.plural", "stored objects are found by it"),
     row("apiextensions.k8s.io", "CustomResourceDefinition", "spec.scope", "stored objects are found by it"),
@@ -40,14 +37,35 @@ pub const IMMUTABLE: &[Immutable] = &[
     row("rbac.authorization.k8s.io", "RoleBinding", "roleRef", "a binding must not be turned to other rights"),
 ];
 
+/// Fields that the server refuses to change from some values only.
+const ONCE_SET: &[Immutable] = &[
+    row("", "ConfigMap", "immutable", "once sealed a map stays so"),
+    row("", "Service", "spec.clusterIP", "clients hold it"),
+    row("", "Service", "spec.clusterIPs", "clients hold them"),
+];
+
+/// Fields that it refuses to change only because of another one.
+const SEALED: &[Immutable] =
+    &[row("", "ConfigMap", "binaryData", "the map is sealed"), row("", "ConfigMap", "data", "the map is sealed")];
+
 /// The row that forbids changing this field of this object.
 #[must_use]
 pub fn of(id: &ObjectId, path: &str) -> Option<&'static Immutable> {
-    let below = |row: &Immutable| match path.strip_prefix(row.path) {
-        Some(rest) => rest.is_empty() || rest.starts_with(['.', '[']),
-        None => false,
-    };
-    IMMUTABLE.iter().find(|row| row.group == id.group && row.kind == id.kind && below(row))
+    IMMUTABLE.iter().chain(ONCE_SET).find(|row| row.forbids(id, path))
+}
+
+/// Whether a refusal that names this field may be over a field that can't be changed.
+#[must_use]
+pub fn explains(id: &ObjectId, path: &str) -> bool {
+    of(id, path).is_some() || SEALED.iter().any(|row| row.forbids(id, path))
+}
+
+impl Immutable {
+    fn forbids(&self, id: &ObjectId, path: &str) -> bool {
+        let is_below =
+            || path.strip_prefix(self.path).is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '[']));
+        self.group == id.group && self.kind == id.kind && is_below()
+    }
 }
 
 #[cfg(test)]
@@ -57,7 +75,7 @@ mod tests {
 
     #[test]
     fn every_row_names_a_field_of_the_schema() {
-        for row in IMMUTABLE {
+        for row in IMMUTABLE.iter().chain(ONCE_SET).chain(SEALED) {
             let mut at = Schema::of(row.group, "v1", row.kind).expect(row.kind);
             for name in row.path.split('.') {
                 at = at.declared(name).expect(row.path);
@@ -71,5 +89,7 @@ mod tests {
         assert!(of(&id, "spec.selector.matchLabels.app").is_some());
         assert!(of(&id, "spec.selectors").is_none());
         assert!(of(&id, "spec.replicas").is_none());
+        let map = ObjectId { group: String::new(), kind: "ConfigMap".into(), ..id };
+        assert!(of(&map, "data.a").is_none() && explains(&map, "data.a") && of(&map, "immutable").is_some());
     }
 }

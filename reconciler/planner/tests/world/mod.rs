@@ -16,7 +16,7 @@ use planner::settled::{self, Settled};
 use planner::stored::StoredRevision;
 use planner::{Circumstances, Input, Judge, Moment, Newest};
 use renderer::build::Siblings;
-use renderer::{CommitId, Digest, Files, ObjectId, Platform, Rendered, Revision, Tool, ToolName, TreeId};
+use renderer::{CommitId, Digest, Files, Object, ObjectId, Platform, Rendered, Revision, Tool, ToolName, TreeId};
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -42,6 +42,8 @@ pub struct World {
     pub crashes: Option<String>,
     /// What a mutating webhook does to whatever is written.
     pub admission: Option<fn(&mut Value)>,
+    /// Tool-wide objects beside those that are rendered.
+    pub frame: Vec<Object>,
     /// It lets a Deployment's selector be changed.
     pub lenient: bool,
     /// A field it finds wrong in whatever we apply.
@@ -86,6 +88,7 @@ impl World {
             circumstances: Circumstances::at(START),
             crashes: None,
             admission: None,
+            frame: Vec::new(),
             lenient: false,
             wrong: None,
             refuses: None,
@@ -196,7 +199,8 @@ impl World {
             Says::Nothing(why) => Err(why.clone()),
         };
         let rendered = newest.as_ref().ok().map(|revision| self.render(revision));
-        let frame = self.render(&Self::revision('0', "config_version: v1beta1\n")).objects;
+        let mut frame = self.render(&Self::revision('0', "config_version: v1beta1\n")).objects;
+        frame.extend(self.frame.iter().cloned());
         let last_good = observed.stored.first().map(|stored| self.render(&stored.revision));
         let tool = self.objects.iter().find(|(id, _)| id.kind == "Tool").map(|(_, tool)| tool);
         let pinned = planner::pinned_revision(tool, &observed.stored, self.circumstances.now);
