@@ -8,7 +8,6 @@
 #![expect(
     clippy::print_stdout,
     clippy::panic,
-    clippy::disallowed_methods,
     reason = "a program that prints a table, reads its own processor time, and stops at the first surprise"
 )]
 
