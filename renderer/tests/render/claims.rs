@@ -2,12 +2,13 @@
 
 use crate::world;
 use proptest::prelude::*;
+use renderer::config::Config;
 use renderer::platform::Route;
 use renderer::rendered::ONE_OFF_KEY;
 use renderer::revision::ResolvedSource;
 use renderer::{
     CommitId, Digest, Files, Image, Object, PinnedImage, Platform, Rendered, Revision, Severity, Siblings, TreeId,
-    render_platform, render_revision,
+    render_config, render_platform, render_revision,
 };
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
@@ -33,6 +34,23 @@ fn pinned(reference: &str) -> PinnedImage {
 /// The first component's container.
 fn container(rendered: &Rendered) -> Value {
     rendered.components[0].objects[0].value["spec"]["template"]["spec"]["containers"][0].clone()
+}
+
+/// A pass that has rendered the newest revision does not render the tool-wide objects once more.
+#[test]
+fn the_tool_wide_objects_are_the_same_whatever_the_file_says() {
+    let nothing = Revision::nothing("main");
+    let (platform, tool) = (world::platform(), world::tool());
+    let frame = render_config(&platform, &tool, &nothing, &Config::default(), &Siblings::default()).objects;
+    assert!(frame.len() > 4);
+    for config in [
+        "env: {A: b}\nsecrets: [KEY]\ncomponents: {web: {run: {command: web, port: 8000, publish: /, replicas: 9}}}",
+        "components: {web: {run: {comand: web}}}",
+        "components: {",
+        "",
+    ] {
+        assert_eq!(rendered(config).objects, frame, "{config}");
+    }
 }
 
 #[test]
