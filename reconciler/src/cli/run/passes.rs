@@ -69,6 +69,9 @@ impl Passes {
     }
 
     fn note(&mut self, Heard { tool, pass }: Heard) {
+        // All had come to rest and the loop was asked to stop: a pass that was under way by then, woken by a controller,
+        // takes nothing back.
+        let over = self.is_over();
         let rest = match &pass {
             Some((plan, outcome)) => rest(plan, outcome),
             None => Some(Rest { exit: Exit::Failed, word: "a pass was given up".to_owned() }),
@@ -78,6 +81,7 @@ impl Passes {
                 self.open.remove(&tool);
                 self.rest.insert(tool, rest);
             }
+            None if over => {}
             None => {
                 self.rest.remove(&tool);
                 self.open.insert(tool);
@@ -211,6 +215,22 @@ mod tests {
 
     fn failure(kind: FailureKind) -> RowResult {
         RowResult::Failed(Failure { kind, message: "no".into(), retry_after_secs: None })
+    }
+
+    #[test]
+    fn a_pass_under_way_at_the_end_takes_no_rest_back() {
+        let tool = plan(0, &[]).tool;
+        let heard = |steps| Heard { tool: tool.clone(), pass: Some((plan(steps, &[]), outcome(&[done()]))) };
+        let mut passes = Passes::once([tool.clone()].into_iter());
+        passes.note(heard(1));
+        assert!(!passes.is_over(), "something was done: it looks again");
+        passes.note(heard(0));
+        passes.note(heard(1));
+        assert!(passes.is_over() && passes.rest.contains_key(&tool));
+    }
+
+    fn done() -> RowResult {
+        RowResult::Done { uid: None }
     }
 
     #[test]
