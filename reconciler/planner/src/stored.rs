@@ -43,11 +43,16 @@ pub struct StoredImage {
 #[serde(rename_all = "camelCase")]
 struct Data {
     format: u32,
+    #[serde(skip_serializing_if = "Option::is_none")]
     commit: Option<CommitId>,
     branch: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
     tree: Option<TreeId>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     config: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     procfile: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     service_template: Option<String>,
     #[serde(default)]
     resolved: BTreeMap<String, ResolvedSource>,

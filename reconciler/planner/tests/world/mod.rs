@@ -366,6 +366,7 @@ impl World {
                 match op["op"].as_str() {
                     Some("test") => assert_eq!(object.pointer(path), Some(&op["value"]), "test {path}"),
                     Some("remove") => remove(object, path),
+                    Some("replace") => *object.pointer_mut(path).expect("the field") = op["value"].clone(),
                     Some("add") if path == "/spec/replicas" => object["spec"]["replicas"] = op["value"].clone(),
                     other => panic!("an operation this world does not know: {other:?}"),
                 }
