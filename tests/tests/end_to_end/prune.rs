@@ -42,9 +42,11 @@ async fn nothing_is_pruned(
     ensure!(before.len() == 4, "{before:?}");
 
     accident(&platform, &tool).await?;
+    tool.reason("Ready", reason).await?;
+    platform.quiet().await?;
+    // What is said when everything is: a removal says first that it was noticed, then until when it waits.
     let ready = tool.reason("Ready", reason).await?;
     ensure!(ready.status == "False", "{ready:?}");
-    platform.quiet().await?;
     ensure!(uids(&tool).await? == before, "something was pruned");
     // Also by a process that never saw it otherwise.
     platform.stop().await?;
