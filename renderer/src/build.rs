@@ -100,6 +100,18 @@ pub fn is_of_another_tool(registry: &Registry, tool: &ToolName, reference: &str)
     !path.strip_prefix(&tool.namespace()).is_some_and(|rest| rest.starts_with('/'))
 }
 
+/// Whether two references name one image, whatever their digests: host, path and tag are the same.
+#[must_use]
+pub fn same_image(one: &str, other: &str) -> bool {
+    let name = |reference: &str| {
+        let name = canonical(reference.split_once('@').map_or(reference, |(name, _)| name));
+        let name = name.strip_prefix("docker.io/library/").map_or(name.clone(), |short| format!("docker.io/{short}"));
+        let has_tag = name.rsplit('/').next().is_some_and(|last| last.contains(':'));
+        if has_tag { name } else { format!("{name}:latest") }
+    };
+    name(one) == name(other)
+}
+
 /// A reference with its host written one way: in lower case, without the default port, and never left out.
 fn canonical(reference: &str) -> String {
     let (first, path) = reference.split_once('/').unwrap_or(("", reference));
@@ -309,6 +321,20 @@ mod tests {
             ("registry.example", "tool-v"),
         ] {
             assert!(!is_foreign(host, reference), "{host} {reference}");
+        }
+    }
+
+    #[test]
+    fn an_image_is_the_same_whatever_its_digest_and_another_with_another_tag() {
+        let digest = format!("@sha256:{}", "a".repeat(64));
+        for (one, other) in [
+            ("registry.example/run:24".to_owned(), format!("Registry.example:443/run:24{digest}")),
+            (format!("run{digest}"), "docker.io/library/run:latest".to_owned()),
+        ] {
+            assert!(same_image(&one, &other), "{one} {other}");
+        }
+        for other in ["registry.example/run:26", "registry.example/run", "other.example/run:24"] {
+            assert!(!same_image("registry.example/run:24", other), "{other}");
         }
     }
 

@@ -127,6 +127,20 @@ impl BuildId {
     }
 }
 
+impl Digest {
+    /// The digest that a hash makes.
+    #[must_use]
+    pub fn of_sha256(hash: &[u8; 32]) -> Self {
+        Self(format!("sha256:{}", crate::length_prefixed::hex(hash)))
+    }
+
+    /// The first twelve digits, as people compare images.
+    #[must_use]
+    pub fn short(&self) -> &str {
+        &self.0[7..19]
+    }
+}
+
 /// An RFC 1123 label of at most `max` characters.
 #[must_use]
 pub fn is_dns_label(text: &str, max: usize) -> bool {

@@ -16,6 +16,8 @@ pub mod drift;
 pub mod explain;
 pub mod fields;
 pub mod fight;
+pub mod garbage;
+pub mod image;
 pub mod kinds;
 pub mod markdown;
 pub mod merge;
