@@ -13,6 +13,7 @@ use planner::observed::uid_of;
 use planner::outcome::{FailureKind, Outcome, Row, RowResult};
 use planner::plan::{Action, Cause, Plan};
 use renderer::diagnostic::on_one_line;
+use renderer::length_prefixed::hex;
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 use std::collections::{BTreeMap, HashMap};
@@ -175,6 +176,5 @@ fn name(tool: &str, uid: &str, event: &Event) -> String {
         hash.update((part.len() as u64).to_be_bytes());
         hash.update(part.as_bytes());
     }
-    let digits: String = hash.finalize().iter().take(8).map(|byte| format!("{byte:02x}")).collect();
-    format!("{tool}.{digits}")
+    format!("{tool}.{}", hex(&hash.finalize()[..8]))
 }

@@ -15,6 +15,7 @@ use crate::dialer::{self, Ask, Credentials, DialError, Dialer, Secret};
 use challenge::Challenge;
 use http::{Method, StatusCode};
 use renderer::Digest;
+use renderer::length_prefixed::hex;
 use serde::Deserialize;
 use sha2::Digest as _;
 use std::collections::{BTreeMap, BTreeSet};
@@ -260,9 +261,7 @@ fn digest_header(response: &reqwest::Response) -> Option<Digest> {
 fn digest(manifest: &[u8]) -> Option<Digest> {
     let said: Result<Manifest, _> = serde_json::from_slice(manifest);
     said.ok().filter(|said| said.schema_version == 2)?;
-    let hash = sha2::Sha256::digest(manifest);
-    let hex: String = hash.iter().map(|byte| format!("{byte:02x}")).collect();
-    Digest::new(format!("sha256:{hex}")).ok()
+    Digest::new(format!("sha256:{}", hex(&sha2::Sha256::digest(manifest)))).ok()
 }
 
 fn says_unknown(body: &[u8]) -> bool {

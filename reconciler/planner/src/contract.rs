@@ -26,6 +26,7 @@ use crate::kinds::Kind;
 use crate::observed::{Observed, uid_of};
 use crate::plan::{Action, Cause, Held, Plan, Request, Step};
 use crate::question::{Answered, DryRun, Word};
+use renderer::length_prefixed::hex;
 use renderer::{CommitId, ObjectId, Platform, Rendered, Revision, Tool, ToolName, TreeId};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -315,9 +316,9 @@ pub(crate) fn id_of(plan: &Plan) -> String {
 /// sha256 of the JSON of a value of ours, in hexadecimal.
 fn sha256(value: &(impl Serialize + ?Sized)) -> String {
     // Fails only for keys that are no text, and there are none.
-    hex(&serde_json::to_vec(value).unwrap_or_default())
+    sha256_bytes(&serde_json::to_vec(value).unwrap_or_default())
 }
 
-fn hex(bytes: &[u8]) -> String {
-    Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
+fn sha256_bytes(bytes: &[u8]) -> String {
+    hex(&Sha256::digest(bytes))
 }

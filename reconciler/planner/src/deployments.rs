@@ -4,6 +4,7 @@
 
 use crate::moment::Moment;
 use crate::stored::{StoredImage, StoredRevision};
+use renderer::length_prefixed::hex;
 use renderer::{CommitId, ComponentName, Rendered};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -127,7 +128,7 @@ pub(crate) fn id(rendered: &Rendered, images: &BTreeMap<ComponentName, StoredIma
         hash.update(serde_json::to_vec(&parts).unwrap_or_default());
     }
     hash.update(retry.unwrap_or_default());
-    hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
+    hex(&hash.finalize())
 }
 
 #[cfg(test)]

@@ -7,6 +7,7 @@ use crate::moment::Moment;
 use crate::observed::{COMPONENT, Observed, is_terminating, label, resource_version_of, uid_of};
 use crate::plan::{Action, Cause, Held, Request, Step, Why};
 use crate::readiness::{self, Readiness};
+use renderer::length_prefixed::hex;
 use renderer::platform::DeletionBudget;
 use renderer::rendered::ONE_OFF_KEY;
 use renderer::{ObjectId, ToolName};
@@ -172,8 +173,7 @@ pub(crate) fn per_pass(budget: &DeletionBudget, observed: &Observed) -> usize {
 pub(crate) fn doomed_id(doomed: &[Doomed]) -> String {
     let mut lines: Vec<_> = doomed.iter().map(|(id, uid)| format!("{id} {uid}\n")).collect();
     lines.sort();
-    let hash = Sha256::digest(lines.concat());
-    hash.iter().take(6).map(|byte| format!("{byte:02x}")).collect()
+    hex(&Sha256::digest(lines.concat())[..6])
 }
 
 pub(crate) fn step((id, uid): Doomed) -> Step {

@@ -7,6 +7,7 @@ use crate::prune::one_off_key;
 use crate::readiness;
 use crate::stored::{KEPT, StoredRevision};
 use crate::target::Targets;
+use renderer::length_prefixed::hex;
 use renderer::{ObjectId, Platform, Rendered, Revision};
 use sha2::{Digest as _, Sha256};
 
@@ -69,7 +70,7 @@ pub fn rendered_digest(rendered: &Rendered) -> String {
         // Values of ours have text keys only, so serialising them does not fail.
         hash.update(serde_json::to_vec(&(name, objects)).unwrap_or_default());
     }
-    hash.finalize().iter().take(16).map(|byte| format!("{byte:02x}")).collect()
+    hex(&hash.finalize()[..16])
 }
 
 fn drop_old(old: &StoredRevision, input: &Input) -> Option<Step> {
@@ -98,5 +99,5 @@ pub fn platform_digest(platform: &Platform) -> String {
     platform.registry.credentials = None;
     // A Platform has text keys only, so serialising it does not fail.
     let bytes = serde_json::to_vec(&platform).unwrap_or_default();
-    Sha256::digest(&bytes).iter().map(|byte| format!("{byte:02x}")).collect()
+    hex(&Sha256::digest(&bytes))
 }

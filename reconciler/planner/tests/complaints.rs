@@ -20,6 +20,9 @@ const ONE_OFF: &str = "  migrate:
     run: {command: migrate}
 ";
 
+/// Kind, part of the name, and what somebody does to it.
+type Hand = (&'static str, &'static str, fn(&mut Value));
+
 fn settled() -> (World, Says) {
     let (mut world, says) = (World::new(), commit('a', WEB));
     world.settle(&says);
@@ -56,7 +59,7 @@ fn what_an_operator_makes_with_our_labels_copied_is_never_pruned() {
 /// OutOfSync, and an empty diff (argo-cd#15898, #14666).
 #[test]
 fn whatever_is_out_of_sync_has_a_difference_to_show() {
-    let hands: [(&str, &str, fn(&mut Value)); 7] = [
+    let hands: [Hand; 7] = [
         ("Deployment", "web", |o| o["spec"]["replicas"] = json!(9)),
         ("Deployment", "web", |o| o["spec"]["template"]["spec"]["containers"][0]["args"] = json!(["--debug"])),
         ("Service", "web", |o| o["spec"]["ports"][0]["port"] = json!(1)),

@@ -121,13 +121,7 @@ pub struct RetryArgs {
 }
 
 pub async fn suspend(args: &SuspendArgs, ui: &Ui) -> anyhow::Result<Exit> {
-    let said = args
-        .of
-        .pin(ui, "suspended", |pin, _| {
-            args.terms.add(pin, "suspend", json!(true));
-            Ok(())
-        })
-        .await?;
+    let said = args.of.say(ui, "suspended", "suspend", &args.terms).await?;
     said.hint(&format!("Run `toolforge resume {}` when you are done.", args.of.tool));
     Ok(Exit::Done)
 }
@@ -147,13 +141,7 @@ pub async fn resume(args: &ResumeArgs, ui: &Ui) -> anyhow::Result<Exit> {
 }
 
 pub async fn hold(args: &HoldArgs, ui: &Ui) -> anyhow::Result<Exit> {
-    let said = args
-        .of
-        .pin(ui, "held", |pin, _| {
-            args.terms.add(pin, "hold", json!(true));
-            Ok(())
-        })
-        .await?;
+    let said = args.of.say(ui, "held", "hold", &args.terms).await?;
     said.hint(&format!("Run `toolforge release {}` to follow its branch again.", args.of.tool));
     Ok(Exit::Done)
 }
@@ -252,6 +240,15 @@ fn earlier(tool: &Value, to: Option<&str>) -> anyhow::Result<String> {
 }
 
 impl OfTool {
+    /// Adds a word to the pin, on these terms.
+    async fn say<'u>(&self, ui: &'u Ui, told: &str, word: &str, terms: &Terms) -> anyhow::Result<&'u Ui> {
+        let add = |pin: &mut Map<String, Value>, _: &Value| {
+            terms.add(pin, word, json!(true));
+            Ok(())
+        };
+        self.pin(ui, told, add).await
+    }
+
     /// Changes the pin and says so. Everything else that was said of the tool stays.
     pub async fn pin<'u>(
         &self,

@@ -14,6 +14,7 @@ use super::tree::{self, ReadError};
 use super::url::Address;
 use cache::InUse;
 use gix::ObjectId;
+use renderer::length_prefixed::hex;
 use sha2::{Digest as _, Sha256};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -110,7 +111,7 @@ impl Store {
     /// A name that a stranger can neither choose nor leave.
     fn name(&self) -> String {
         let hash = Sha256::digest(self.address.as_str().as_bytes());
-        hash.iter().take(16).map(|byte| format!("{byte:02x}")).collect()
+        hex(&hash[..16])
     }
 }
 

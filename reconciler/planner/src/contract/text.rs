@@ -4,7 +4,7 @@
 //! The sha256 finds accidents and careless hands. It is no signature: who can write the file can write the sha256 too,
 //! and gains nothing by it, because a contract is only ever compared with a plan that is made anew.
 
-use super::{Contract, hex};
+use super::{Contract, sha256_bytes};
 
 /// What every file begins with, up to the hash.
 const HEAD: &str =
@@ -59,7 +59,7 @@ impl Contract {
         // A contract has text keys only, so serialising it does not fail.
         let contract = serde_json::to_string_pretty(self).unwrap_or_default().replace('\n', "\n  ");
         let rest = format!("{NECK}{contract}{TAIL}");
-        format!("{HEAD}{}{rest}", hex(rest.as_bytes()))
+        format!("{HEAD}{}{rest}", sha256_bytes(rest.as_bytes()))
     }
 
     /// Reads a file, of which every byte must be as it was written.
@@ -69,7 +69,7 @@ impl Contract {
     pub fn read(bytes: &[u8]) -> Result<Self, NotAPlan> {
         let whole = || {
             let (hash, rest) = bytes.strip_prefix(HEAD.as_bytes())?.split_at_checked(DIGITS)?;
-            (hash == hex(rest).as_bytes()).then_some(rest)
+            (hash == sha256_bytes(rest).as_bytes()).then_some(rest)
         };
         let Some(rest) = whole() else { return Err(what_it_is(bytes)) };
         let contract = rest.strip_prefix(NECK.as_bytes()).and_then(|rest| rest.strip_suffix(TAIL.as_bytes()));

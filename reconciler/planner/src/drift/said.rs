@@ -9,6 +9,7 @@ use super::{ChangeKind, FieldChange, Ownership, Settlement, drift};
 use crate::fields::{FieldSet, Path, PathElement, item_element};
 use crate::schema::{Schema, TypeRef};
 use renderer::Object;
+use renderer::length_prefixed::hex;
 use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 
@@ -58,7 +59,7 @@ fn find<'a>(value: &'a Value, path: &[PathElement], at: TypeRef) -> Option<&'a V
 pub fn digest(desired: &Value) -> String {
     // Serialising JSON fails only for non-text map keys, and there are none.
     let bytes = serde_json::to_vec(desired).unwrap_or_default();
-    Sha256::digest(&bytes).iter().map(|byte| format!("{byte:02x}")).collect()
+    hex(&Sha256::digest(&bytes))
 }
 
 /// Which of the `changes` that our own write asked for its answer does not show: the server insists. `desired` is what

@@ -6,6 +6,7 @@ use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
+use renderer::length_prefixed::hex;
 use sha2::{Digest as _, Sha256};
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
@@ -71,8 +72,7 @@ async fn manifest(State(shelf): State<Arc<Mutex<Shelf>>>, Path(path): Path<Strin
         let unknown = r#"{"errors":[{"code":"MANIFEST_UNKNOWN","message":"manifest unknown"}]}"#;
         return (StatusCode::NOT_FOUND, unknown).into_response();
     }
-    let hash: String = Sha256::digest(image.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect();
-    let digest = format!("sha256:{hash}");
+    let digest = format!("sha256:{}", hex(&Sha256::digest(image.as_bytes())));
     shelf.built.insert(image);
     ([("docker-content-digest", digest)], "{}").into_response()
 }
