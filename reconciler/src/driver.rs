@@ -14,10 +14,12 @@ mod deletions;
 mod everyone;
 mod fights;
 mod heard;
+mod images;
 mod newest;
 pub mod platform;
 mod polling;
 mod reader;
+mod reads;
 mod start;
 mod waves;
 
@@ -29,7 +31,7 @@ pub use start::{Environment, Options, git, registry, serve};
 use crate::cluster::Cluster;
 use crate::events::Recorder;
 use crate::observe::World;
-use crate::pass::{self, Decided, Subject, Told, decide};
+use crate::pass::{self, Decided, Missed, Subject, Told};
 use crate::queue::{Ended, Queue};
 use crate::registry::Registry;
 use crate::source::Git;
@@ -37,12 +39,11 @@ use crate::source::watch_folder::WatchFolder;
 use crate::status;
 use everyone::Everyone;
 use fights::Fights;
+use images::{Answers, Ask, Images};
 use planner::outcome::Outcome;
-use planner::plan::Why;
 use reader::Due;
 use renderer::platform::{Registry as RegistrySettings, Route};
 use renderer::{Platform, ToolName};
-use std::collections::BTreeSet;
 use std::panic::AssertUnwindSafe;
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -80,8 +81,7 @@ pub struct Driver {
     metrics: crate::web::Metrics,
     recorder: Recorder,
     listener: Option<Listener>,
-    /// Tools that wait for an image: asked about at each poll, and only then.
-    awaiting_images: Mutex<BTreeSet<ToolName>>,
+    images: Images,
     fights: Mutex<Fights>,
     everyone: Everyone,
     /// The beginning of this driver's time.
@@ -96,11 +96,6 @@ pub struct Driver {
     folders: Mutex<Option<WatchFolder>>,
     folder_changed: Notify,
 }
-
-/// What could not be read, and of which no event tells, is looked at again after this.
-const UNREAD: Duration = Duration::from_secs(30);
-/// A status that may not have arrived is said again after this: no event tells that it is missing.
-const UNHEARD: Duration = Duration::from_secs(5);
 
 /// What wakes the loop. A name, and whether something new is known of it.
 #[derive(Debug)]
@@ -119,12 +114,13 @@ struct Inbox {
     wakes: Wakes,
     woken: mpsc::UnboundedReceiver<WakeUp>,
     due: mpsc::UnboundedReceiver<Due>,
+    asks: mpsc::UnboundedReceiver<Ask>,
 }
 
 impl Driver {
     /// Runs until `stop`, then lets the passes under way finish. Dropped, it ends with everything it began.
     async fn run(self: Arc<Self>, inbox: Inbox, stop: CancellationToken) {
-        let Inbox { wakes, mut woken, due } = inbox;
+        let Inbox { wakes, mut woken, due, asks } = inbox;
         self.world.synced().await;
         for tool in self.book.names() {
             self.read_soon(Due { tool, anew: true });
@@ -132,6 +128,7 @@ impl Driver {
         let mut beside = JoinSet::new();
         beside.spawn(self.clone().poll_forever(wakes.clone()));
         beside.spawn(self.clone().read_forever(wakes.clone(), due));
+        beside.spawn(self.clone().ask_registries(wakes.clone(), asks));
         beside.spawn(self.clone().wake_all_on_turns(wakes.clone()));
         let begun = self.begun;
         let mut queue = Queue::default();
@@ -165,12 +162,12 @@ impl Driver {
             Ok(Err(_)) => {
                 tracing::error!(%tool, "a pass panicked; this is a defect in toolforge");
                 self.metrics.panicked();
-                heard::tell(self.listener.as_ref(), &tool, None);
+                heard::tell(self.listener.as_ref(), Heard::given_up(&tool));
                 Ended::Failed { retry_after: None }
             }
             Err(_) => {
                 tracing::warn!(%tool, secs = self.limits.pass.as_secs(), "a pass took too long and was given up");
-                heard::tell(self.listener.as_ref(), &tool, None);
+                heard::tell(self.listener.as_ref(), Heard::given_up(&tool));
                 Ended::Failed { retry_after: None }
             }
         };
@@ -186,12 +183,21 @@ impl Driver {
         self.surround(&mut subject);
         let now = subject.circumstances.now;
         subject.circumstances.fights = lock(&self.fights).of(tool, self.begun.elapsed(), now);
-        let mut decided = self.decide(&subject).await;
+        let mut observed = self.world.observed(tool);
+        let draft = subject.draft(&observed);
+        let answers = self.images.add(&subject, draft.images_needed(&observed), &mut observed, self.begun.elapsed());
+        if let Answers::Soon { patience } = answers {
+            return Ended::Rests { pause: patience };
+        }
+        let client = &self.cluster.client;
+        let mut decided = draft.decide(observed, client).await;
         if self.takes_its_turn(&subject, &decided.plan) {
             subject.circumstances.wave = planner::Wave::Now;
-            decided = self.decide(&subject).await;
+            // What was asked for the first plan answers the second, too.
+            let before = decided.missed;
+            decided = subject.draft(&decided.observed).decide(decided.observed, client).await;
+            decided.missed = before.map(|before| before.and(decided.missed)).or(decided.missed);
         }
-        self.remember(&decided);
         let outcome = self.execute(&decided).await;
         lock(&self.fights).note(&decided.plan, &outcome, self.begun.elapsed());
         let told = self.say(&subject, &decided, &outcome).await;
@@ -199,16 +205,13 @@ impl Driver {
             send(wakes, next, false);
         }
         self.metrics.pass(&decided.plan, &outcome, begun.elapsed());
-        let mut ended = ended(&decided, &outcome, now);
-        if told == Told::Unheard {
-            ended = ended.at_latest(UNHEARD);
+        if let Told::Unheard(missed) = told {
+            decided.missed = Some(missed.and(decided.missed));
         }
-        heard::tell(self.listener.as_ref(), tool, Some((decided, outcome)));
+        let ended = ended(&decided, &outcome, now);
+        let asking = answers == Answers::Late;
+        heard::tell(self.listener.as_ref(), Heard { tool: tool.clone(), pass: Some((decided.plan, outcome)), asking });
         ended
-    }
-
-    async fn decide(&self, subject: &Subject) -> Decided {
-        decide(subject, self.world.observed(&subject.tool.name), &self.cluster.client, &self.registry).await
     }
 
     async fn execute(&self, decided: &Decided) -> Outcome {
@@ -230,17 +233,6 @@ impl Driver {
         told
     }
 
-    /// Who waits for an image is looked at with each poll, because nobody else will tell us.
-    fn remember(&self, decided: &Decided) {
-        let tool = &decided.plan.tool;
-        let mut waiting = lock(&self.awaiting_images);
-        if decided.plan.held.iter().any(|held| held.why.awaits_image()) {
-            waiting.insert(tool.clone());
-        } else {
-            waiting.remove(tool);
-        }
-    }
-
     /// Drops what is kept of a tool that is neither in the config repository nor in the cluster any more.
     fn forget(&self, tool: &ToolName) {
         if self.book.knows(tool) {
@@ -248,7 +240,7 @@ impl Driver {
         }
         self.book.forget(tool);
         self.metrics.forget(tool);
-        lock(&self.awaiting_images).remove(tool);
+        self.images.forget(tool);
         lock(&self.fights).forget(tool);
         self.forget_place(tool);
     }
@@ -276,8 +268,9 @@ fn is_fixed(platform: &Platform) -> (&str, &str, &Route, &RegistrySettings) {
     (&platform.name, &platform.namespace, &platform.route, &platform.registry)
 }
 
-/// What failed is tried again later, also when nothing changes; a pass that did something looks again at once. What could
-/// not be read, and what has its time, keeps nothing else waiting.
+/// What failed is tried again later, also when nothing changes; a pass that did something looks again at once. What was
+/// missed, and what has its time, keeps nothing else waiting. Git, registries and watches tell by themselves when they
+/// can be read again.
 fn ended(decided: &Decided, outcome: &Outcome, now: planner::Moment) -> Ended {
     let plan = &decided.plan;
     let failures = || outcome.failures().map(|(_, failure)| failure);
@@ -290,9 +283,12 @@ fn ended(decided: &Decided, outcome: &Outcome, now: planner::Moment) -> Ended {
     }
     let left_secs = |due: planner::Moment| u64::try_from(due.unix_secs() - now.unix_secs()).unwrap_or(0);
     let due = plan.due.map(|due| Duration::from_secs(left_secs(due)));
-    // git tells by itself when it can be read again.
-    let unread = plan.held.iter().any(|held| matches!(held.why, Why::NotObserved(_))).then_some(UNREAD);
-    due.into_iter().chain(unread).min().map_or(Ended::Well, |pause| Ended::Rests { pause })
+    match decided.missed {
+        Some(Missed { retry_after_secs }) => {
+            Ended::Missed { retry_after: retry_after_secs.map(Duration::from_secs), pause: due }
+        }
+        None => due.map_or(Ended::Well, |pause| Ended::Rests { pause }),
+    }
 }
 
 fn enter(queue: &mut Queue, wake: &WakeUp, now: Duration) {
@@ -319,4 +315,36 @@ fn send(wakes: &Wakes, tool: ToolName, anew: bool) {
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use planner::plan::Plan;
+    use serde_json::json;
+
+    const NOW: planner::Moment = planner::Moment::from_unix_secs(0);
+
+    fn end(missed: Option<Missed>, due: Option<planner::Moment>) -> Ended {
+        let plan = json!({
+            "tool": "a", "cluster": "x", "target": {"branch": "main"}, "steps": [], "held": [], "unchanged": 0,
+            "notReady": [], "unconfirmed": [], "remarks": [],
+        });
+        let plan = Plan { due, ..serde_json::from_value(plan).expect("a plan") };
+        let (violations, observed, report) = Default::default();
+        ended(&Decided { plan, violations, observed, report, missed }, &Outcome::default(), NOW)
+    }
+
+    #[test]
+    fn what_was_missed_has_a_growing_pause_and_hides_neither_the_servers_wish_nor_what_is_due() {
+        let (busy, mute) = (Missed { retry_after_secs: Some(7) }, Missed::default());
+        let (wish, due) = (Some(Duration::from_secs(7)), Some(Duration::from_secs(30)));
+        assert_eq!(end(None, None), Ended::Well);
+        assert_eq!(end(None, Some(NOW.plus_secs(30))), Ended::Rests { pause: Duration::from_secs(30) });
+        assert_eq!(end(Some(mute), None), Ended::Missed { retry_after: None, pause: None });
+        assert_eq!(
+            end(Some(mute.and(Some(busy))), Some(NOW.plus_secs(30))),
+            Ended::Missed { retry_after: wish, pause: due }
+        );
+    }
 }

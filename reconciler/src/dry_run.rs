@@ -14,25 +14,28 @@ use planner::question::{Answered, DryRun, Question, Word};
 /// Questions in flight at once.
 const AT_ONCE: usize = 4;
 
-/// The answer to each question; what was not answered is known to be unknown.
-pub async fn ask(client: &Client, questions: &[Question]) -> Vec<Answered> {
+/// The answer to each question; what was not answered is known to be unknown, and why.
+pub async fn ask(client: &Client, questions: &[Question]) -> Vec<(Answered, Option<CallError>)> {
     // Collected: a closure over borrowed questions, kept across an await, makes the future unfit for `spawn`.
     let asked: Vec<_> = questions
         .iter()
         .map(|question| async move {
-            let word = ask_one(client, question).await;
+            let (word, error) = match ask_one(client, question).await {
+                Ok(word) => (word, None),
+                Err(error) => (Word::Unknown(error.to_string()), Some(error)),
+            };
             if let Word::Refused { message, .. } | Word::Unknown(message) = &word {
                 tracing::debug!(object = %question.id, message, "a dry run was not answered");
             }
-            question.answered(word)
+            (question.answered(word), error)
         })
         .collect();
     stream::iter(asked).buffered(AT_ONCE).collect().await
 }
 
-async fn ask_one(client: &Client, question: &Question) -> Word {
+async fn ask_one(client: &Client, question: &Question) -> Result<Word, CallError> {
     let Some(row) = Kind::of_id(&question.id) else {
-        return Word::Unknown(format!("{} is no kind we speak", question.id.kind));
+        return Err(CallError::Garbage(format!("{} is no kind we speak", question.id.kind)));
     };
     let asking = [("dryRun", "All"), ("fieldManager", FIELD_MANAGER), ("fieldValidation", "Strict")];
     let answer = match question.dry_run {
@@ -53,14 +56,14 @@ async fn ask_one(client: &Client, question: &Question) -> Word {
     word(answer)
 }
 
-fn word(answer: Result<Bytes, CallError>) -> Word {
+fn word(answer: Result<Bytes, CallError>) -> Result<Word, CallError> {
     match answer.and_then(|bytes| call::parse(&bytes)) {
-        Ok(made) => Word::Made(made),
+        Ok(made) => Ok(Word::Made(made)),
         Err(CallError::Refused(refusal)) if (400..500).contains(&refusal.code) && refusal.code != 429 => {
             let causes = refusal.details.as_ref().map(|details| &details.causes);
             let fields = causes.into_iter().flatten().map(|cause| cause.field.clone()).collect();
-            Word::Refused { code: refusal.code, fields, message: refusal.message.clone() }
+            Ok(Word::Refused { code: refusal.code, fields, message: refusal.message.clone() })
         }
-        Err(error) => Word::Unknown(error.to_string()),
+        Err(error) => Err(error),
     }
 }

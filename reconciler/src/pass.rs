@@ -1,7 +1,7 @@
 //! One pass for one tool: the only path from a wake-up to the cluster. `run`, `apply` and `diff` share it; they differ in
 //! where the world comes from (a watch, a few lists) and in whether the plan is executed.
 
-use crate::cluster::call::Answer;
+use crate::cluster::call::{Answer, CallError};
 use crate::dry_run;
 use crate::events::Recorder;
 use crate::execute::{self, FIELD_MANAGER};
@@ -67,6 +67,27 @@ pub struct Decided {
     pub observed: Observed,
     /// Errors and notes about the newest revision's files.
     pub report: Report,
+    /// Something that was asked for it was not answered, and no event tells when it can be.
+    pub missed: Option<Missed>,
+}
+
+/// Something was not answered, and has to be tried again.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Missed {
+    /// Seconds until the server wants to be asked again, where it says so.
+    pub retry_after_secs: Option<u64>,
+}
+
+impl Missed {
+    fn of(error: &CallError) -> Self {
+        Self { retry_after_secs: error.refusal().and_then(|refusal| refusal.retry_after_secs) }
+    }
+
+    /// Both: what either wants to wait for is waited for.
+    #[must_use]
+    pub fn and(self, other: Option<Self>) -> Self {
+        Self { retry_after_secs: self.retry_after_secs.max(other.and_then(|other| other.retry_after_secs)) }
+    }
 }
 
 impl Subject {
@@ -168,23 +189,27 @@ impl Draft<'_> {
 
     /// The plan, every absence confirmed by a read, every question by a dry run, and judged.
     pub async fn decide(self, mut observed: Observed, client: &Client) -> Decided {
-        let mut plan = self.plan(&observed);
+        let (mut plan, mut missed) = (self.plan(&observed), None);
         for _ in 1..ROUNDS {
             if plan.unconfirmed.is_empty() && plan.questions.is_empty() {
                 break;
             }
-            confirm(&plan.unconfirmed, &mut observed, client).await;
-            observed.answers.extend(dry_run::ask(client, &plan.questions).await);
+            let mut errors = confirm(&plan.unconfirmed, &mut observed, client).await;
+            for (answered, error) in dry_run::ask(client, &plan.questions).await {
+                observed.answers.push(answered);
+                errors.extend(error);
+            }
+            missed = errors.iter().map(Missed::of).chain(missed).reduce(|one, other| one.and(Some(other)));
             plan = self.plan(&observed);
         }
-        self.judged(plan, observed)
+        self.judged(plan, observed, missed)
     }
 
-    fn judged(self, plan: Plan, observed: Observed) -> Decided {
+    fn judged(self, plan: Plan, observed: Observed, missed: Option<Missed>) -> Decided {
         let platform = &self.subject.platform;
         let violations = Judge { platform, observed: &observed, field_manager: FIELD_MANAGER }.check(&plan);
         let report = self.newest.map(|(_, rendered)| Arc::unwrap_or_clone(rendered).report).unwrap_or_default();
-        Decided { plan, violations, observed, report }
+        Decided { plan, violations, observed, report, missed }
     }
 }
 
@@ -213,7 +238,7 @@ pub enum Told {
     /// It was written, and this is the server's answer.
     Written(Answer),
     /// Whether it was written is unknown, or the server cannot write now: it has to be said again.
-    Unheard,
+    Unheard(Missed),
 }
 
 /// Says on the Tool how it went: its status and events, each only where it is news. `live` is the Tool as it is now.
@@ -235,7 +260,7 @@ pub async fn tell(client: &Client, recorder: &Recorder, live: &Value, decided: &
         Ok(answer) => answer.map_or(Told::Nothing, Told::Written),
         Err(error) => {
             tracing::warn!(tool = %plan.tool, %error, "status was not written");
-            if error.may_pass() { Told::Unheard } else { Told::Nothing }
+            if error.may_pass() { Told::Unheard(Missed::of(&error)) } else { Told::Nothing }
         }
     };
     // What the status says already was an event once, also where another process said it.
@@ -245,14 +270,19 @@ pub async fn tell(client: &Client, recorder: &Recorder, live: &Value, decided: &
     told
 }
 
-/// One read for each name: it is there, it is confirmed absent, or nothing can be said about its kind.
-async fn confirm(ids: &[ObjectId], observed: &mut Observed, client: &Client) {
+/// One read for each name: it is there, it is confirmed absent, or nothing can be said about its kind. Returned is why not.
+async fn confirm(ids: &[ObjectId], observed: &mut Observed, client: &Client) -> Vec<CallError> {
+    let mut errors = Vec::new();
     for (id, seen) in observe::confirm(client, ids).await {
         match seen {
             Ok(seen) => drop(observed.objects.insert(id, seen)),
-            Err(why) => observed.gaps.push(Gap { group: id.group, kind: id.kind, why: why.to_string() }),
+            Err(error) => {
+                observed.gaps.push(Gap { group: id.group, kind: id.kind, why: error.to_string() });
+                errors.push(error);
+            }
         }
     }
+    errors
 }
 
 async fn look_up_images(needed: BTreeSet<String>, observed: &mut Observed, registry: &Registry) {
@@ -269,7 +299,8 @@ async fn look_up_images(needed: BTreeSet<String>, observed: &mut Observed, regis
     }
 }
 
-fn seen<E: std::fmt::Display>(answer: Result<Option<Digest>, E>) -> ImageSeen {
+/// An answer of a registry, as plans take it.
+pub(crate) fn seen<E: std::fmt::Display>(answer: Result<Option<Digest>, E>) -> ImageSeen {
     match answer {
         Ok(Some(digest)) => ImageSeen::Found(digest),
         Ok(None) => ImageSeen::Missing,

@@ -11,6 +11,8 @@ use std::time::Duration;
 const FIRST_PAUSE: Duration = Duration::from_millis(500);
 /// Longest pause after many.
 const LONGEST_PAUSE: Duration = Duration::from_secs(300);
+/// A server's own wish is heeded for so long: it may be a stranger's.
+const LONGEST_WISH: Duration = Duration::from_secs(3600);
 /// Between two passes of a tool that rests, whatever wakes it.
 const REST: Duration = Duration::from_secs(1);
 
@@ -27,6 +29,8 @@ struct Entry {
     not_before: Moment,
     /// It runs then, also when nobody wakes it.
     alarm: Option<Moment>,
+    /// When what was missed is tried again. Who is woken before that and misses it again has not waited in vain.
+    retry: Option<Moment>,
 }
 
 impl Entry {
@@ -35,6 +39,19 @@ impl Entry {
         let woken = self.woken.map(|_| self.not_before);
         let alarm = self.alarm.map(|at| at.max(self.not_before));
         woken.into_iter().chain(alarm).min().filter(|_| !self.running)
+    }
+
+    /// Only the clock wakes it at the end of this pause, and events now and then before.
+    fn rest(&mut self, now: Moment, pause: Duration) {
+        self.not_before = now + pause.min(REST);
+        self.alarm = Some(now + pause);
+    }
+
+    /// One failure more, and how long to wait after it: so that many do not come back at once, never the same.
+    fn next_pause(&mut self, retry_after: Option<Duration>, jitter: f64) -> Duration {
+        self.failures = self.failures.saturating_add(1);
+        let pause = pause(self.failures).mul_f64(1.0 + jitter.clamp(0.0, 1.0) / 2.0);
+        pause.max(retry_after.unwrap_or_default().min(LONGEST_WISH))
     }
 
     /// Since when it has waited.
@@ -56,23 +73,19 @@ pub enum Ended {
         /// How long.
         pause: Duration,
     },
+    /// Something could not be read, or said, and no event tells when it can be: it is tried again after a pause that grows
+    /// each time. Until then it rests, and keeps nothing else waiting.
+    Missed {
+        /// The server's own wish, where it has one; heeded where it is longer than ours.
+        retry_after: Option<Duration>,
+        /// How long it would rest otherwise.
+        pause: Option<Duration>,
+    },
     /// Something failed that may go better later.
     Failed {
         /// The server asked for at least this long.
         retry_after: Option<Duration>,
     },
-}
-
-impl Ended {
-    /// The same, but that the tool looks again after this time at the latest, where failures do not say otherwise.
-    #[must_use]
-    pub fn at_latest(self, pause: Duration) -> Self {
-        match self {
-            Self::Well => Self::Rests { pause },
-            Self::Rests { pause: longer } => Self::Rests { pause: longer.min(pause) },
-            Self::Again | Self::Failed { .. } => self,
-        }
-    }
 }
 
 /// The queue of all tools.
@@ -92,7 +105,7 @@ impl Queue {
     pub fn wake_anew(&mut self, tool: &str, now: Moment) {
         self.wake(tool, now);
         if let Some(entry) = self.entries.get_mut(tool) {
-            entry.failures = 0;
+            (entry.failures, entry.retry) = (0, None);
             entry.not_before = now;
         }
     }
@@ -117,23 +130,27 @@ impl Queue {
     pub fn ended(&mut self, tool: &str, how: Ended, now: Moment, jitter: f64) {
         let Some(entry) = self.entries.get_mut(tool) else { return };
         entry.running = false;
+        let retry = entry.retry.take();
         match how {
             Ended::Well if entry.woken.is_none() => drop(self.entries.remove(tool)),
             Ended::Well => entry.failures = 0,
             Ended::Rests { pause } => {
                 entry.failures = 0;
-                entry.not_before = now + pause.min(REST);
                 // What is due at once is woken by what has just been written; the clock is for when that failed.
-                entry.alarm = Some(now + pause.max(REST));
+                entry.rest(now, pause.max(REST));
+                entry.not_before = now + pause.min(REST);
+            }
+            Ended::Missed { retry_after, pause } => {
+                let at = retry.filter(|at| *at > now).unwrap_or_else(|| now + entry.next_pause(retry_after, jitter));
+                entry.retry = Some(at);
+                entry.rest(now, pause.map_or(at - now, |pause| pause.max(REST).min(at - now)));
             }
             Ended::Again => {
                 entry.failures = 0;
                 entry.woken.get_or_insert(now);
             }
             Ended::Failed { retry_after } => {
-                entry.failures = entry.failures.saturating_add(1);
-                let pause = pause(entry.failures).mul_f64(1.0 + jitter.clamp(0.0, 1.0) / 2.0);
-                entry.not_before = now + pause.max(retry_after.unwrap_or_default());
+                entry.not_before = now + entry.next_pause(retry_after, jitter);
                 entry.woken.get_or_insert(now);
             }
         }
@@ -181,19 +198,45 @@ mod tests {
     }
 
     #[test]
-    fn who_has_something_to_say_again_is_neither_forgotten_nor_left_to_rest_for_longer() {
-        let soon = at(5_000);
-        let rests = Ended::Rests { pause: soon };
-        assert_eq!(Ended::Well.at_latest(soon), rests);
-        assert_eq!(Ended::Rests { pause: at(30_000) }.at_latest(soon), rests);
-        for sooner in [Ended::Again, Ended::Failed { retry_after: None }, Ended::Rests { pause: at(100) }] {
-            assert_eq!(sooner.at_latest(soon), sooner);
-        }
+    fn what_was_missed_is_tried_again_later_each_time_and_keeps_no_event_waiting() {
         let mut queue = Queue::default();
+        let missed = Ended::Missed { retry_after: None, pause: None };
         queue.wake("a", at(0));
-        assert_eq!(queue.next(at(0)).as_deref(), Some("a"));
-        queue.ended("a", Ended::Well.at_latest(soon), at(1), 0.0);
-        assert_eq!(queue.next_due(at(1)), Some(at(5_001)), "nobody wakes it, and it looks again");
+        let mut now = at(0);
+        for expected_ms in [500, 1000, 2000, 4000] {
+            assert_eq!(queue.next(now).as_deref(), Some("a"));
+            queue.ended("a", missed, now, 0.0);
+            assert_eq!(queue.next_due(now), Some(now + at(expected_ms)), "nobody wakes it, and it looks again");
+            now += at(expected_ms);
+        }
+        assert_eq!(queue.next(now).as_deref(), Some("a"));
+        queue.ended("a", missed, now, 0.0);
+        for _ in 0..3 {
+            queue.wake("a", now);
+            now += REST;
+            assert_eq!(queue.next(now).as_deref(), Some("a"), "an event counts");
+            queue.ended("a", missed, now, 0.0);
+        }
+        assert_eq!(queue.next_due(now), Some(at(7_500 + 8_000)), "and makes no pause longer, nor begins it anew");
+        queue.wake_anew("a", now);
+        assert_eq!(queue.next(now).as_deref(), Some("a"));
+        queue.ended("a", missed, now, 0.0);
+        assert_eq!(queue.next_due(now), Some(now + at(500)), "something new is known");
+    }
+
+    #[test]
+    fn a_wish_of_the_server_is_heeded_within_reason_and_what_is_due_before_is_not_forgotten() {
+        let due = |retry_after: Option<Duration>, pause: Option<Duration>| {
+            let mut queue = Queue::default();
+            queue.wake("a", at(0));
+            assert_eq!(queue.next(at(0)).as_deref(), Some("a"));
+            queue.ended("a", Ended::Missed { retry_after, pause }, at(0), 0.0);
+            queue.next_due(at(0)).expect("it looks again")
+        };
+        assert_eq!(due(Some(at(60_000)), None), at(60_000));
+        assert_eq!(due(Some(Duration::MAX), None), LONGEST_WISH);
+        assert_eq!(due(Some(at(60_000)), Some(at(9_000))), at(9_000));
+        assert_eq!(due(None, Some(at(9_000))), at(500));
     }
 
     #[test]

@@ -60,6 +60,8 @@ pub enum RegistryError {
         registry: String,
         /// The status.
         status: u16,
+        /// Seconds until it wants to be asked again, where it says so.
+        retry_after_secs: Option<u64>,
     },
     /// An answer that no registry would give.
     #[error("registry {registry} answered {why}")]
@@ -69,6 +71,17 @@ pub enum RegistryError {
         /// What is wrong with it.
         why: &'static str,
     },
+}
+
+impl RegistryError {
+    /// When the registry wants to be asked again, where it says so.
+    #[must_use]
+    pub fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Self::Status { retry_after_secs, .. } => retry_after_secs.map(Duration::from_secs),
+            _ => None,
+        }
+    }
 }
 
 /// Asks registries for digests.
@@ -122,10 +135,10 @@ impl Registry {
             }
             // An answer to HEAD cannot say why.
             StatusCode::NOT_FOUND => {}
-            status => return Err(refusal(reference, status)),
+            _ => return Err(refusal(reference, &head)),
         }
         let get = self.manifest(Method::GET, reference).await?;
-        let (status, header) = (get.status(), digest_header(&get));
+        let (status, header, refused) = (get.status(), digest_header(&get), refusal(reference, &get));
         let body = dialer::body(get, MAX_MANIFEST_BYTES).await?;
         match status {
             StatusCode::OK => header.or_else(|| digest(&body)).map(Some).ok_or_else(|| RegistryError::Garbage {
@@ -137,7 +150,7 @@ impl Registry {
                 registry: reference.host.clone(),
                 why: "404, without saying that the image is unknown",
             }),
-            status => Err(refusal(reference, status)),
+            _ => Err(refused),
         }
     }
 
@@ -156,7 +169,7 @@ impl Registry {
                 let token = self.authenticate(reference, &realm, service.as_deref()).await?;
                 self.ask(&method, &url, Some(&token), None).await
             }
-            _ => Err(refusal(reference, StatusCode::UNAUTHORIZED)),
+            _ => Err(refusal(reference, &first)),
         }
     }
 
@@ -197,7 +210,7 @@ impl Registry {
         let credentials = self.credentials.get(&reference.host);
         let response = self.ask(&Method::GET, &url, None, credentials).await?;
         if response.status() != StatusCode::OK {
-            return Err(refusal(reference, response.status()));
+            return Err(refusal(reference, &response));
         }
         let body = dialer::body(response, MAX_TOKEN_BYTES).await?;
         let granted: Granted = serde_json::from_slice(&body).map_err(|_| garbage("with something that is no token"))?;
@@ -242,13 +255,17 @@ fn scope(reference: &Reference) -> Scope {
     Scope { registry: reference.host.clone(), path: reference.path.clone() }
 }
 
-fn refusal(reference: &Reference, status: StatusCode) -> RegistryError {
+fn refusal(reference: &Reference, answer: &reqwest::Response) -> RegistryError {
     let registry = reference.host.clone();
-    match status {
+    match answer.status() {
         StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => {
             RegistryError::Denied { registry, repository: reference.path.clone() }
         }
-        status => RegistryError::Status { registry, status: status.as_u16() },
+        status => {
+            let header = answer.headers().get(http::header::RETRY_AFTER);
+            let retry_after_secs = header.and_then(|value| value.to_str().ok()?.trim().parse().ok());
+            RegistryError::Status { registry, status: status.as_u16(), retry_after_secs }
+        }
     }
 }
 

@@ -5,6 +5,8 @@
 mod config;
 #[path = "driver/hosts.rs"]
 mod hosts;
+#[path = "driver/registries.rs"]
+mod registries;
 #[path = "driver/stage.rs"]
 mod stage;
 #[path = "driver/writers.rs"]

@@ -1,7 +1,6 @@
 //! Every pass as a value, for whoever listens beside logs, status and metrics. A listener delays no pass: what it does not
 //! take in time, it misses, and the log says so.
 
-use crate::pass::Decided;
 use planner::outcome::Outcome;
 use planner::plan::Plan;
 use renderer::ToolName;
@@ -17,6 +16,15 @@ pub struct Heard {
     pub tool: ToolName,
     /// What was decided and what came of it; none where the pass was given up.
     pub pass: Option<(Plan, Outcome)>,
+    /// Registries were asked for it and have not answered: another pass follows by itself.
+    pub asking: bool,
+}
+
+impl Heard {
+    /// A pass that was given up.
+    pub(super) fn given_up(tool: &ToolName) -> Self {
+        Self { tool: tool.clone(), pass: None, asking: false }
+    }
 }
 
 /// Where passes are told.
@@ -28,10 +36,10 @@ pub fn listener() -> (Listener, mpsc::Receiver<Heard>) {
     mpsc::channel(WAITING)
 }
 
-pub(super) fn tell(listener: Option<&Listener>, tool: &ToolName, pass: Option<(Decided, Outcome)>) {
+pub(super) fn tell(listener: Option<&Listener>, heard: Heard) {
     let Some(listener) = listener else { return };
-    let pass = pass.map(|(decided, outcome)| (decided.plan, outcome));
-    match listener.try_send(Heard { tool: tool.clone(), pass }) {
+    let tool = heard.tool.clone();
+    match listener.try_send(heard) {
         Ok(()) => {}
         Err(mpsc::error::TrySendError::Full(_)) => tracing::warn!(%tool, "nobody takes what is said of passes"),
         Err(mpsc::error::TrySendError::Closed(_)) => tracing::debug!(%tool, "nobody listens any more"),

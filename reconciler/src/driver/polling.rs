@@ -4,7 +4,7 @@
 
 use super::book::{NewPage, News};
 use super::reader::Due;
-use super::{Driver, Wakes, is_fixed, lock, platform, send};
+use super::{Driver, Wakes, is_fixed, platform, send};
 use crate::source::{Poller, Wanted};
 use futures::StreamExt as _;
 use std::collections::{BTreeMap, BTreeSet};
@@ -61,14 +61,14 @@ impl Driver {
         }
     }
 
-    /// Whom nobody else will tell: Tools without a file, those that wait for an image, and those that build from
-    /// repositories of others.
+    /// What nobody else will tell: Tools without a file, images that were missing, and repositories of others that tools
+    /// build from.
     fn look_at_the_rest(&self, wakes: &Wakes) {
         let unknown = self.world.tools().into_iter().filter(|tool| !self.book.knows(tool));
-        let waiting = lock(&self.awaiting_images).clone();
-        for tool in unknown.chain(waiting) {
+        for tool in unknown {
             send(wakes, tool, false);
         }
+        self.images.look_again();
         for tool in self.book.building_elsewhere() {
             self.read_soon(Due { tool, anew: false });
         }
@@ -146,6 +146,7 @@ impl Driver {
         }
         self.publish_due.fetch_or(platform_before != platform, Ordering::Relaxed);
         self.watch_folders();
+        self.images.ask_anew();
         for tool in tools {
             if self.book.knows(&tool) {
                 self.read_soon(Due { tool, anew: true });

@@ -7,15 +7,13 @@
 //! Only the first part takes one of the host's places. What a tool builds from elsewhere is resolved under git's own
 //! limits, so that the host elsewhere delays nobody but who builds from it.
 
-mod reads;
-
 use super::book::{PATIENCE, TURN};
 use super::newest::{Own, Question};
+use super::reads::{Answered, End, Job, Reads};
 use super::{Driver, Wakes, send};
 use crate::source::SourceError;
 use futures::FutureExt as _;
 use rand::seq::SliceRandom as _;
-use reads::{Answered, Job, Reads};
 use renderer::{Revision, ToolName};
 use std::collections::{BTreeMap, BTreeSet};
 use std::future::Future;
@@ -48,8 +46,8 @@ enum Part {
     Whole(Revision),
 }
 
-/// A read of one repository, ended: who failed, and whether the host spoke.
-type Done = (Job, BTreeSet<ToolName>, Answered);
+/// A read of one repository, ended.
+type Done = (Job, End);
 
 struct Reader {
     driver: Arc<Driver>,
@@ -109,7 +107,7 @@ impl Reader {
         }
         let now = self.begun.elapsed();
         match self.driver.book.question(name) {
-            Some(question) => self.reads.add(name, &question.url, due.anew, now),
+            Some(question) => self.reads.add(name, question.url.host(), question.url.key().as_str(), due.anew, now),
             // There is nothing to read, or nobody has said yet where.
             None => send(&self.wakes, name.clone(), due.anew),
         }
@@ -120,7 +118,7 @@ impl Reader {
         while let Some(job) = self.reads.next(self.begun.elapsed()) {
             let mut questions: Vec<_> = job.tools.iter().filter_map(|tool| self.driver.book.question(tool)).collect();
             // Who moved to another repository meanwhile is due there.
-            questions.retain(|question| question.url.key() == job.repository);
+            questions.retain(|question| question.url.key().as_str() == job.what);
             // What hangs is not always the first, so that the others are read in the end.
             questions.shuffle(&mut rand::rng());
             for question in &questions {
@@ -147,7 +145,7 @@ impl Reader {
             Ok(Part::Whole(revision)) => Ok(revision),
             Err(error) => Err(error),
         };
-        let again = self.reads.is_due(&name, &question.url.key());
+        let again = self.reads.is_due(&name, question.url.host(), question.url.key().as_str());
         let news = self.driver.book.end_to_read(&question, result, again);
         if self.tell.remove(&name) || news {
             send(&self.wakes, name, true);
@@ -156,8 +154,8 @@ impl Reader {
 
     fn end(&mut self, done: Result<Done, tokio::task::JoinError>) {
         // Reads are contained: a join fails only when the runtime is going down.
-        if let Ok((job, failed, answered)) = done {
-            self.reads.ended(&job, failed, answered, self.begun.elapsed(), rand::random());
+        if let Ok((job, end)) = done {
+            self.reads.ended(&job, end, self.begun.elapsed(), rand::random());
         }
     }
 
@@ -199,7 +197,7 @@ async fn read_own(driver: Arc<Driver>, job: Job, questions: Vec<Question>, resul
         report(&results, Read { question, result: result.map(Part::Own) });
     }
     let answered = if matches!(of_all, Some(SourceError::TimedOut { .. })) { Answered::No } else { Answered::Yes };
-    (job, failed, answered)
+    (job, End { failed, answered, retry_after: None })
 }
 
 async fn resolve(driver: Arc<Driver>, own: Own, question: Question, results: UnboundedSender<Read>) {

@@ -1,6 +1,7 @@
 //! From nothing to a running loop: config repository, platform objects, lease, watches, loop. And back: finish the passes
 //! under way, free the lease.
 
+use super::images::Images;
 use super::{Book, Driver, Inbox, Limits, Listener, platform};
 use crate::cluster::Cluster;
 use crate::cluster::door::Requests;
@@ -147,6 +148,7 @@ impl Start<'_> {
         let scope = Scope::of(&self.cluster.name, settings);
         let (wakes, woken) = mpsc::unbounded_channel();
         let (due, to_read) = mpsc::unbounded_channel();
+        let (images, asks) = Images::new();
         let driver = Driver {
             registry: registry(git.dialer().clone(), settings, self.environment),
             world: World::start(&client, scope, self.counters, wake(&wakes)),
@@ -157,7 +159,7 @@ impl Start<'_> {
             metrics: self.metrics.clone(),
             recorder: Recorder::default(),
             listener: self.options.listener.clone(),
-            awaiting_images: Default::default(),
+            images,
             fights: Default::default(),
             everyone: Default::default(),
             begun: tokio::time::Instant::now(),
@@ -167,7 +169,7 @@ impl Start<'_> {
             folders: Default::default(),
             folder_changed: Default::default(),
         };
-        (Arc::new(driver), Inbox { wakes, woken, due: to_read })
+        (Arc::new(driver), Inbox { wakes, woken, due: to_read, asks })
     }
 }
 

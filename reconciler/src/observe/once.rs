@@ -79,27 +79,27 @@ async fn look_at_own(client: &Client, row: &'static Kind, tool: &ToolName) -> Re
 
 /// Reads each name once. Absent is what the server says does not exist, in a Status about that very object; everything
 /// else that is not the object is a reason why nothing is known.
-pub async fn confirm(client: &Client, ids: &[ObjectId]) -> BTreeMap<ObjectId, Result<Seen, String>> {
+pub async fn confirm(client: &Client, ids: &[ObjectId]) -> BTreeMap<ObjectId, Result<Seen, CallError>> {
     // Collected: a closure over borrowed ids, kept across an await, makes the future unfit for `spawn`.
     let reads: Vec<_> = ids.iter().map(|id| async move { (id.clone(), read_one(client, id).await) }).collect();
     stream::iter(reads).buffer_unordered(AT_ONCE).collect().await
 }
 
-async fn read_one(client: &Client, id: &ObjectId) -> Result<Seen, String> {
-    let row = Kind::of_id(id).ok_or_else(|| format!("{} is no kind we speak", id.kind))?;
+async fn read_one(client: &Client, id: &ObjectId) -> Result<Seen, CallError> {
+    let row = Kind::of_id(id).ok_or_else(|| CallError::Garbage(format!("{} is no kind we speak", id.kind)))?;
     let accept = (row.watched == Watched::Metadata).then_some(call::METADATA);
     match call::get(client, &address::object(row, id), accept).await {
         Ok(bytes) => {
-            let mut value: Value = call::parse(&bytes).map_err(|error| error.to_string())?;
+            let mut value: Value = call::parse(&bytes)?;
             for secret in row.secret_paths {
                 value.as_object_mut().map(|object| object.remove(*secret));
             }
             if value.pointer("/metadata/name").and_then(Value::as_str) != Some(id.name.as_str()) {
-                return Err("the answer is about another object".to_owned());
+                return Err(CallError::Garbage("it is about another object".to_owned()));
             }
             Ok(Seen::Live(value))
         }
         Err(error) if error.is_not_found(row.plural, &id.name) => Ok(Seen::Absent),
-        Err(error) => Err(error.to_string()),
+        Err(error) => Err(error),
     }
 }

@@ -258,7 +258,7 @@ async fn only_a_status_about_that_very_object_confirms_an_absence() {
             ("live", Ok(Seen::Live(_))) => {}
             (name, seen) => {
                 let why = seen.expect_err(name);
-                assert!(!why.contains("hunter2"), "{name}: {why}");
+                assert!(!why.to_string().contains("hunter2"), "{name}: {why}");
             }
         }
     }

@@ -68,11 +68,12 @@ impl Passes {
         self.once && self.open.is_empty()
     }
 
-    fn note(&mut self, Heard { tool, pass }: Heard) {
+    fn note(&mut self, Heard { tool, pass, asking }: Heard) {
         // All had come to rest and the loop was asked to stop: a pass that was under way by then, woken by a controller,
         // takes nothing back.
         let over = self.is_over();
         let rest = match &pass {
+            _ if asking => None,
             Some((plan, outcome)) => rest(plan, outcome),
             None => Some(Rest { exit: Exit::Failed, word: "a pass was given up".to_owned() }),
         };
@@ -112,7 +113,7 @@ impl Passes {
 
     /// The pass as JSON; none where it has nothing to say.
     fn line(&mut self, heard: &Heard) -> Option<Value> {
-        let Heard { tool, pass } = heard;
+        let Heard { tool, pass, .. } = heard;
         let time = now().to_string();
         let Some((plan, outcome)) = pass else { return Some(json!({"time": time, "tool": tool, "givenUp": true})) };
         let held_before = self.said.get(tool).map_or(&[][..], Vec::as_slice);
@@ -218,10 +219,13 @@ mod tests {
     }
 
     #[test]
-    fn a_pass_under_way_at_the_end_takes_no_rest_back() {
+    fn who_waits_for_an_answer_is_not_at_rest_and_a_pass_under_way_at_the_end_takes_no_rest_back() {
         let tool = plan(0, &[]).tool;
-        let heard = |steps| Heard { tool: tool.clone(), pass: Some((plan(steps, &[]), outcome(&[done()]))) };
+        let heard =
+            |steps| Heard { tool: tool.clone(), pass: Some((plan(steps, &[]), outcome(&[done()]))), asking: false };
         let mut passes = Passes::once([tool.clone()].into_iter());
+        passes.note(Heard { asking: true, ..heard(0) });
+        assert!(!passes.is_over(), "registries have not answered yet");
         passes.note(heard(1));
         assert!(!passes.is_over(), "something was done: it looks again");
         passes.note(heard(0));
@@ -249,8 +253,11 @@ mod tests {
     fn a_pass_has_a_line_when_it_does_something_or_waits_for_something_else_and_no_object_in_it() {
         let mut passes = Passes::endless();
         let mut line = |plan: Plan| {
-            passes
-                .line(&Heard { tool: plan.tool.clone(), pass: Some((plan, outcome(&[RowResult::Done { uid: None }]))) })
+            passes.line(&Heard {
+                tool: plan.tool.clone(),
+                pass: Some((plan, outcome(&[RowResult::Done { uid: None }]))),
+                asking: false,
+            })
         };
         assert_eq!(line(plan(0, &[])), None);
         let did = line(plan(1, &[])).expect("a line");

@@ -1,0 +1,106 @@
+//! A registry that hangs costs others nothing, and its own tools nothing but news.
+
+use crate::stage::{Stage, platform_yaml, runs, soon, web};
+use anyhow::ensure;
+use serde_json::json;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+
+/// A registry that has every image, and may hang. It ends with its runtime.
+struct Fake {
+    address: String,
+    hangs: watch::Sender<bool>,
+    asked: Arc<AtomicUsize>,
+}
+
+impl Fake {
+    /// One at this loopback address: a host of its own.
+    async fn start_at(ip: &str) -> anyhow::Result<Self> {
+        let listener = TcpListener::bind((ip, 0)).await?;
+        let (hangs, hanging) = watch::channel(false);
+        let fake = Self { address: listener.local_addr()?.to_string(), hangs, asked: Arc::default() };
+        let asked = fake.asked.clone();
+        let app = axum::Router::new().fallback(move || {
+            asked.fetch_add(1, Ordering::SeqCst);
+            let mut hanging = hanging.clone();
+            async move {
+                // An error means that the test is over.
+                drop(hanging.wait_for(|hangs| !hangs).await);
+                [("docker-content-digest", format!("sha256:{}", "b".repeat(64)))]
+            }
+        });
+        tokio::spawn(async move { axum::serve(listener, app).await });
+        Ok(fake)
+    }
+
+    /// A component like [`web`], by a tag that only this registry knows.
+    fn web(&self, command: &str) -> String {
+        format!(
+            "components:\n  web:\n    image: {}/library/web:{command}\n    \
+             run: {{command: {command}, port: 8000, publish: /}}\n",
+            self.address
+        )
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_registry_that_hangs_delays_nobody_and_its_tools_are_healed() -> anyhow::Result<()> {
+    let mut stage = Stage::new().await?;
+    let registry = Fake::start_at("127.0.0.5").await?;
+    let allowed = format!("  allowed_hosts: [\"{}\"]\n", registry.address);
+    stage.config.commit(&[("platform.yaml", &(platform_yaml("stage") + &allowed))])?;
+    // More tools than there are passes at once, several times over.
+    let names: Vec<_> = (0..20).map(|n| format!("hung-{n}")).collect();
+    let repositories: Vec<_> = names.iter().map(|name| stage.git.repository(name)).collect::<Result<_, _>>()?;
+    for (name, repository) in names.iter().zip(&repositories) {
+        repository.commit(&[("toolforge.yaml", &registry.web("one"))])?;
+        stage.tool(name, repository.url(), "")?;
+    }
+    let near = stage.git.repository("near")?;
+    near.commit(&[("toolforge.yaml", &web("one"))])?;
+    stage.tool("near", near.url(), "")?;
+    stage.run()?;
+    for name in names.iter().map(String::as_str).chain(["near"]) {
+        stage.until_ready_says(name, "Ready", "").await?;
+    }
+
+    registry.hangs.send_replace(true);
+    let before = registry.asked.load(Ordering::SeqCst);
+    for repository in &repositories {
+        repository.commit(&[("toolforge.yaml", &registry.web("two"))])?;
+    }
+    let hangs = async || Ok((registry.asked.load(Ordering::SeqCst) > before).then_some(()));
+    stage.until("a look-up hangs", hangs).await?;
+    near.commit(&[("toolforge.yaml", &web("two"))])?;
+    soon(stage.until_object("Deployment", "near", "web", |web| runs(web, "two"))).await?;
+    for name in &names {
+        stage.meddle("Deployment", name, "web", &json!({"spec": {"replicas": 7}})).await?;
+    }
+    soon(async {
+        for name in &names {
+            let healed = stage.until_object("Deployment", name, "web", |web| web["spec"]["replicas"] == 1).await?;
+            ensure!(runs(&healed, "one"), "{name} is healed against what it had");
+        }
+        Ok(())
+    })
+    .await?;
+    for name in &names {
+        stage.until_ready_says(name, "NotObserved", "registry").await?;
+    }
+    // A process that starts now knows even less, and heals all the same.
+    stage.stop().await?;
+    stage.run()?;
+    stage.delete("Service", "hung-3", "web").await?;
+    soon(stage.until_object("Service", "hung-3", "web", |_| true)).await?;
+
+    // Who asks for what is new is answered when the registry speaks, and so are the others.
+    registry.hangs.send_replace(false);
+    repositories[0].commit(&[("toolforge.yaml", &registry.web("three"))])?;
+    stage.until_object("Deployment", "hung-0", "web", |web| runs(web, "three")).await?;
+    for name in &names[1..] {
+        stage.until_object("Deployment", name, "web", |web| runs(web, "two")).await?;
+    }
+    Ok(())
+}
