@@ -353,14 +353,7 @@ impl Platform {
 
     /// Requests by kind of the planner's table, for the test itself.
     pub fn api(&self, kind: &Kind, namespace: Option<&str>) -> Api<DynamicObject> {
-        let gvk = GroupVersionKind::gvk(kind.group, kind.version, kind.kind);
-        let resource = ApiResource::from_gvk_with_plural(&gvk, kind.plural);
-        match namespace {
-            Some(namespace) if kind.scope != Scope::Cluster => {
-                Api::namespaced_with(self.client.clone(), namespace, &resource)
-            }
-            _ => Api::all_with(self.client.clone(), &resource),
-        }
+        api_of(self.client.clone(), kind, namespace)
     }
 
     /// Runs kubectl with all rights; an error when it fails.
@@ -384,6 +377,16 @@ impl Platform {
         let mut requests = self.requests_since(mark)?;
         requests.retain(|request| !reads.contains(&request.verb.as_str()) && request.resource != "leases");
         Ok(requests)
+    }
+}
+
+/// Requests by kind of the planner's table.
+pub fn api_of(client: kube::Client, kind: &Kind, namespace: Option<&str>) -> Api<DynamicObject> {
+    let gvk = GroupVersionKind::gvk(kind.group, kind.version, kind.kind);
+    let resource = ApiResource::from_gvk_with_plural(&gvk, kind.plural);
+    match namespace {
+        Some(namespace) if kind.scope != Scope::Cluster => Api::namespaced_with(client, namespace, &resource),
+        _ => Api::all_with(client, &resource),
     }
 }
 

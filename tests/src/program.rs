@@ -14,10 +14,11 @@ use crate::control_plane::{ADMIN, ControlPlane};
 /// How long the end of a process may take.
 const END: Duration = Duration::from_secs(30);
 
-/// A place to run it: a home of its own, and the control plane's cluster.
+/// A place to run it: a home of its own, and a cluster.
 pub struct Program {
     command: PathBuf,
     kubeconfig: PathBuf,
+    context: String,
     home: tempfile::TempDir,
 }
 
@@ -42,8 +43,18 @@ impl Ran {
 impl Program {
     /// This binary, on this control plane, with all rights.
     pub fn on(plane: &ControlPlane, binary: &Path) -> anyhow::Result<Self> {
+        Self::with(binary, plane.kubeconfig(), ADMIN)
+    }
+
+    /// This binary, on the cluster of a context.
+    pub fn with(binary: &Path, kubeconfig: &Path, context: &str) -> anyhow::Result<Self> {
         let home = tempfile::Builder::new().prefix("home-").tempdir()?;
-        Ok(Self { command: binary.to_owned(), kubeconfig: plane.kubeconfig().to_owned(), home })
+        Ok(Self { command: binary.to_owned(), kubeconfig: kubeconfig.to_owned(), context: context.to_owned(), home })
+    }
+
+    /// The binary.
+    pub fn binary(&self) -> &Path {
+        &self.command
     }
 
     /// A folder of its own.
@@ -51,25 +62,30 @@ impl Program {
         self.home.path()
     }
 
-    fn command(&self, args: &[&str]) -> Command {
+    fn command(&self, folder: &Path, args: &[&str]) -> Command {
         let mut command = Command::new(&self.command);
-        command.args(args).args(["--cluster", ADMIN]).current_dir(self.home.path()).env_clear();
+        command.args(args).args(["--cluster", &self.context]).current_dir(folder).env_clear();
         command.env("PATH", std::env::var_os("PATH").unwrap_or_default());
         command.env("HOME", self.home.path()).env("KUBECONFIG", &self.kubeconfig);
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
         command
     }
 
-    /// Runs it to its end.
+    /// Runs it to its end, at home.
     pub async fn run(&self, args: &[&str]) -> anyhow::Result<Ran> {
-        let output = self.command(args).output().await?;
+        self.run_in(self.home.path(), args).await
+    }
+
+    /// Runs it to its end in a folder, such as a working tree.
+    pub async fn run_in(&self, folder: &Path, args: &[&str]) -> anyhow::Result<Ran> {
+        let output = self.command(folder, args).output().await?;
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
         Ok(Ran { code: output.status.code().unwrap_or(-1), out: text(&output.stdout), err: text(&output.stderr) })
     }
 
     /// Starts it.
     pub fn start(&self, args: &[&str]) -> anyhow::Result<Running> {
-        let mut child = self.command(args).spawn()?;
+        let mut child = self.command(self.home.path(), args).spawn()?;
         let (out, err) = (Lines::default(), Lines::default());
         out.follow(child.stdout.take().context("no stdout")?);
         err.follow(child.stderr.take().context("no stderr")?);
@@ -87,6 +103,11 @@ pub struct Running {
 }
 
 impl Running {
+    /// Its process id.
+    pub fn pid(&self) -> anyhow::Result<u32> {
+        self.child.id().context("it has ended")
+    }
+
     /// Sends it a signal and returns its exit code; none where the signal itself ended it.
     pub async fn end(mut self, signal: &str) -> anyhow::Result<Option<i32>> {
         let pid = self.child.id().context("it has ended already")?.to_string();
