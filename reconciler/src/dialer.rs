@@ -184,16 +184,22 @@ impl Dialer {
 pub async fn body(mut response: reqwest::Response, limit_bytes: u64) -> Result<Vec<u8>, DialError> {
     let url = response.url().clone();
     let mut bytes = Vec::new();
-    loop {
-        match response.chunk().await {
-            Ok(None) => return Ok(bytes),
-            Ok(Some(chunk)) => bytes.extend_from_slice(&chunk),
-            Err(error) => return Err(explain(&error, &url, READ_TIMEOUT)),
-        }
+    while let Some(piece) = chunk(&mut response).await? {
+        bytes.extend_from_slice(&piece);
         if bytes.len() as u64 > limit_bytes {
             return Err(DialError::TooLarge { host: authority(&url), limit_bytes });
         }
     }
+    Ok(bytes)
+}
+
+/// The next piece of a body, whose length is the caller's to bound; none at its end.
+///
+/// # Errors
+/// Where it breaks off.
+pub async fn chunk(response: &mut reqwest::Response) -> Result<Option<bytes::Bytes>, DialError> {
+    let read = response.chunk().await;
+    read.map_err(|error| explain(&error, response.url(), READ_TIMEOUT))
 }
 
 /// Says what a client error means, without the URL's userinfo. `limit` is the time limit that applied.

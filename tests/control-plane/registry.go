@@ -65,6 +65,8 @@ func registryHandler(dir, login string) (http.Handler, string, error) {
 			"delete":      {"enabled": true},
 			"maintenance": {"uploadpurging": map[interface{}]interface{}{"enabled": false}},
 		},
+		// Two a page, so that a list of three has a second page.
+		Catalog: configuration.Catalog{MaxEntries: 2},
 	}
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, "", err

@@ -220,6 +220,10 @@ impl Shared {
 
     async fn ask(&self, head: &Parts, body: Bytes) -> anyhow::Result<reqwest::Response> {
         let mut headers = head.headers.clone();
+        // A registry names itself in its answers, and clients should come back by way of us.
+        if let Some(host) = headers.get(header::HOST).cloned() {
+            headers.insert("x-forwarded-host", host);
+        }
         for name in [header::HOST, header::CONNECTION, header::TRANSFER_ENCODING, header::CONTENT_LENGTH] {
             headers.remove(name);
         }

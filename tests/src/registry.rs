@@ -51,6 +51,15 @@ pub struct Image<'a> {
     pub labels: BTreeMap<String, String>,
     /// The command in the configuration.
     pub entrypoint: Vec<String>,
+    /// `NAME=value` in the configuration.
+    pub env: Vec<String>,
+    /// When it was made, RFC 3339; 1970 where it does not say.
+    pub created: Option<String>,
+}
+
+/// The digest of the layer that such a text becomes, compressed or not.
+pub fn layer_digest(content: &str) -> String {
+    ImageLayer::oci_v1(tar("content", content.as_bytes()), None).sha256_digest()
 }
 
 #[derive(Deserialize)]
@@ -146,8 +155,9 @@ impl Registry {
 /// Layers are not compressed, so a layer's digest is its diff id.
 fn configuration(image: &Image<'_>, layers: &[ImageLayer]) -> serde_json::Value {
     json!({
-        "architecture": "amd64", "os": "linux", "created": "1970-01-01T00:00:00Z",
-        "config": {"Labels": image.labels, "Entrypoint": image.entrypoint},
+        "architecture": "amd64", "os": "linux",
+        "created": image.created.as_deref().unwrap_or("1970-01-01T00:00:00Z"),
+        "config": {"Labels": image.labels, "Entrypoint": image.entrypoint, "Env": image.env},
         "rootfs": {"type": "layers", "diff_ids": layers.iter().map(ImageLayer::sha256_digest).collect::<Vec<_>>()},
         "history": layers.iter().map(|_| json!({"created_by": "tests"})).collect::<Vec<_>>(),
     })

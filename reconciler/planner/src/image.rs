@@ -104,14 +104,14 @@ struct RootFs {
     diff_ids: Vec<String>,
 }
 
-/// The configuration that a manifest names, and every blob of it, the configuration first.
+/// What a manifest names: the configuration and the layers, the lowest first.
 ///
 /// # Errors
 /// Where the bytes are no manifest of one image.
-pub fn blobs(manifest: &[u8]) -> Result<Vec<Blob>, Malformed> {
+pub fn blobs(manifest: &[u8]) -> Result<(Blob, Vec<Blob>), Malformed> {
     let manifest = read_manifest(manifest)?;
-    let all = std::iter::once(manifest.config).chain(manifest.layers);
-    Ok(all.map(|blob| Blob { digest: blob.digest, size_bytes: blob.size }).collect())
+    let blob = |said: Descriptor| Blob { digest: said.digest, size_bytes: said.size };
+    Ok((blob(manifest.config), manifest.layers.into_iter().map(blob).collect()))
 }
 
 fn read_manifest(bytes: &[u8]) -> Result<Manifest, Malformed> {

@@ -1,6 +1,7 @@
 //! An image reference, taken apart once, by oci-client's grammar. What is ours is the last look: nothing in it may lead
 //! outside of the registry's own path, because it becomes part of a URL.
 
+use super::tokens::{Access, Scope};
 use renderer::Digest;
 use std::fmt;
 
@@ -47,6 +48,36 @@ impl Reference {
             tag: parsed.tag().unwrap_or("latest").to_owned(),
             digest,
         })
+    }
+}
+
+impl Reference {
+    /// What is asked for here, so that it may be allowed.
+    pub(super) fn scope(&self, access: Access) -> Scope {
+        Scope { registry: self.host.clone(), path: self.path.clone(), access }
+    }
+
+    /// The same repository, another tag.
+    #[must_use]
+    pub fn tagged(&self, tag: impl Into<String>) -> Self {
+        Self { tag: tag.into(), digest: None, ..self.clone() }
+    }
+
+    /// The same repository, by digest.
+    #[must_use]
+    pub fn pinned(&self, digest: Digest) -> Self {
+        Self { digest: Some(digest), ..self.clone() }
+    }
+
+    /// `host/path`.
+    #[must_use]
+    pub fn repository(&self) -> String {
+        format!("{}/{}", self.host, self.path)
+    }
+
+    /// What the registry is asked for: the digest where there is one, else the tag.
+    pub(super) fn name(&self) -> &str {
+        self.digest.as_ref().map_or(&self.tag, Digest::as_str)
     }
 }
 

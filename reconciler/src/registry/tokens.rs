@@ -11,11 +11,26 @@ const MAX_SECS: u64 = 3600;
 /// One for each repository that was asked for lately.
 const MAX_TOKENS: usize = 1000;
 
-/// A token is good for one repository of one registry.
+/// A token is good for one access to one repository of one registry.
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub(super) struct Scope {
     pub registry: String,
     pub path: String,
+    pub access: Access,
+}
+
+/// What a token lets us do, and no more than is needed.
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub(super) enum Access {
+    Pull,
+    Push,
+    Delete,
+    /// Push, with blobs of another repository.
+    Mount {
+        from: String,
+    },
+    /// List the registry's repositories.
+    Catalog,
 }
 
 /// Tokens and until when each is used.
@@ -48,7 +63,7 @@ mod tests {
     use super::*;
 
     fn scope(n: usize) -> Scope {
-        Scope { registry: "registry.example".to_owned(), path: format!("tool-{n}/web") }
+        Scope { registry: "registry.example".to_owned(), path: format!("tool-{n}/web"), access: Access::Pull }
     }
 
     #[test]
