@@ -232,7 +232,7 @@ async fn git_is_served_counted_and_broken_on_request() -> anyhow::Result<()> {
 async fn an_image_is_pushed_and_found_by_digest() -> anyhow::Result<()> {
     let registry = Registry::start_with_login("builder", "secret").await?;
     let labels = BTreeMap::from([("org.example".into(), "yes".into())]);
-    let image = Image { layers: &["base", "app"], labels, entrypoint: vec!["/web".into()] };
+    let image = Image { layers: &["base", "app"], labels, entrypoint: vec!["/web".into()], ..Image::default() };
     let digest = registry.push("tool-wordcount/web", "1", &image).await?;
     ensure!(digest == registry.push("tool-wordcount/web", "2", &image).await?, "the same image, another digest");
     ensure!(digest == registry.digest("tool-wordcount/web", "1").await?);

@@ -202,7 +202,10 @@ impl At<'_> {
                 RegistryError::ReadOnly { registry, repository }
             }
             StatusCode::METHOD_NOT_ALLOWED if self.doing == Doing::Deleting => RegistryError::NoDeletes { registry },
-            StatusCode::NOT_FOUND if says_unknown(words) => RegistryError::Missing { registry, what: what.to_owned() },
+            // Of a manifest whose blobs it does not have, a registry says 400 or 404.
+            StatusCode::BAD_REQUEST | StatusCode::NOT_FOUND if says_unknown(words) => {
+                RegistryError::Missing { registry, what: what.to_owned() }
+            }
             StatusCode::NOT_FOUND => {
                 RegistryError::Garbage { registry, why: "404, without saying that the image is unknown" }
             }
@@ -226,9 +229,9 @@ fn retry_after_secs(response: &reqwest::Response) -> Option<u64> {
 
 /// Whether the registry itself says that it knows no such thing.
 pub(super) fn says_unknown(body: &[u8]) -> bool {
-    use OciErrorCode::{BlobUnknown, ManifestUnknown, NameUnknown, NotFound};
+    use OciErrorCode::{BlobUnknown, ManifestBlobUnknown, ManifestUnknown, NameUnknown, NotFound};
     let said: Result<OciEnvelope, _> = serde_json::from_slice(body);
-    let unknown = [BlobUnknown, ManifestUnknown, NameUnknown, NotFound];
+    let unknown = [BlobUnknown, ManifestBlobUnknown, ManifestUnknown, NameUnknown, NotFound];
     said.is_ok_and(|said| said.errors.iter().any(|error| unknown.contains(&error.code)))
 }
 
