@@ -8,6 +8,7 @@ use crate::moment::Moment;
 use crate::observed::{Observed, uid_of};
 use crate::outcome::{FailureKind, Outcome, RowResult};
 use crate::plan::{Action, Cause, Held, Plan, Why};
+use crate::removal;
 use crate::settled;
 use renderer::ObjectId;
 use serde_json::{Value, json};
@@ -52,8 +53,8 @@ impl Pass<'_> {
             status["commit"] = json!(commit);
         }
         if self.plan.removed {
-            let before = self.previous.and_then(|status| status.get("removedAt")).cloned();
-            status["removedAt"] = before.unwrap_or_else(|| json!(self.now));
+            // One that can't be read would never be over.
+            status["removedAt"] = json!(removal::removed_at(self.previous).unwrap_or(self.now));
         }
         let held = self.held_deletions();
         if !held.is_empty() {
@@ -193,9 +194,11 @@ impl Pass<'_> {
         ours.into_iter().map(|(id, uid)| entry(&id, &uid)).collect()
     }
 
-    fn deployments(&self) -> Vec<deployments::Entry> {
+    fn deployments(&self) -> Vec<Value> {
         let list = deployments::listed(self.previous);
-        deployments::after(list, self.plan.deployment.as_ref(), &self.observed.stored, self.now)
+        let list = deployments::after(list, self.plan.deployment.as_ref(), &self.observed.stored, self.now);
+        let list = list.into_iter().map(|entry| json!(entry));
+        list.chain(deployments::unreadable(self.previous).cloned()).take(deployments::LISTED).collect()
     }
 }
 

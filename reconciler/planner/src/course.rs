@@ -10,7 +10,7 @@ use crate::moment::Moment;
 use crate::pin::Pin;
 use crate::plan::Why;
 use crate::stored::StoredRevision;
-use crate::target::images_of;
+use crate::target::{images_of, images_unknown};
 use renderer::{CommitId, Rendered, Revision};
 use serde_json::Value;
 
@@ -101,13 +101,18 @@ fn pinned<'a>(input: &Input<'a>, at: usize, pin: &Pin, unknown: Option<&str>) ->
     Course { to, kept_back, deployment }
 }
 
-/// The words with which this very try failed before, if it did.
+/// The words with which this very try failed before, if it did. Which try it is follows from its images: while a registry
+/// does not say one, it is taken for the try of this commit that failed, and not made again by mistake.
 fn failed_before(input: &Input, rendered: &Rendered, commit: &CommitId, pin: &Pin) -> Option<String> {
-    let list = deployments::listed(input.status());
-    let mut failed = list.iter().map(|entry| &entry.deployment).filter(|d| d.state == State::Failed).peekable();
-    failed.peek()?;
+    let status = input.status();
+    if deployments::is_empty(status) {
+        return None;
+    }
+    if images_unknown(rendered, Some(commit), input.observed) {
+        return deployments::failed_commit(status, commit);
+    }
     let id = deployments::id(rendered, &images_of(rendered, Some(commit), input.observed), pin.retry.as_deref());
-    failed.find(|deployment| deployment.id == id).map(|d| d.why.clone().unwrap_or_default())
+    deployments::failed(status, &id)
 }
 
 /// What the list of deployments should say of this revision, where it does not say so already.

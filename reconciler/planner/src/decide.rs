@@ -153,6 +153,12 @@ impl Input<'_> {
         if self.tool.suspend || pin.suspend {
             return Some(Why::Suspended);
         }
+        if let Some(why) = &pin.unreadable {
+            let tool = &self.tool.name;
+            return Some(Why::Invalid(format!(
+                "spec.pin can't be read: {why}; correct it with `kubectl edit tool {tool}`"
+            )));
+        }
         self.unknown_or_foreign()
     }
 }

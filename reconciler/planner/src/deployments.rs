@@ -64,11 +64,42 @@ pub struct Entry {
     pub ended_at: Option<Moment>,
 }
 
-/// The list in a Tool's status. An entry that can't be read is left out: it only tells a story.
+/// The list in a Tool's status, as far as it can be read.
 #[must_use]
 pub fn listed(status: Option<&Value>) -> Vec<Entry> {
-    let entries = status.and_then(|status| status.get("deployments")).and_then(Value::as_array);
-    entries.into_iter().flatten().filter_map(|entry| Entry::deserialize(entry).ok()).collect()
+    entries(status).filter_map(|entry| Entry::deserialize(entry).ok()).collect()
+}
+
+/// Entries that can't be read: another version wrote them, or a hand. They stay in the list, because a try that failed
+/// may be among them.
+pub(crate) fn unreadable(status: Option<&Value>) -> impl Iterator<Item = &Value> {
+    entries(status).filter(|entry| Entry::deserialize(*entry).is_err())
+}
+
+/// The words with which this very try failed before, if it did. One of which only the id can be read counts as failed: it
+/// is tried again when somebody says so.
+pub(crate) fn failed(status: Option<&Value>, id: &str) -> Option<String> {
+    let list = listed(status);
+    let known = list.into_iter().map(|entry| entry.deployment).find(|d| d.id == id && d.state == State::Failed);
+    let unread = || unreadable(status).any(|entry| entry.get("id").and_then(Value::as_str) == Some(id));
+    known.map(|deployment| deployment.why.unwrap_or_default()).or_else(|| {
+        unread().then(|| "it was tried before, and how that ended can't be read in the Tool's status".to_owned())
+    })
+}
+
+/// Whether nothing was ever tried.
+pub(crate) fn is_empty(status: Option<&Value>) -> bool {
+    entries(status).next().is_none()
+}
+
+/// The words with which any try of this commit failed before.
+pub(crate) fn failed_commit(status: Option<&Value>, commit: &CommitId) -> Option<String> {
+    let failed = |d: &Deployment| d.commit == *commit && d.state == State::Failed;
+    listed(status).into_iter().map(|entry| entry.deployment).find(failed).map(|d| d.why.unwrap_or_default())
+}
+
+fn entries(status: Option<&Value>) -> impl Iterator<Item = &Value> {
+    status.and_then(|status| status.get("deployments")).and_then(Value::as_array).into_iter().flatten()
 }
 
 /// The list after a pass that saw `seen`. Without a list (a lost status) the stored revisions tell what was Ready.

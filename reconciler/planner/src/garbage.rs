@@ -128,7 +128,8 @@ impl References {
         for object in objects {
             found.named_in(object);
         }
-        // What is pinned is among the stored, but that of it which is pinned is the better reason.
+        // What is pinned is among the stored, but that of it which is pinned is the better reason. So a pin that can't be
+        // read lets nothing go.
         let pinned = Pin::of(tool, now).commit;
         for revision in stored {
             let commit = revision.revision.commit.as_ref().map(renderer::CommitId::as_str);

@@ -24,14 +24,18 @@ pub struct Pin {
     pub allow_prune: Option<String>,
     /// A removed tool's workloads go at once, not after the grace period.
     pub delete: bool,
+    /// Why it can't be read. Somebody asked for something, perhaps to leave the tool alone: nothing is planned.
+    #[serde(skip)]
+    pub unreadable: Option<String>,
 }
 
 impl Pin {
-    /// The pin of a live Tool that is in force now. What is no pin at all is none: the API server's schema refuses it.
+    /// The pin of a live Tool that is in force now.
     #[must_use]
     pub fn of(tool: Option<&Value>, now: Moment) -> Self {
-        let written = tool.and_then(|tool| tool.pointer("/spec/pin"));
-        let pin = written.and_then(|pin| Self::deserialize(pin).ok()).unwrap_or_default();
+        let written = tool.and_then(|tool| tool.pointer("/spec/pin")).filter(|pin| !pin.is_null());
+        let pin = written.map(Self::deserialize).unwrap_or_else(|| Ok(Self::default()));
+        let pin = pin.unwrap_or_else(|error| Self { unreadable: Some(error.to_string()), ..Self::default() });
         if pin.ends().is_some_and(|end| end <= now) {
             return Self { suspend: false, hold: false, commit: None, until: None, by: None, ..pin };
         }
@@ -70,5 +74,16 @@ mod tests {
         assert_eq!(pin(&written, "2026-11-22T18:00:00Z").retry.as_deref(), Some("1"), "a try that was asked for stays");
         assert!(pin(&json!({"hold": true}), "2999-01-01T00:00:00Z").hold);
         assert!(pin(&json!({"hold": true, "until": "soon"}), "2999-01-01T00:00:00Z").hold, "no guess sets it free");
+    }
+
+    #[test]
+    fn a_pin_that_cannot_be_read_is_not_taken_for_none() {
+        for unreadable in [json!({"suspend": "yes"}), json!("hold"), json!({"commit": ["abc"]})] {
+            let pin = pin(&unreadable, "2026-11-22T18:00:00Z");
+            assert!(pin.unreadable.is_some(), "{unreadable} {pin:?}");
+        }
+        for none in [json!(null), json!({}), json!({"of a later version": 1})] {
+            assert_eq!(pin(&none, "2026-11-22T18:00:00Z"), Pin::default());
+        }
     }
 }

@@ -55,24 +55,25 @@ pub(crate) fn make_room(wanted: &Wanted, input: &Input) -> Vec<Step> {
         return Vec::new();
     }
     let deployments = doomed.into_iter().filter(|(id, _)| id.kind == "Deployment");
-    deployments.filter_map(|(id, _)| scale_down(&id, input.observed.live(&id)?)).collect()
+    deployments.filter_map(|(id, _)| stop(&id, input.observed.live(&id)?, Cause::NewRevision)).collect()
 }
 
-fn scale_down(id: &ObjectId, live: &Value) -> Option<Step> {
-    if live.pointer("/spec/replicas").and_then(Value::as_i64) == Some(0) {
+/// The step after which a workload that is live runs nothing; none where it does not anyway.
+pub(crate) fn stop(id: &ObjectId, live: &Value, cause: Cause) -> Option<Step> {
+    let (path, nothing) = match id.kind.as_str() {
+        "Deployment" => ("/spec/replicas", json!(0)),
+        "CronJob" => ("/spec/suspend", json!(true)),
+        _ => return None,
+    };
+    if live.pointer(path) == Some(&nothing) {
         return None;
     }
     let operations = json!([
         {"op": "test", "path": "/metadata/resourceVersion", "value": resource_version_of(live)?},
-        {"op": "add", "path": "/spec/replicas", "value": 0},
+        {"op": "add", "path": path, "value": nothing},
     ]);
-    Some(Step {
-        id: id.clone(),
-        action: Action::ScaleDown,
-        cause: Cause::NewRevision,
-        changes: Vec::new(),
-        requests: vec![Request::Patch { operations }],
-    })
+    let (action, changes) = (Action::ScaleDown, Vec::new());
+    Some(Step { id: id.clone(), action, cause, changes, requests: vec![Request::Patch { operations }] })
 }
 
 /// Everything that would go, routes before what they point at, and names that must be looked at first.

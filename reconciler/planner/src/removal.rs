@@ -55,15 +55,33 @@ fn stop(draft: &mut Draft, end: Moment) {
         step.action = Action::ScaleDown;
         step.cause = Cause::PlatformChange;
     }
-    // What is gone is not made again, only to run nothing.
+    // What is gone is not made again, only to run nothing. What nobody has seen may still run, if the inventory lists it:
+    // its mark may have been stripped.
     draft.plan.steps.retain(|step| step.action != Action::Create);
-    draft.plan.unconfirmed.clear();
+    let inventory = &draft.input.observed.inventory;
+    draft.plan.unconfirmed.retain(|id| is_workload(&id.kind) && inventory.contains_key(id));
+    stop_the_rest(draft);
     draft.plan.due = Some(end);
     let tool = &draft.input.tool.name;
     draft.hold_tool(Why::PruneGuard(format!(
         "removed from the config repository; its objects go at {end}, or now with `toolforge delete {tool}`; the file's \
          return brings it back"
     )));
+}
+
+/// What runs though the last good revision does not say so: one that was never Ready, and what an autoscaler scales.
+fn stop_the_rest(draft: &mut Draft) {
+    let nothing = Wanted { ids: BTreeSet::new(), kept: BTreeSet::new(), components: 0 };
+    let (ours, unconfirmed) = prune::doomed(&nothing, &draft.input);
+    draft.plan.unconfirmed.extend(unconfirmed.into_iter().filter(|id| is_workload(&id.kind)));
+    for (id, _) in ours {
+        let planned =
+            draft.plan.steps.iter().any(|step| step.id == id) || draft.plan.questions.iter().any(|q| q.id == id);
+        let held = draft.plan.held.iter().any(|held| held.id == id);
+        if let Some(live) = draft.input.observed.live(&id).filter(|_| !planned && !held) {
+            draft.plan.steps.extend(prune::stop(&id, live, Cause::PlatformChange));
+        }
+    }
 }
 
 /// The tool's file is back: what was stopped runs again.

@@ -207,6 +207,11 @@ pub(crate) fn images_of(
     rendered.components.iter().filter_map(known).collect()
 }
 
+/// Whether a registry has yet to say what an image of this revision is. That it has none is an answer.
+pub(crate) fn images_unknown(rendered: &Rendered, commit: Option<&CommitId>, observed: &Observed) -> bool {
+    rendered.components.iter().any(|c| matches!(digest_of(c, commit, observed), Err(Why::NotObserved(_))))
+}
+
 /// The digest first seen for a build is the one that counts, for as long as it is stored: a tag may move, a build not.
 fn digest_of(
     component: &RenderedComponent,

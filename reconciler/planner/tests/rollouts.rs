@@ -3,6 +3,7 @@
 mod world;
 
 use planner::deployments::{State, listed};
+use planner::observed::ImageSeen;
 use planner::plan::{Action, Cause, Plan, Why};
 use planner::{Moment, Wave};
 use serde_json::{Value, json};
@@ -349,6 +350,75 @@ fn a_removed_tool_is_stopped_first_and_comes_back_whole_within_the_grace_period(
     world.settle(&says);
     assert_eq!((world.names(), world.objects[&web_id]["spec"]["replicas"].as_i64()), (before, Some(2)));
     assert!(world.objects[&world.id("Tool", "wordcount")]["status"]["removedAt"].is_null());
+}
+
+#[test]
+fn a_removed_tool_that_was_never_ready_is_stopped_too_and_so_is_what_lost_its_mark() {
+    let mut world = World::new();
+    world.crashes = Some("crash".to_owned());
+    let cron = with_bot("", "tick")
+        .replace("    run: {", "    component_type: scheduled\n    run: {schedule: \"7 * * * *\", ");
+    let says = commit('a', &(web("crash", 2) + &cron));
+    world.settle(&says);
+    let (web, tick) = (world.id("Deployment", "web"), world.id("CronJob", "bot"));
+    world.edit(&web, "kubectl-label", |o| o["metadata"]["labels"] = json!({}));
+    world.forgotten = true;
+    let gone = Says::Nothing("its file is gone".to_owned());
+    world.pass(&gone);
+    let stopped = world.pass(&gone);
+    assert!(stopped.steps.iter().all(|step| step.action == Action::ScaleDown), "{stopped:#?}");
+    assert_eq!(
+        (&world.objects[&web]["spec"]["replicas"], &world.objects[&tick]["spec"]["suspend"]),
+        (&json!(0), &json!(true))
+    );
+    assert!(world.plan(&gone).0.steps.is_empty(), "once");
+    world.forgotten = false;
+    world.settle(&says);
+    assert_eq!(world.objects[&web]["spec"]["replicas"], 2);
+    assert_ne!(world.objects[&tick]["spec"]["suspend"], true, "and it comes back");
+}
+
+#[test]
+fn a_pin_that_cannot_be_read_holds_the_tool_and_says_so() {
+    let mut world = world();
+    pin(&mut world, json!({"suspend": "yes"}));
+    let plan = world.pass(&commit('b', &web("mine", 1)));
+    assert!(plan.steps.is_empty(), "somebody may have suspended it: {plan:#?}");
+    let ready = condition(&world, "Ready");
+    assert_eq!(ready["reason"], "Invalid");
+    assert!(ready["message"].as_str().is_some_and(|m| m.contains("spec.pin can't be read")), "{ready}");
+}
+
+#[test]
+fn a_failed_revision_is_not_tried_again_while_a_registry_is_silent_or_its_record_cannot_be_read() {
+    let by_tag = |command: &str| {
+        web(command, 1)
+            .replace("components:", "components:\n  bot:\n    image: quay.io/x/bot:1\n    run: {command: bot}")
+    };
+    let failed = || {
+        let mut world = World::new();
+        world.crashes = Some("crash".to_owned());
+        world.push_image("quay.io/x/bot:1", 'b');
+        world.settle(&commit('a', &by_tag("serve")));
+        world.settle(&commit('b', &by_tag("crash")));
+        assert_eq!(history(&world), [('b', State::Failed), ('a', State::Ready)]);
+        world
+    };
+    let says = commit('b', &by_tag("crash"));
+    let stays = |mut world: World| {
+        let plan = world.pass(&says);
+        assert!(plan.steps.is_empty() && words(&plan).contains(&"RolledBack"), "{plan:#?}");
+        world
+    };
+    let mut silent = failed();
+    silent.images.insert("quay.io/x/bot:1".to_owned(), ImageSeen::Unknown("no answer".to_owned()));
+    stays(silent);
+    let mut unread = failed();
+    let tool = unread.id("Tool", "wordcount");
+    unread.objects.get_mut(&tool).expect("the Tool")["status"]["deployments"][0]["state"] = json!("of a later version");
+    let unread = stays(unread);
+    assert_eq!(unread.objects[&tool]["status"]["deployments"].as_array().map(Vec::len), Some(2), "it is kept");
+    stays(unread);
 }
 
 #[test]

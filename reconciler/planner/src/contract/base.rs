@@ -44,6 +44,8 @@ impl State {
     pub(super) fn of(id: &ObjectId, observed: &Observed) -> Self {
         let namespace = id.namespace.as_deref().map(crate::compare::namespace_id);
         match observed.live(id) {
+            // Only an object from a file can be without: what a server gives has both. So an empty uid matches no object
+            // that a plan could be carried out on.
             Some(live) => Self::Live {
                 uid: uid_of(live).unwrap_or_default().to_owned(),
                 resource_version: resource_version_of(live).unwrap_or_default().to_owned(),

@@ -75,6 +75,7 @@ impl Contract {
         let contract = rest.strip_prefix(NECK.as_bytes()).and_then(|rest| rest.strip_suffix(TAIL.as_bytes()));
         let contract = contract.ok_or(NotAPlan::Altered)?;
         serde_json::from_slice(contract).map_err(|_| {
+            // Refused it is already; what can't be read here is only not named.
             let value: serde_json::Value = serde_json::from_slice(contract).unwrap_or_default();
             let made_by = value.get("madeBy").and_then(serde_json::Value::as_str).unwrap_or("another program");
             NotAPlan::Unknown { made_by: word(made_by) }

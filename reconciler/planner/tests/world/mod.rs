@@ -368,6 +368,7 @@ impl World {
                     Some("remove") => remove(object, path),
                     Some("replace") => *object.pointer_mut(path).expect("the field") = op["value"].clone(),
                     Some("add") if path == "/spec/replicas" => object["spec"]["replicas"] = op["value"].clone(),
+                    Some("add") if path == "/spec/suspend" => object["spec"]["suspend"] = op["value"].clone(),
                     other => panic!("an operation this world does not know: {other:?}"),
                 }
             }
