@@ -24,11 +24,12 @@ use crate::cluster::call::Answer;
 use kube::Client;
 use planner::kinds::{KINDS, Needs};
 use planner::observed::Observed;
+use planner::stored::StoredRevision;
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use raw::{Key, Raw};
-use renderer::{ObjectId, ToolName};
+use renderer::{CommitId, ObjectId, Revision, Tool, ToolName};
 use serde_json::Value;
 use shelf::{Shelf, Wakes};
 use std::collections::BTreeSet;
@@ -169,6 +170,18 @@ impl World {
         let shelf = self.shelf("toolforge.org", "Tool")?;
         let (_, json) = shelf.of_tool(name.as_str()).next()?;
         raw::whole(shelf.row, &json.bytes()).ok()
+    }
+
+    /// What was stored of a commit of this tool, if it was read where the tool's files are now.
+    #[must_use]
+    pub fn stored(&self, tool: &Tool, commit: &CommitId) -> Option<Revision> {
+        let shelf = self.shelf("apps", "ControllerRevision")?;
+        let mut texts = shelf.of_tool(tool.name.as_str()).map(|(_, json)| json.bytes());
+        texts.find_map(|json| {
+            // Most are about other commits, and need not be taken apart.
+            std::str::from_utf8(&json).ok().filter(|text| text.contains(commit.as_str()))?;
+            StoredRevision::from_value(&raw::whole(shelf.row, &json).ok()?).ok()?.as_read(tool, commit)
+        })
     }
 
     /// `spec.pin` of a Tool in the cluster.

@@ -125,6 +125,7 @@ fn world(subject: &Subject) -> Observed {
     let stored = StoredRevision {
         number: 1,
         revision: newest(subject).clone(),
+        path: Some(subject.tool.path.clone()),
         images: rendered.components.iter().map(|c| (c.name.clone(), stored_image(&c.image))).collect(),
         platform: planner::platform_digest(&subject.platform),
         one_offs: [].into(),

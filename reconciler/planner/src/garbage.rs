@@ -314,6 +314,7 @@ mod tests {
         StoredRevision {
             number,
             revision,
+            path: None,
             images: images.into(),
             platform: String::new(),
             one_offs: BTreeSet::new(),

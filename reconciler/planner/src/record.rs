@@ -22,6 +22,7 @@ pub(crate) fn steps(revision: &Revision, targets: &Targets, input: &Input) -> Ve
     let ready = StoredRevision {
         number: stored.first().map_or(1, |newest| newest.number + 1),
         revision: revision.clone(),
+        path: Some(input.tool.path.clone()),
         images: targets.images.clone(),
         platform: platform_digest(input.platform),
         one_offs: known.chain(finished(input)).collect(),

@@ -4,7 +4,7 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use renderer::revision::ResolvedSource;
-use renderer::{CommitId, ComponentName, Digest, Files, Object, ObjectId, Revision, ToolName, TreeId};
+use renderer::{CommitId, ComponentName, Digest, Files, Object, ObjectId, Revision, Tool, ToolName, TreeId};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
@@ -19,6 +19,8 @@ pub struct StoredRevision {
     pub number: i64,
     /// What they said.
     pub revision: Revision,
+    /// Where in the repository these files were read: [`renderer::Tool::path`]. None in records from before it was noted.
+    pub path: Option<String>,
     /// Which image each component ran.
     pub images: BTreeMap<ComponentName, StoredImage>,
     /// sha256 of the platform's settings it was rendered with.
@@ -46,6 +48,8 @@ struct Data {
     #[serde(skip_serializing_if = "Option::is_none")]
     commit: Option<CommitId>,
     branch: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    path: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     tree: Option<TreeId>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -84,6 +88,7 @@ impl StoredRevision {
             format: FORMAT,
             commit: self.revision.commit.clone(),
             branch: self.revision.branch.clone(),
+            path: self.path.clone(),
             tree: self.revision.tree.clone(),
             config: files.config.as_deref().map(|bytes| STANDARD.encode(bytes)),
             procfile: files.procfile.as_deref().map(|bytes| STANDARD.encode(bytes)),
@@ -136,6 +141,7 @@ impl StoredRevision {
         Ok(Self {
             number,
             revision,
+            path: data.path,
             images: data.images,
             platform: data.platform,
             one_offs: data.one_offs,
@@ -143,13 +149,24 @@ impl StoredRevision {
         })
     }
 
+    /// The revision of this commit as git would tell it, if it was read where the tool's files are now: a commit never
+    /// changes, so nobody has to be asked for it again. What it builds from elsewhere is left out, for that moves.
+    #[must_use]
+    pub fn as_read(&self, tool: &Tool, commit: &CommitId) -> Option<Revision> {
+        let same = self.revision.commit.as_ref() == Some(commit) && self.path.as_ref() == Some(&tool.path);
+        let revision = Revision { branch: tool.branch.clone(), resolved: BTreeMap::new(), ..self.revision.clone() };
+        same.then_some(revision)
+    }
+
     /// Whether it says the same as `other`, whatever their numbers: then there is nothing to store.
     #[must_use]
     pub fn says_the_same(&self, other: &Self) -> bool {
-        let Self { number: _, revision, images, platform, one_offs, rendered } = self;
-        // A record without a digest is no reason to write 3,000 new ones.
-        let same = rendered.is_none() || *rendered == other.rendered;
-        same && *revision == other.revision
+        let Self { number: _, revision, path, images, platform, one_offs, rendered } = self;
+        // A record without a digest or a path is no reason to write 3,000 new ones.
+        let same = |ours: &Option<String>, theirs| ours.is_none() || ours == theirs;
+        same(rendered, &other.rendered)
+            && same(path, &other.path)
+            && *revision == other.revision
             && *images == other.images
             && *platform == other.platform
             && *one_offs == other.one_offs
@@ -174,6 +191,7 @@ mod tests {
         StoredRevision {
             number: 3,
             revision,
+            path: Some("src".into()),
             images: [(web, StoredImage { source: "r/x:1".into(), digest })].into(),
             platform: "p".into(),
             one_offs: ["key".to_owned()].into(),
@@ -191,8 +209,9 @@ mod tests {
 
     #[test]
     fn a_record_from_before_says_the_same_and_one_of_something_else_does_not() {
-        let before = StoredRevision { rendered: None, ..stored() };
+        let before = StoredRevision { rendered: None, path: None, ..stored() };
         assert!(before.says_the_same(&stored()));
+        assert!(!stored().says_the_same(&StoredRevision { path: Some(String::new()), ..stored() }));
         assert!(!stored().says_the_same(&StoredRevision { rendered: Some("other".into()), ..stored() }));
     }
 

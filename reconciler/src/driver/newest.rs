@@ -5,7 +5,7 @@ use crate::source::{Git, Refs, RepositoryUrl, SourceError};
 use renderer::build::Siblings;
 use renderer::config::{ParseContext, parse};
 use renderer::revision::SourceRef;
-use renderer::{Platform, Revision, Tool, sources_needed};
+use renderer::{CommitId, Platform, Revision, Tool, sources_needed};
 
 /// What a tool's repository is asked, once its refs are known.
 #[derive(Debug, Clone)]
@@ -30,11 +30,18 @@ impl Question {
         Place { repository: self.url.key(), branch: branch.clone(), path: path.clone() }
     }
 
-    /// What stands in the tool's own repository: fetched only where its commit is new. Where the branch is missing, the
-    /// nearest that exists is looked for.
-    pub(super) async fn own(&self, git: &Git) -> Result<Own, SourceError> {
+    /// What stands in the tool's own repository: fetched only where nobody knows its commit. Where the branch is missing,
+    /// the nearest that exists is looked for.
+    pub(super) async fn own(
+        &self,
+        git: &Git,
+        known: impl Fn(&CommitId) -> Option<Revision>,
+    ) -> Result<Own, SourceError> {
         let tip = git.resolve(&self.url, &self.refs, &self.tool.branch).await?;
-        let revision = git.revision(&self.tool, &tip).await?;
+        let revision = match known(&tip) {
+            Some(revision) => revision,
+            None => git.revision(&self.tool, &tip).await?,
+        };
         let parsed = parse(&revision.files, &ParseContext::new(&self.platform, &self.tool));
         let elsewhere = sources_needed(&parsed.config, &self.tool, &self.siblings).into_iter().collect();
         Ok(Own { revision, elsewhere })
@@ -67,5 +74,5 @@ pub async fn newest(
         url: RepositoryUrl::parse(&tool.repository)?,
         refs: refs?,
     };
-    Ok(question.own(git).await?.resolve(tool, git).await)
+    Ok(question.own(git, |_| None).await?.resolve(tool, git).await)
 }

@@ -184,7 +184,7 @@ async fn read_own(driver: Arc<Driver>, job: Job, questions: Vec<Question>, resul
     for question in questions {
         let result = match &of_all {
             Some(error) => Err(SourceError::clone(error)),
-            None => contained(&driver, &question.tool.name, question.own(&driver.git)).await,
+            None => contained(&driver, &question.tool.name, own(&driver, &question)).await,
         };
         if let Err(error) = &result {
             if error.is_of_the_repository() {
@@ -198,6 +198,11 @@ async fn read_own(driver: Arc<Driver>, job: Job, questions: Vec<Question>, resul
     }
     let answered = if matches!(of_all, Some(SourceError::TimedOut { .. })) { Answered::No } else { Answered::Yes };
     (job, End { failed, answered, retry_after: None })
+}
+
+/// What is stored of the commit in the cluster need not be fetched: after a start that is nearly all of it.
+async fn own(driver: &Driver, question: &Question) -> Result<Own, SourceError> {
+    question.own(&driver.git, |commit| driver.world.stored(&question.tool, commit)).await
 }
 
 async fn resolve(driver: Arc<Driver>, own: Own, question: Question, results: UnboundedSender<Read>) {

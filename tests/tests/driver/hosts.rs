@@ -116,3 +116,50 @@ async fn each_repository_is_asked_once_a_cycle_however_many_tools_name_it() -> a
     ensure!(stage.git.count("shared", Service::Fetch) <= 2, "one commit is fetched once");
     Ok(())
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stored_commit_is_not_fetched_again_after_a_restart_with_an_empty_cache_and_any_other_is()
+-> anyhow::Result<()> {
+    let mut stage = Stage::new().await?;
+    let names = ["same", "forced", "gone", "moved"];
+    let repositories: Vec<_> = names.iter().map(|name| stage.git.repository(name)).collect::<Result<_, _>>()?;
+    for (name, repository) in names.iter().zip(&repositories) {
+        let old = repository.commit_to("old", &[("toolforge.yaml", &web("old"))])?;
+        repository.set_branch("main", &old)?;
+        repository.commit(&[("toolforge.yaml", &web("one")), ("below/toolforge.yaml", &web("below"))])?;
+        stage.tool(name, repository.url(), "")?;
+    }
+    stage.run()?;
+    for name in names {
+        stage.until_ready_says(name, "Ready", "").await?;
+    }
+    let stored = async || {
+        let there = stage.versions().await?.into_keys().filter(|name| name.starts_with("ControllerRevision")).count();
+        Ok((there == names.len()).then_some(()))
+    };
+    stage.until("all are stored", stored).await?;
+    stage.stop().await?;
+
+    stage.lose_cache()?;
+    let fetches = |stage: &Stage| names.map(|name| stage.git.count(name, Service::Fetch));
+    let [same, forced, gone, moved] = fetches(&stage);
+    repositories[1].set_branch("main", &repositories[1].resolve("old")?)?;
+    repositories[2].delete_branch("main")?;
+    stage.tool("moved", repositories[3].url(), "  path: below\n")?;
+    // What is not stored yet is healed all the same.
+    for name in names {
+        stage.delete("Service", name, "web").await?;
+    }
+    stage.run()?;
+    stage.until_object("Deployment", "forced", "web", |web| runs(web, "old")).await?;
+    stage.until_object("Deployment", "moved", "web", |web| runs(web, "below")).await?;
+    stage.until_ready_says("gone", "SourceUnavailable", "no branch").await?;
+    for name in names {
+        stage.until_object("Service", name, "web", |_| true).await?;
+        stage.until_ready_says(name, if name == "gone" { "SourceUnavailable" } else { "Ready" }, "").await?;
+    }
+    let now = fetches(&stage);
+    ensure!(now[0] == same && now[2] == gone, "what is stored is not fetched: {now:?}");
+    ensure!(now[1] > forced && now[3] > moved, "another commit is, and another path: {now:?}");
+    Ok(())
+}

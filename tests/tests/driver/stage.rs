@@ -105,6 +105,12 @@ impl Stage {
         Ok(())
     }
 
+    /// What was read of git is gone.
+    pub fn lose_cache(&mut self) -> anyhow::Result<()> {
+        self.cache = tempfile::tempdir()?;
+        Ok(())
+    }
+
     /// Asks the driver to end, and waits for what it says.
     pub async fn stop(&mut self) -> anyhow::Result<()> {
         let (serving, stop) = self.serving.take().context("the driver runs")?;
