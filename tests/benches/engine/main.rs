@@ -36,7 +36,7 @@
 //! Each set of tools is named by the time, because nothing begins empty there, and nothing is deleted:
 //! `kubectl delete tools,namespaces -l toolforge.org/platform`, `kubectl delete
 //! validatingadmissionpolicies,validatingadmissionpolicybindings engine-refuses`. Its audit log is out of reach, so requests
-//! are those that `toolforge run` counts itself, and not by resource.
+//! are those that `toolforge run` counts itself: not by resource, and with the lease among them.
 
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a program that prints a table, and talks beside it")]
 

@@ -46,12 +46,14 @@ impl Requests {
         told(self.by_verb.iter().map(|(verb, count)| format!("{count} {verb}")))
     }
 
-    /// Per tool, most first.
-    pub fn profile(&self, tools: usize) -> String {
-        let mut rows: Vec<_> = self.by_resource.iter().collect();
-        rows.sort_by_key(|(_, count)| std::cmp::Reverse(**count));
-        let each = |count: usize| count as f64 / tools as f64;
-        told(rows.into_iter().take(24).map(|(what, count)| format!("{:.2} {what}", each(*count))))
+    /// Per tool or edit, most first; what is asked for once or twice by the process is left out. By verb where no more is
+    /// known.
+    pub fn profile(&self, of: usize) -> String {
+        let all = if self.by_resource.is_empty() { &self.by_verb } else { &self.by_resource };
+        let each = |(what, count): (&String, &usize)| (*count as f64 / of as f64, what.clone());
+        let mut rows: Vec<_> = all.iter().map(each).filter(|(count, _)| *count >= 0.1).collect();
+        rows.sort_by(|a, b| b.0.total_cmp(&a.0));
+        told(rows.into_iter().map(|(count, what)| format!("{count:.2} {what}")))
     }
 }
 

@@ -7,12 +7,12 @@ use crate::settings::Settings;
 use crate::stage::Stage;
 use crate::table::{percentile, runs, talk};
 use anyhow::{Context as _, bail};
-use futures::TryStreamExt as _;
-use kube::api::{Patch, PatchParams, WatchEvent, WatchParams};
+use futures::stream::BoxStream;
+use futures::{StreamExt as _, TryStreamExt as _};
+use kube::api::{DynamicObject, ListParams, Patch, PatchParams, WatchEvent, WatchParams};
 use serde_json::{Value, json};
 use std::time::{Duration, Instant};
 use tests::platform::{api_of, kind_of, steady};
-use tokio::sync::mpsc;
 
 /// Long enough that one edit has been told in a status before the next.
 const PAUSE: Duration = Duration::from_millis(150);
@@ -82,40 +82,38 @@ const EDITS: [Edit; 3] = [
 
 async fn stands(stage: &Stage, tool: usize, edit: &Edit) -> anyhow::Result<Duration> {
     let api = api_of(stage.ground.client.clone(), kind_of(edit.kind)?, Some(&stage.workload.namespace(tool)));
-    let before = api.get("web").await?;
-    let version = before.metadata.resource_version.clone().context("a version")?;
-    let before = serde_json::to_value(before)?;
-    let (sender, mut seen) = mpsc::unbounded_channel();
-    let params = WatchParams::default().fields("metadata.name=web").timeout(WATCH_SECS);
+    // An object's own version may be too old to watch from; a list's is the present.
+    let list = api.list(&ListParams::default().fields("metadata.name=web")).await?;
+    let version = list.metadata.resource_version.context("a version")?;
+    let before = serde_json::to_value(list.items.first().context("it is there")?)?;
     // Its beginning has been answered when this returns.
-    let events = Box::pin(api.watch(&params, &version).await?);
-    let watching = tokio::spawn(async move {
-        let mut events = events;
-        while let Ok(Some(event)) = events.try_next().await {
-            if let WatchEvent::Added(object) | WatchEvent::Modified(object) = event
-                && sender.send((Instant::now(), object)).is_err()
-            {
-                break;
-            }
-        }
-    });
+    let params = WatchParams::default().fields("metadata.name=web").timeout(WATCH_SECS);
+    let events = api.watch(&params, &version).await?;
+    let back = tokio::spawn(back(events.boxed(), steady(&before)));
     let patch = Patch::Merge((edit.patch)(&before));
     api.patch("web", &PatchParams { field_manager: Some(EDITOR.into()), ..PatchParams::default() }, &patch).await?;
     let edited = Instant::now();
-    let equal = steady(&before);
-    let reverted = tokio::time::timeout(DEADLINE, async {
-        let mut differed = false;
-        while let Some((at, object)) = seen.recv().await {
-            let is_equal = steady(&serde_json::to_value(object)?) == equal;
-            if differed && is_equal {
-                return Ok(at);
-            }
-            differed |= !is_equal;
-        }
-        bail!("the watch ended")
-    });
-    let reverted = reverted.await.with_context(|| format!("it stood for {DEADLINE:?}"));
-    watching.abort();
     // The watch may be quicker than the answer to the edit.
-    Ok(reverted??.saturating_duration_since(edited))
+    Ok(back.await??.saturating_duration_since(edited))
+}
+
+/// When the object was seen as it is to be, after it was seen otherwise.
+async fn back(
+    mut events: BoxStream<'static, kube::Result<WatchEvent<DynamicObject>>>,
+    equal: Value,
+) -> anyhow::Result<Instant> {
+    let mut differed = false;
+    while let Some(event) = tokio::time::timeout(DEADLINE, events.try_next()).await.context("it stands")?? {
+        let object = match event {
+            WatchEvent::Added(object) | WatchEvent::Modified(object) => object,
+            other => bail!("the watch says {other:?}"),
+        };
+        let at = Instant::now();
+        let is_equal = steady(&serde_json::to_value(object)?) == equal;
+        if differed && is_equal {
+            return Ok(at);
+        }
+        differed |= !is_equal;
+    }
+    bail!("the watch ended")
 }

@@ -7,7 +7,7 @@ use crate::settings::Settings;
 use crate::stage::{Stage, is_ready};
 use crate::table::{percentile, ratios, runs, talk};
 use crate::workload::WEB;
-use anyhow::{Context as _, ensure};
+use anyhow::{Context as _, bail, ensure};
 use futures::TryStreamExt as _;
 use kube::api::{ListParams, WatchEvent, WatchParams};
 use reconciler::cluster::call;
@@ -101,7 +101,11 @@ async fn commit(stage: &Stage, healthy: &[usize], turn: usize) -> anyhow::Result
         let watch = tools.watch(&WatchParams::default().timeout(WATCH_SECS), &version).await?;
         let mut events = Box::pin(watch);
         while let Some(event) = events.try_next().await? {
-            let WatchEvent::Modified(tool) = event else { continue };
+            let tool = match event {
+                WatchEvent::Modified(tool) => tool,
+                WatchEvent::Error(error) => bail!("the watch of Tools: {error}"),
+                _ => continue,
+            };
             version = tool.metadata.resource_version.clone().unwrap_or(version);
             let name = tool.metadata.name.clone().unwrap_or_default();
             if is_ready(&tool.data) && tool.data["status"]["commit"] == *commit && waiting.remove(&name) {

@@ -46,7 +46,10 @@ async fn of_loop(settings: &Settings, tools: usize) -> anyhow::Result<f64> {
     let (counting, cpu) = (ground.count(None).await?, cost::cpu()?);
     let took = bare_loop::apply_all(&ground, &workload, settings.passes).await?;
     talk(&format!("  {:.1} s; CPU: {}", took.as_secs_f64(), cost::since(&cpu)?));
-    talk(&format!("  requests per tool: {}", ground.counted(&counting, None).await?.profile(tools)));
+    talk(&format!(
+        "  requests per tool, where an audit log tells: {}",
+        ground.counted(&counting, None).await?.profile(tools)
+    ));
     Ok(took.as_secs_f64())
 }
 
