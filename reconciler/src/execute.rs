@@ -2,10 +2,12 @@
 //!
 //! Steps go in the plan's order. Neighbours of one kind order have nothing to wait for in each other and go side by
 //! side; the next order begins when they are done. A failed request ends its own step and no other: whoever depends on
-//! it fails with the server's own words, and the next pass plans anew.
+//! it fails with the server's own words, and the next pass plans anew. Only where a name is taken that was to be new,
+//! nothing of a later order is sent: the plan did not know the place.
 
 use crate::cluster::address;
 use crate::cluster::call::{self, Answer, CallError};
+use bytes::Bytes;
 use futures::StreamExt;
 use futures::stream;
 use http::Method;
@@ -21,6 +23,12 @@ use serde_json::{Value, json};
 /// Under which name we apply: all our fields in `metadata.managedFields`.
 pub const FIELD_MANAGER: &str = "toolforge";
 
+/// A version that no object ever has: the store counts every write from 2 on.
+const NO_VERSION: &str = "1";
+
+/// What the server says of it in other words.
+const TAKEN: &str = "the name was taken by the time it was to be made";
+
 /// Steps of one order in flight at once.
 const AT_ONCE: usize = 8;
 
@@ -28,6 +36,10 @@ const AT_ONCE: usize = 8;
 pub async fn execute(client: &Client, plan: &Plan, learn: &(dyn Fn(&ObjectId, &Answer) + Sync)) -> Outcome {
     let mut outcome = Outcome::default();
     for together in plan.steps.chunk_by(|a, b| place(a) == place(b)) {
+        if outcome.failures().any(|(row, failure)| is_taken(row.action, failure)) {
+            outcome.rows.extend(together.iter().map(unsent));
+            continue;
+        }
         // Collected: a closure over borrowed steps, kept across an await, makes the future unfit for `spawn`.
         let steps: Vec<_> = together.iter().map(|step| execute_step(client, step, learn)).collect();
         for (row, settled) in stream::iter(steps).buffered(AT_ONCE).collect::<Vec<_>>().await {
@@ -36,6 +48,17 @@ pub async fn execute(client: &Client, plan: &Plan, learn: &(dyn Fn(&ObjectId, &A
         }
     }
     outcome
+}
+
+/// The plan took for absent what is there: whatever stands on it waits for a better one.
+fn is_taken(action: Action, failure: &Failure) -> bool {
+    action == Action::Create && failure.kind == FailureKind::Stale
+}
+
+fn unsent(step: &Step) -> Row {
+    let message = "not sent: the plan did not know of an object that is there".to_owned();
+    let failure = Failure { kind: FailureKind::Stale, message, retry_after_secs: None };
+    Row { id: step.id.clone(), action: step.action, result: RowResult::Failed(failure) }
 }
 
 /// Neighbours with the same place go side by side.
@@ -57,6 +80,9 @@ async fn execute_step(
                 last = Some(answer);
             }
             Err(failure) => {
+                if is_taken(step.action, &failure) {
+                    learn(&step.id, &Answer::Taken);
+                }
                 tracing::info!(object = %step.id, action = %step.action, kind = ?failure.kind, %failure, "step failed");
                 return (row(RowResult::Failed(failure)), Vec::new());
             }
@@ -75,6 +101,10 @@ async fn send(client: &Client, id: &ObjectId, request: &Request) -> Result<Answe
     };
     let path = address::object(row, id);
     let answer = match request {
+        Request::Create { body } => {
+            let made = create(client, &path, body).await.map(Answer::Made);
+            return made.map_err(|error| failure(row, request, &error));
+        }
         Request::Apply { body } => call::apply(client, &path, FIELD_MANAGER, body).await,
         Request::Patch { operations } => {
             let path = address::query(&path, &[("fieldManager", FIELD_MANAGER), ("fieldValidation", "Strict")]);
@@ -83,6 +113,16 @@ async fn send(client: &Client, id: &ObjectId, request: &Request) -> Result<Answe
         Request::Delete { uid } => return delete(client, row, &path, uid).await.map_err(|e| failure(row, request, &e)),
     };
     answer.map(Answer::Object).map_err(|error| failure(row, request, &error))
+}
+
+/// An apply that was made for a version which no object ever has: where there is one, it is not that version, and the
+/// server answers 409.
+async fn create(client: &Client, path: &str, body: &Value) -> Result<Bytes, CallError> {
+    let mut body = body.clone();
+    if let Some(metadata) = body.get_mut("metadata").and_then(Value::as_object_mut) {
+        metadata.insert("resourceVersion".to_owned(), json!(NO_VERSION));
+    }
+    call::apply(client, path, FIELD_MANAGER, &body).await
 }
 
 async fn delete(client: &Client, row: &Kind, path: &str, uid: &str) -> Result<Answer, CallError> {
@@ -105,8 +145,8 @@ async fn delete(client: &Client, row: &Kind, path: &str, uid: &str) -> Result<An
 
 fn object_of(answer: &Answer) -> Option<Value> {
     match answer {
-        Answer::Object(bytes) => serde_json::from_slice(bytes).ok(),
-        Answer::Deleted { .. } => None,
+        Answer::Object(bytes) | Answer::Made(bytes) => serde_json::from_slice(bytes).ok(),
+        Answer::Deleted { .. } | Answer::Taken => None,
     }
 }
 
@@ -131,7 +171,9 @@ fn failure(row: &Kind, request: &Request, error: &CallError) -> Failure {
         CallError::NoAnswer(_) | CallError::Garbage(_) => FailureKind::Unreachable,
     };
     let retry_after_secs = error.refusal().and_then(|refusal| refusal.retry_after_secs);
-    Failure { kind, message: message(row, error), retry_after_secs }
+    let is_taken = matches!(request, Request::Create { .. }) && error.code() == Some(409);
+    let message = if is_taken { TAKEN.to_owned() } else { message(row, error) };
+    Failure { kind, message, retry_after_secs }
 }
 
 /// The server's words; of kinds with secret content only the code, because servers quote what they refuse.

@@ -9,6 +9,7 @@
 //! is one confirmed by [`confirm`]; and whatever could not be read is a gap.
 
 mod assemble;
+mod grounds;
 mod once;
 mod patience;
 mod raw;
@@ -21,6 +22,7 @@ pub use once::{confirm, once};
 pub use patience::Pace;
 
 use crate::cluster::call::Answer;
+use grounds::Grounds;
 use kube::Client;
 use planner::kinds::{KINDS, Needs};
 use planner::observed::Observed;
@@ -101,6 +103,7 @@ struct Inner {
     shelves: Vec<Mutex<Shelf>>,
     wake: Wake,
     counters: Counters,
+    grounds: Grounds,
     /// Counts up whenever a kind is settled, lost or regained.
     turns: news::Sender<u64>,
     look_again: Notify,
@@ -113,7 +116,8 @@ impl World {
         let shelves = scope.rows().map(|row| Mutex::new(Shelf::new(row, &scope.platform_namespace))).collect();
         let rows: Vec<_> = scope.rows().collect();
         let (turns, _) = news::channel(0);
-        let inner = Inner { scope, shelves, wake, counters: counters.clone(), turns, look_again: Notify::new() };
+        let (grounds, look_again) = (Grounds::default(), Notify::new());
+        let inner = Inner { scope, shelves, wake, counters: counters.clone(), grounds, turns, look_again };
         let inner = Arc::new(inner);
         let mut watches = JoinSet::new();
         for (shelf, row) in rows.into_iter().enumerate() {
@@ -153,6 +157,7 @@ impl World {
             assemble::add(&mut observed, shelf.row, shelf.of_tool(tool.as_str()), shelf.gap());
         }
         assemble::finish(&mut observed, tool);
+        observed.untrodden = self.inner.grounds.is_untrodden(&tool.namespace(), &observed);
         observed
     }
 
@@ -193,15 +198,17 @@ impl World {
     /// Takes in the server's answer to a write of ours, so that the next pass does not plan it again while the watch
     /// is on its way. What the watch tells always wins.
     pub fn learn(&self, id: &ObjectId, answer: &Answer) {
+        self.inner.grounds.learn(id, answer);
         let Some(mut shelf) = self.shelf(&id.group, &id.kind) else { return };
         match answer {
-            Answer::Object(json) => {
+            Answer::Object(json) | Answer::Made(json) => {
                 let text = std::str::from_utf8(json).ok();
                 if let Some(raw) = text.and_then(|text| Raw::read(shelf.row, text).ok()) {
                     shelf.learn(raw);
                 }
             }
             Answer::Deleted { uid } => shelf.forget(&Key::of(id), uid),
+            Answer::Taken => {}
         }
     }
 
@@ -303,7 +310,7 @@ impl Inner {
     }
 }
 
-/// A panic elsewhere leaves a shelf as consistent as any: each change is one call.
-fn lock(shelf: &Mutex<Shelf>) -> MutexGuard<'_, Shelf> {
-    shelf.lock().unwrap_or_else(PoisonError::into_inner)
+/// A panic elsewhere leaves what is kept as consistent as any: each change is one call.
+fn lock<T>(kept: &Mutex<T>) -> MutexGuard<'_, T> {
+    kept.lock().unwrap_or_else(PoisonError::into_inner)
 }

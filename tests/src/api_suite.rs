@@ -31,6 +31,7 @@ macro_rules! api_claims {
             apply: a_field_that_is_no_longer_applied_is_removed_unless_somebody_else_owns_it;
             apply: list_items_are_merged_by_their_keys;
             apply: an_apply_with_an_old_version_or_without_a_manager_is_refused;
+            apply: an_apply_to_a_version_that_no_object_has_makes_and_changes_nothing_that_is_there;
             apply: an_unknown_field_is_refused_with_its_path;
             apply: a_strict_dry_run_refuses_unknown_fields_and_stores_nothing;
             apply: cleared_managers_come_back_with_the_next_apply;

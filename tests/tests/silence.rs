@@ -161,3 +161,33 @@ async fn healed(tool: &Tool<'_>, mark: Mark, writes: &[(&str, usize)]) -> anyhow
     ensure!(said <= 4, "one Event, and the status before and after: {asked:#?}");
     Ok(())
 }
+
+/// No read, and each object once: a name that was taken would have been refused.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_first_rollout_reads_nothing_and_makes_each_object_by_one_request() -> anyhow::Result<()> {
+    let platform = Platform::start("rollsout").await?;
+    let mark = platform.plane().mark()?;
+    let tool = platform.tool("a")?;
+    tool.commit(WEB)?;
+    tool.ready().await?;
+    platform.quiet().await?;
+    let (namespace, name) = (tool.namespace(), tool.name());
+    let mut asked = asked(&platform, mark)?;
+    asked.retain(|what, _| what.contains(name) && !what.contains(" tools/status ") && !what.contains(" events "));
+    let made = [
+        format!("controllerrevisions {}/{name}-1", platform.namespace()),
+        format!("deployments {namespace}/web"),
+        format!("ingresses {namespace}/web"),
+        format!("limitranges {namespace}/{name}"),
+        format!("namespaces {namespace}/{namespace}"),
+        format!("networkpolicies {namespace}/toolforge.default"),
+        format!("networkpolicies {namespace}/web"),
+        format!("resourcequotas {namespace}/{name}"),
+        format!("serviceaccounts {namespace}/{name}"),
+        format!("services {namespace}/web"),
+        format!("tools {name}"),
+    ];
+    let expected: BTreeMap<_, _> = made.iter().map(|what| (format!("apply {what}"), 1)).collect();
+    assert_eq!(asked, expected);
+    Ok(())
+}

@@ -37,7 +37,7 @@ pub enum Rule {
     Protected,
     /// A change or prune of a kind that could not be observed.
     NotObserved,
-    /// A create over something that is there, or whose absence nobody confirmed.
+    /// A create over something that is there, or that may be there.
     NotAbsent,
     /// One object in two steps, or both in a step and held.
     Twice,
@@ -45,7 +45,7 @@ pub enum Rule {
     OverBudget,
     /// A replace that nobody has allowed.
     NotAllowed,
-    /// A patch that would also apply to a newer object.
+    /// A patch that would also apply to a newer object, or a create that would change what is there.
     Unguarded,
     /// A pod that could leave its sandbox.
     Privileged,
@@ -64,7 +64,7 @@ impl fmt::Display for Rule {
             Self::Twice => "the object is planned twice",
             Self::OverBudget => "the deletion budget is exceeded",
             Self::NotAllowed => "nobody has allowed to replace the object",
-            Self::Unguarded => "the patch does not test the resourceVersion",
+            Self::Unguarded => "the request would also change what nobody has looked at",
             Self::Privileged => "a pod could leave its sandbox",
         })
     }
@@ -140,14 +140,18 @@ impl Judge<'_> {
                 require(self.proven_ours(tool, step), Rule::NotProvenOurs);
                 require(self.may_replace(plan, step), Rule::NotAllowed);
             }
-            Action::Create => require(self.confirmed_absent(&step.id), Rule::NotAbsent),
+            Action::Create => {
+                require(self.confirmed_absent(&step.id) || self.may_be_presumed(&step.id), Rule::NotAbsent);
+                let only_makes = |request: &Request| matches!(request, Request::Create { .. });
+                require(step.requests.iter().all(only_makes), Rule::Unguarded);
+            }
             Action::Configure | Action::ScaleDown | Action::Restore => {
                 require(self.observed.live(&step.id).is_some(), Rule::NotObserved);
             }
         }
         for request in &step.requests {
             match request {
-                Request::Apply { body } => {
+                Request::Create { body } | Request::Apply { body } => {
                     require(is_about(&step.id, body), Rule::OtherObject);
                     require(mark(body) == Some(tool), Rule::Unmarked);
                     require(pod_specs(body).all(is_confined), Rule::Privileged);
@@ -191,6 +195,11 @@ impl Judge<'_> {
             _ => false,
         });
         deletes_it && self.observed.is_ours(&step.id, tool, self.field_manager)
+    }
+
+    /// Not seen, in a place where nobody has been, of a tool that was never Ready.
+    fn may_be_presumed(&self, id: &ObjectId) -> bool {
+        self.observed.live(id).is_none() && self.observed.untrodden && self.observed.stored.is_empty()
     }
 
     fn confirmed_absent(&self, id: &ObjectId) -> bool {

@@ -56,11 +56,9 @@ fn difference(desired: &Object, input: &Input) -> (Verdict, Option<Noted>) {
         return held(Why::NotObserved(gap.why.clone()));
     }
     let Some(live) = observed.live(id) else {
-        let absent = known_absent(id, input);
-        return (
-            if absent { create(desired, input) } else { Verdict::Unconfirmed(id.clone()) },
-            Some(Noted::default()),
-        );
+        let absent = known_absent(id, input) || presumed_absent(input);
+        let verdict = if absent { create(desired, input) } else { Verdict::Unconfirmed(id.clone()) };
+        return (verdict, Some(Noted::default()));
     };
     if is_terminating(live) {
         return held(Why::Terminating);
@@ -123,6 +121,12 @@ fn known_absent(id: &ObjectId, input: &Input) -> bool {
     input.observed.is_absent(id) || namespace.is_some_and(|ns| input.observed.is_absent(&ns))
 }
 
+/// Before anything was Ready, where nobody has been but us, no read is worth its cost: a create is refused where the name
+/// is taken, and then the next pass reads.
+fn presumed_absent(input: &Input) -> bool {
+    input.observed.untrodden && input.observed.stored.is_empty()
+}
+
 /// The Tool is made by us under the tool's own name: nobody else has the right to make one, and its status is where the
 /// inventory lives, so it can't be listed in it before it exists.
 fn is_tool_itself(id: &ObjectId, input: &Input) -> bool {
@@ -150,7 +154,7 @@ fn create(desired: &Object, input: &Input) -> Verdict {
         action: Action::Create,
         cause,
         changes: Vec::new(),
-        requests: vec![Request::Apply { body: desired.value.clone() }],
+        requests: vec![Request::Create { body: desired.value.clone() }],
     })
 }
 

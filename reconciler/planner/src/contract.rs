@@ -237,7 +237,8 @@ impl Promise {
 impl Sent {
     fn of(id: &ObjectId, request: &Request) -> Self {
         match request {
-            Request::Apply { body } => Self::Apply(sha256(&without_secrets(id, body))),
+            // How a create is kept from touching what is there is no part of what was approved.
+            Request::Create { body } | Request::Apply { body } => Self::Apply(sha256(&without_secrets(id, body))),
             Request::Patch { operations } => Self::Patch(sha256(&without_guard(operations))),
             Request::Delete { uid } => Self::Delete(uid.clone()),
         }

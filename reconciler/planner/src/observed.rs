@@ -38,6 +38,10 @@ pub struct Observed {
     /// What it said to dry runs.
     #[serde(default)]
     pub answers: Vec<Answered>,
+    /// Nobody is known to have been where this tool's objects go: its namespace is not there as far as the watch shows, or
+    /// was made by this process; and no create was refused because its name was taken.
+    #[serde(default)]
+    pub untrodden: bool,
 }
 
 /// What is known of one object.

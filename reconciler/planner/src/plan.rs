@@ -116,10 +116,16 @@ pub enum Cause {
     },
 }
 
-/// One request of a step. Bodies are exact: the shell adds nothing.
+/// One request of a step. Bodies are exact: the shell adds nothing but the condition that a create stands for.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum Request {
+    /// Server-side apply by our field manager that makes the object or fails: the server refuses it, whole and at once,
+    /// where the name is taken, whoever took it and however lately.
+    Create {
+        /// The whole desired object.
+        body: Value,
+    },
     /// Server-side apply by our field manager, forced.
     Apply {
         /// The whole desired object.

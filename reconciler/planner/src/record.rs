@@ -37,7 +37,7 @@ pub(crate) fn steps(revision: &Revision, targets: &Targets, input: &Input) -> Ve
         action: Action::Create,
         cause: Cause::NewRevision,
         changes: Vec::new(),
-        requests: vec![Request::Apply { body: object.value }],
+        requests: vec![Request::Create { body: object.value }],
     };
     let old = stored.iter().skip(KEPT - 1).filter_map(|old| drop_old(old, input));
     std::iter::once(create).chain(old).collect()

@@ -96,7 +96,7 @@ pub(crate) fn rows(desired: &Object, live: &Value, settled: Vec<Settlement>) -> 
 pub fn learnt(step: &Step, answer: &Value, field_manager: &str) -> Vec<Settled> {
     let Some(uid) = uid_of(answer) else { return Vec::new() };
     let applied = step.requests.iter().find_map(|request| match request {
-        Request::Apply { body } => Object::new(body.clone()).ok(),
+        Request::Create { body } | Request::Apply { body } => Object::new(body.clone()).ok(),
         Request::Patch { .. } | Request::Delete { .. } => None,
     });
     let changes = (step.action != Action::Create).then_some(step.changes.as_slice());

@@ -195,7 +195,7 @@ fn nothing_that_is_sent_holds_a_null() {
     let requests = plans.iter().flat_map(|plan| &plan.steps).flat_map(|step| &step.requests);
     let bodies: Vec<_> = requests
         .filter_map(|request| match request {
-            planner::plan::Request::Apply { body } => Some(body),
+            planner::plan::Request::Create { body } | planner::plan::Request::Apply { body } => Some(body),
             _ => None,
         })
         .collect();

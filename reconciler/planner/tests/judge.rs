@@ -37,7 +37,7 @@ fn judged(plan: &Plan, observed: &Observed, world: &World) -> Vec<Rule> {
 
 fn body(plan: &mut Plan) -> &mut Value {
     let applied = plan.steps[0].requests.last_mut().and_then(|request| match request {
-        Request::Apply { body } => Some(body),
+        Request::Create { body } | Request::Apply { body } => Some(body),
         _ => None,
     });
     applied.expect("an apply")
@@ -117,6 +117,14 @@ fn each_broken_rule_is_found() {
             }),
         ),
         (Rule::NotAbsent, Box::new(|plan, _| plan.steps[0].action = Action::Create)),
+        (
+            Rule::NotAbsent,
+            Box::new(|plan, observed| {
+                observed.untrodden = true;
+                plan.steps[0].action = Action::Create;
+            }),
+        ),
+        (Rule::Unguarded, Box::new(|plan, _| plan.steps[0].action = Action::Create)),
         (Rule::Twice, Box::new(|plan, _| plan.steps.push(plan.steps[0].clone()))),
         (
             Rule::Twice,

@@ -264,6 +264,17 @@ fn an_object_of_that_name_that_is_not_ours_holds_the_whole_component() {
 }
 
 #[test]
+fn where_nobody_has_been_nothing_is_read_before_it_is_made_until_the_first_is_ready() {
+    let mut world = World::new();
+    world.untrodden = true;
+    world.settle(&commit('a', WEB));
+    assert!(world.has("ControllerRevision", "wordcount"), "{:?}", world.names());
+    assert_eq!(world.reads.get(), 0);
+    world.settle(&commit('b', &with_bot()));
+    assert!(world.has("Deployment", "bot") && world.reads.get() > 0, "from then on others come and go");
+}
+
+#[test]
 fn a_kind_that_could_not_be_read_is_neither_created_nor_pruned() {
     let mut world = World::new();
     world.settle(&commit('a', &with_bot()));

@@ -86,7 +86,8 @@ impl Cluster {
 
     /// What the server decides about a new object, whatever the client wrote there.
     fn prepare(&mut self, writer: &Writer, object: &mut Object) -> Result<(), ApiError> {
-        if !value::meta(object, "resourceVersion").is_empty() {
+        // An apply may name the version it was made for, also of what is not there.
+        if !writer.applied && !value::meta(object, "resourceVersion").is_empty() {
             return Err(ApiError::bad_request("resourceVersion should not be set on objects to be created"));
         }
         if writer.resource.has_status() {

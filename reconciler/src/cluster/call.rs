@@ -53,16 +53,20 @@ pub struct Refusal {
     pub details: Option<StatusDetails>,
 }
 
-/// What the server answered to a write that succeeded.
+/// What the server answered to a write.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Answer {
     /// The object as it is now, JSON.
     Object(Bytes),
+    /// The object as it is now, JSON; it was made by this very write.
+    Made(Bytes),
     /// It is gone.
     Deleted {
         /// Under which uid it was.
         uid: String,
     },
+    /// It was to be made, and its name is taken: nothing was written.
+    Taken,
 }
 
 impl CallError {

@@ -20,7 +20,7 @@ fn step(action: Action, id: ObjectId, request: Request) -> Step {
 }
 
 fn create(kind: &str, name: &str) -> Step {
-    step(Action::Create, id(kind, name), Request::Apply { body: json!({"metadata": {"name": name}}) })
+    step(Action::Create, id(kind, name), Request::Create { body: json!({"metadata": {"name": name}}) })
 }
 
 fn plan(steps: Vec<Step>) -> Plan {
@@ -71,7 +71,8 @@ async fn requests_say_exactly_what_the_plan_says() {
     );
     assert_eq!(
         (apply.content_type.as_str(), &apply.body),
-        ("application/apply-patch+yaml", &json!({"metadata": {"name": "web"}}))
+        ("application/apply-patch+yaml", &json!({"metadata": {"name": "web", "resourceVersion": "1"}})),
+        "a create is an apply to a version that no object has"
     );
     for (key, value) in [("fieldManager", "toolforge"), ("force", "true"), ("fieldValidation", "Strict")] {
         assert_eq!(apply.asks(key), value, "{key}");
@@ -108,6 +109,30 @@ async fn the_next_order_begins_when_the_one_before_has_ended() {
     run(&fake, steps).await;
     let paths: Vec<_> = fake.asked().into_iter().map(|ask| ask.path).collect();
     assert!(paths[0].ends_with("/first") && paths[21].ends_with("/last"), "{paths:?}");
+}
+
+#[tokio::test]
+async fn a_name_that_is_taken_is_learnt_and_nothing_of_a_later_order_is_sent() {
+    let fake =
+        Fake::new(|ask| if ask.path.ends_with("/taken") { status(409, "Conflict", "modified") } else { stored(ask) });
+    let steps = vec![
+        create("Deployment", "one"),
+        create("Deployment", "taken"),
+        create("Deployment", "two"),
+        create("Service", "after"),
+        step(Action::Prune, id("Service", "old"), Request::Delete { uid: "u9".to_owned() }),
+    ];
+    let learnt = Mutex::new(Vec::new());
+    let learn = |id: &ObjectId, answer: &Answer| {
+        learnt.lock().expect("nobody panics").push((id.name.clone(), matches!(answer, Answer::Taken)));
+    };
+    let outcome = execute(&fake.client(), &plan(steps), &learn).await;
+    let failed: Vec<_> = outcome.failures().map(|(row, failure)| (row.id.name.as_str(), failure.kind)).collect();
+    assert_eq!(failed, ["taken", "after", "old"].map(|name| (name, FailureKind::Stale)));
+    assert_eq!(fake.asked().len(), 3, "{:?}", fake.asked());
+    let mut learnt = learnt.into_inner().expect("nobody panics");
+    learnt.sort();
+    assert_eq!(learnt, [("one".into(), false), ("taken".into(), true), ("two".into(), false)]);
 }
 
 #[tokio::test]

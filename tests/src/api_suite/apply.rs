@@ -3,7 +3,7 @@
 use super::{Place, deployment, fields, managers, map, owned_by, refusal, refused, version};
 use anyhow::ensure;
 use kube::Client;
-use kube::api::{Patch, PatchParams};
+use kube::api::{DynamicObject, Patch, PatchParams, PostParams};
 use serde_json::json;
 
 /// The same apply again is no write.
@@ -139,6 +139,27 @@ pub async fn cleared_managers_come_back_with_the_next_apply(client: Client) -> a
     let again = place.apply("one", &object).await?;
     let names: Vec<String> = managers(&again).into_iter().map(|(manager, _, _)| manager).collect();
     ensure!(names == ["before-first-apply", "one"], "{names:?}");
+    Ok(())
+}
+
+/// It is how we make things: a name that is taken is refused whole, whoever has it, and what was asked for leaves no trace.
+pub async fn an_apply_to_a_version_that_no_object_has_makes_and_changes_nothing_that_is_there(
+    client: Client,
+) -> anyhow::Result<()> {
+    let place = Place::new(client).await?;
+    let force = PatchParams::apply("one").force();
+    let mut new = map("a", json!({"x": "1"}));
+    new["metadata"]["resourceVersion"] = json!("1");
+    let made = place.apply_with(&force, &new).await?;
+    ensure!(version(&made) != "1" && !version(&made).is_empty());
+    ensure!(owned_by(&made, "one") == json!({"f:data": {"f:x": {}}}), "{:?}", owned_by(&made, "one"));
+    refused(place.apply_with(&force, &new).await, 409, "Conflict")?;
+    let other: DynamicObject = serde_json::from_value(map("b", json!({"y": "2"})))?;
+    let other = place.maps().create(&PostParams::default(), &other).await?;
+    new["metadata"]["name"] = json!("b");
+    let status = refused(place.apply_with(&force, &new).await, 409, "Conflict")?;
+    ensure!(status.details.is_some_and(|about| about.name == "b" && about.kind == "configmaps"));
+    ensure!(place.maps().get("b").await? == other, "it was touched");
     Ok(())
 }
 

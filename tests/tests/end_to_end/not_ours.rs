@@ -1,9 +1,9 @@
 //! What is somebody else's, and what is somebody else's to decide.
 
 use anyhow::ensure;
-use tests::platform::Platform;
+use tests::platform::{Platform, Route};
 
-use crate::{component, prebuilt, web};
+use crate::{Prebuilt, component, prebuilt, web};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_object_of_somebody_else_is_left_alone_and_holds_its_component_only() -> anyhow::Result<()> {
@@ -27,6 +27,48 @@ async fn an_object_of_somebody_else_is_left_alone_and_holds_its_component_only()
         ensure!(tool.find(kind, "web").await?.is_none(), "a part of a held component was made: {kind}");
     }
     ensure!(tool.object("Service", "web").await?["metadata"]["resourceVersion"] == foreign, "it was touched");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_comes_first_in_a_namespace_that_we_have_just_made_keeps_the_name() -> anyhow::Result<()> {
+    let platform = Platform::start("firstcome").await?;
+    let tool = platform.tool("web")?;
+    let image = Prebuilt {
+        by_tag: format!("{}/library/firstcome:1", platform.registry()?.address()),
+        by_digest: String::new(),
+    };
+    tool.commit(&web(&image))?;
+    tool.reason("Built", "AwaitingBuild").await?;
+    platform.quiet().await?;
+    tool.kubectl(&["create", "service", "clusterip", "web", "--tcp=80"]).await?;
+    let foreign = tool.object("Service", "web").await?;
+    let mark = platform.plane().mark()?;
+    prebuilt(&platform, "web").await?;
+    let ready = tool.reason("Ready", "NotOurs").await?;
+    ensure!(ready.message.contains("web"), "{ready:?}");
+    platform.quiet().await?;
+    ensure!(tool.object("Service", "web").await? == foreign, "it was touched");
+    ensure!(tool.find("Ingress", "web").await?.is_none(), "a route to somebody else's Service");
+    let asked = platform.requests_since(mark)?;
+    ensure!(asked.iter().any(|r| r.resource == "services" && r.status == 409), "nobody took it for absent: {asked:#?}");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_namespace_of_somebody_else_is_neither_taken_nor_filled() -> anyhow::Result<()> {
+    let platform = Platform::prepare("squatted", Route::Ingress).await?;
+    let tool = platform.tool("web")?;
+    tool.commit(&web(&prebuilt(&platform, "web").await?))?;
+    platform.kubectl(&["create", "namespace", &tool.namespace()]).await?;
+    let foreign = platform.object("Namespace", None, &tool.namespace()).await?;
+    platform.run().await?;
+    tool.reason("Ready", "NotOurs").await?;
+    platform.quiet().await?;
+    ensure!(platform.object("Namespace", None, &tool.namespace()).await? == foreign, "it was touched");
+    for kind in ["Deployment", "ResourceQuota", "NetworkPolicy"] {
+        ensure!(platform.objects(kind, &tool.namespace()).await?.is_empty(), "{kind} was made in it");
+    }
     Ok(())
 }
 

@@ -18,6 +18,7 @@ use planner::{Circumstances, Input, Judge, Moment, Newest};
 use renderer::build::Siblings;
 use renderer::{CommitId, Digest, Files, Object, ObjectId, Platform, Rendered, Revision, Tool, ToolName, TreeId};
 use serde_json::{Value, json};
+use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet};
 
 pub const MANAGER: &str = "toolforge";
@@ -50,6 +51,10 @@ pub struct World {
     pub wrong: Option<String>,
     /// With which words a dry-run create is refused.
     pub refuses: Option<String>,
+    /// Nobody has been here.
+    pub untrodden: bool,
+    /// How many names were read to confirm an absence.
+    pub reads: Cell<usize>,
     writes: u64,
 }
 
@@ -92,6 +97,8 @@ impl World {
             lenient: false,
             wrong: None,
             refuses: None,
+            untrodden: false,
+            reads: Cell::new(0),
             writes: 0,
         }
     }
@@ -156,6 +163,7 @@ impl World {
             gaps: self.gaps.clone(),
             settled: self.settled(),
             answers: Vec::new(),
+            untrodden: self.untrodden,
         }
     }
 
@@ -232,6 +240,7 @@ impl World {
                 let verdicts = planner::field_verdicts(&input);
                 return (plan, observed, verdicts);
             }
+            self.reads.set(self.reads.get() + plan.unconfirmed.len());
             for id in &plan.unconfirmed {
                 let seen = self.objects.get(id).map_or(Seen::Absent, |value| Seen::Live(value.clone()));
                 observed.objects.insert(id.clone(), seen);
@@ -328,6 +337,10 @@ impl World {
 
     fn send(&mut self, id: &ObjectId, request: &Request) {
         match request {
+            Request::Create { body } => {
+                assert!(!self.objects.contains_key(id), "the server refuses to make {id} again");
+                self.apply(id, body, MANAGER);
+            }
             Request::Apply { body } => self.apply(id, body, MANAGER),
             Request::Patch { operations } => self.patch(id, operations),
             Request::Delete { uid } => {

@@ -31,6 +31,7 @@ pub fn of_plan(plan: &Plan, observed: &Observed, ui: &Ui) -> String {
 /// What the object is when these requests are done; none where it is gone, or where only the server knows.
 fn after(live: Option<&Value>, requests: &[Request]) -> Option<Value> {
     requests.iter().try_fold(live.cloned().unwrap_or(Value::Null), |object, request| match request {
+        Request::Create { body } => Some(body.clone()),
         Request::Apply { body } if object.is_null() => Some(body.clone()),
         Request::Apply { body } => applied(&object, body),
         Request::Patch { operations } => json_patch::apply(&object, operations).ok(),
