@@ -127,6 +127,7 @@ mod tests {
             number: 1,
             revision: Revision::nothing("main"),
             images: BTreeMap::new(),
+            path: Default::default(),
             platform: String::new(),
             one_offs: BTreeSet::new(),
             rendered: None,
