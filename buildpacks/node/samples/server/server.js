@@ -1,0 +1,1 @@
+console.log("tiny", require("tiny"), require("./built.json").by);

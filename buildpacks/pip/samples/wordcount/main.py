@@ -1,0 +1,3 @@
+import tiny
+
+print("tiny", tiny.VERSION)
