@@ -21,7 +21,6 @@ mod polling;
 mod reader;
 mod reads;
 mod start;
-mod waves;
 
 pub use book::{Book, BookError};
 pub use heard::{Heard, Listener, listener};

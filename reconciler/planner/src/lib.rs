@@ -33,6 +33,7 @@ pub mod readiness;
 pub mod schema;
 pub mod settled;
 pub mod stored;
+pub mod waves;
 
 mod autoscale;
 mod compare;
@@ -50,5 +51,6 @@ pub use decide::{Circumstances, Input, Newest, Wave, plan};
 pub use fight::Fight;
 pub use moment::Moment;
 pub use record::{platform_digest, rendered_digest};
+pub use removal::{left_alone, left_recently};
 pub use target::{files_that_count, images_needed};
 pub use why::{field_verdicts, told};

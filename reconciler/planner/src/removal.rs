@@ -13,6 +13,25 @@ use renderer::Object;
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 
+/// So many tools may always vanish at once: people tidy up.
+const FEW: usize = 3;
+/// A removal that is older is no part of an accident.
+const AT_ONCE_SECS: i64 = 3600;
+
+/// Why the tools that vanished from the config repository within an hour are left alone, if they are too many of all that
+/// there were.
+#[must_use]
+pub fn left_alone(vanished: usize, all: usize, percent: u32) -> Option<String> {
+    let most = FEW.max(all * percent as usize / 100);
+    (vanished > most).then(|| format!("{vanished} of {all} tools vanished from the config repository at once"))
+}
+
+/// Whether a Tool whose file is gone vanished within the hour; also where its status does not say yet.
+#[must_use]
+pub fn left_recently(tool: &Value, now: Moment) -> bool {
+    removed_at(tool.get("status")).is_none_or(|at| now.unix_secs() - at.unix_secs() < AT_ONCE_SECS)
+}
+
 /// Plans the way out.
 pub(crate) fn plan(input: &Input, pin: &Pin) -> Plan {
     let mut draft = Draft::new(&Input { newest: Newest::Nothing, ..input.clone() });
@@ -118,4 +137,24 @@ fn clear(draft: &mut Draft) {
     draft.hold_tool(Why::PruneGuard(format!(
         "removed from the config repository; `toolforge delete {tool} --namespace` takes its Namespace too"
     )));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_few_may_always_vanish_a_share_of_many_too_and_more_look_like_an_accident() {
+        let stops_at = |all: usize| (1..=all).find(|gone| left_alone(*gone, all, 5).is_some());
+        assert_eq!((stops_at(3), stops_at(4), stops_at(60), stops_at(1000)), (None, Some(4), Some(4), Some(51)));
+    }
+
+    #[test]
+    fn what_vanished_long_ago_is_no_part_of_an_accident() {
+        let at = |secs: i64| json!({"status": {"removedAt": Moment::from_unix_secs(secs)}});
+        let now = Moment::from_unix_secs(10_000);
+        assert!(left_recently(&at(6_401), now) && !left_recently(&at(6_400), now));
+        assert!(left_recently(&json!({}), now), "its status says nothing yet");
+        assert!(left_recently(&json!({"status": {"removedAt": "once"}}), now), "or nothing that can be read");
+    }
 }

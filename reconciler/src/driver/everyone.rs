@@ -2,24 +2,19 @@
 //! tools vanished at once. Nothing of it is asked of anybody.
 
 use super::deletions::Deletions;
-use super::waves::{Came, Waves};
 use super::{Driver, lock};
 use crate::pass::{Decided, Subject};
 use planner::Wave;
 use planner::observed::label;
 use planner::outcome::{Outcome, RowResult};
 use planner::plan::{Action, Plan, Why};
+use planner::waves::{Came, Waves};
 use renderer::ToolName;
 use renderer::render::PLATFORM_MARK;
-use serde_json::Value;
 use std::sync::Mutex;
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// So many tools may always vanish at once: people tidy up.
-const FEW: usize = 3;
-/// A removal that is older is no part of an accident.
-const AT_ONCE_SECS: i64 = 3600;
 /// How long an answer about vanished tools holds: each of them asks.
 const FRESH: Duration = Duration::from_secs(2);
 
@@ -66,7 +61,7 @@ impl Driver {
         let plan = &decided.plan;
         let mut waves = lock(&self.everyone.waves);
         let was_stopped = waves.is_stopped();
-        let next = waves.came(&plan.tool, came(plan, outcome), self.book.count());
+        let next = waves.came(&plan.tool, Came::of(plan, outcome), self.book.count());
         if waves.is_stopped() && !was_stopped {
             tracing::error!(
                 waiting = waves.waiting(),
@@ -96,27 +91,11 @@ impl Driver {
 
     fn count_vanished(&self, percent: u32) -> Option<String> {
         let platform = self.book.platform().name;
-        let now = crate::pass::now().unix_secs();
+        let now = crate::pass::now();
         let gone = self.world.tools().into_iter().filter(|name| !self.book.knows(name));
         let gone = gone.filter_map(|name| self.world.tool(&name));
-        let gone = gone.filter(|tool| label(tool, PLATFORM_MARK) == Some(&platform) && is_recent(tool, now)).count();
-        let all = self.book.count() + gone;
-        let most = FEW.max(all * percent as usize / 100);
-        (gone > most).then(|| format!("{gone} of {all} tools vanished from the config repository at once"))
-    }
-}
-
-fn is_recent(tool: &Value, now: i64) -> bool {
-    let removed = tool.pointer("/status/removedAt").and_then(Value::as_str).and_then(planner::Moment::parse);
-    removed.is_none_or(|at| now - at.unix_secs() < AT_ONCE_SECS)
-}
-
-fn came(plan: &Plan, outcome: &Outcome) -> Came {
-    if outcome.failures().next().is_some() || plan.not_ready.iter().any(|row| row.failed) {
-        Came::Failed
-    } else if plan.steps.is_empty() && plan.not_ready.is_empty() && plan.unconfirmed.is_empty() {
-        Came::Ready
-    } else {
-        Came::Underway
+        let ours = gone.filter(|tool| label(tool, PLATFORM_MARK) == Some(&platform));
+        let gone = ours.filter(|tool| planner::left_recently(tool, now)).count();
+        planner::left_alone(gone, self.book.count() + gone, percent)
     }
 }

@@ -2,6 +2,8 @@
 //! when too many do not. A value: what is remembered is who has a place, and it may be forgotten: after a restart the
 //! tools that have the change already need no place, and the rest begin small again.
 
+use crate::outcome::Outcome;
+use crate::plan::Plan;
 use renderer::ToolName;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -42,6 +44,20 @@ pub enum Came {
     Underway,
     /// Something failed.
     Failed,
+}
+
+impl Came {
+    /// How a pass says that it came out.
+    #[must_use]
+    pub fn of(plan: &Plan, outcome: &Outcome) -> Self {
+        if outcome.failures().next().is_some() || plan.not_ready.iter().any(|row| row.failed) {
+            Self::Failed
+        } else if plan.steps.is_empty() && plan.not_ready.is_empty() && plan.unconfirmed.is_empty() {
+            Self::Ready
+        } else {
+            Self::Underway
+        }
+    }
 }
 
 impl Waves {
