@@ -8,7 +8,9 @@ mod connect;
 mod delete;
 mod demo;
 mod diff;
+mod gc;
 mod history;
+mod image;
 mod init;
 mod local;
 mod log;
@@ -16,6 +18,7 @@ mod logs;
 mod pin;
 mod place;
 mod plan_file;
+mod rebase;
 mod render;
 mod run;
 mod schema;
@@ -109,6 +112,9 @@ enum Command {
     Resume(pin::ResumeArgs),
     Prune(delete::PruneArgs),
     Delete(delete::DeleteArgs),
+    Image(image::Args),
+    Rebase(rebase::Args),
+    Gc(gc::Args),
     Demo(demo::Args),
     Schema(schema::Args),
     Completions(completions::Args),
@@ -202,6 +208,9 @@ async fn asking(command: Command, ui: &Ui, stop: CancellationToken) -> anyhow::R
         Command::Resume(args) => pin::resume(&args, ui).await,
         Command::Prune(args) => delete::prune(&args, ui).await,
         Command::Delete(args) => delete::delete(&args, ui).await,
+        Command::Image(args) => image::run(&args, ui).await,
+        Command::Rebase(args) => rebase::run(&args, ui).await,
+        Command::Gc(args) => gc::run(&args, ui).await,
         Command::Init(_) | Command::Check(_) | Command::Render(_) | Command::Schema(_) | Command::Completions(_) => {
             Ok(Exit::Done)
         }

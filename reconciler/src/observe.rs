@@ -10,6 +10,7 @@
 
 mod assemble;
 mod grounds;
+mod naming;
 mod once;
 mod patience;
 mod raw;
@@ -18,6 +19,7 @@ mod shelf;
 mod text;
 mod watch;
 
+pub use naming::{Stored, naming_images, stored};
 pub use once::{confirm, once};
 pub use patience::Pace;
 

@@ -17,7 +17,7 @@ mod write;
 
 pub use fault::RegistryError;
 pub use read::Manifest;
-pub use rebase::{Base, Rebase, RebaseError};
+pub use rebase::{Base, Planned, Rebase, RebaseError};
 pub use reference::{BadReference, Reference};
 pub use session::Traffic;
 pub use write::Moved;

@@ -7,10 +7,12 @@
 
 mod age;
 mod failure;
+mod size;
 mod table;
 
 pub use age::{ago, now, since};
 pub use failure::{Exit, Failure, failed, plain, wrong_use};
+pub use size::size;
 pub use table::Table;
 
 use anyhow::Context as _;

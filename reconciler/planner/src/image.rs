@@ -9,7 +9,7 @@ mod rebase;
 
 pub use compatible::Incompatible;
 pub use facts::{Buildpack, Facts, created, signature_tag};
-pub use rebase::{Rebased, Refusal, RunImage, rebase, tag as rebase_tag};
+pub use rebase::{Rebased, Refusal, RunImage, build_of, rebase, tag as rebase_tag};
 
 use renderer::Digest;
 use serde::{Deserialize, Serialize};

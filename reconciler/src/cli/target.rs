@@ -9,7 +9,7 @@ use planner::observed::label;
 use reconciler::cluster::address;
 use reconciler::cluster::call::{self, CallError};
 use reconciler::driver;
-use reconciler::registry::Registry;
+use reconciler::registry::{Registry, RegistryError};
 use reconciler::source::config_repo::{self, PlatformFolder};
 use reconciler::source::worktree::Worktree;
 use reconciler::source::{Git, RepositoryUrl, SourceError};
@@ -79,6 +79,28 @@ pub struct Target {
     pub siblings: Siblings,
 }
 
+impl AtArgs {
+    /// The platform and its tools, on their cluster.
+    pub async fn find(&self, ui: &Ui) -> anyhow::Result<(Connected, Declared)> {
+        self.find_on(None, ui).await
+    }
+
+    async fn find_on(&self, open: Option<Connected>, ui: &Ui) -> anyhow::Result<(Connected, Declared)> {
+        let Self { config, platform, cluster } = self;
+        match config {
+            Some(config) => {
+                let declared = Declared::of_repository(config, platform.platform.as_deref(), ui).await?;
+                Ok((cluster.open(open, Some(&declared.platform)).await?, declared))
+            }
+            None => {
+                let connected = cluster.open(open, None).await?;
+                let declared = Declared::of_cluster(&connected, &platform.platform_namespace).await?;
+                Ok((connected, declared))
+            }
+        }
+    }
+}
+
 impl TargetArgs {
     /// Finds everything. `here` is the working tree the command was called in.
     pub async fn find(&self, here: &Worktree, ui: &Ui) -> anyhow::Result<Target> {
@@ -87,18 +109,7 @@ impl TargetArgs {
 
     /// The same, on a cluster that is open already.
     pub async fn find_on(&self, open: Option<Connected>, here: &Worktree, ui: &Ui) -> anyhow::Result<Target> {
-        let AtArgs { config, platform, cluster } = &self.at;
-        let (connected, declared) = match config {
-            Some(config) => {
-                let declared = Declared::of_repository(config, platform.platform.as_deref(), ui).await?;
-                (cluster.open(open, Some(&declared.platform)).await?, declared)
-            }
-            None => {
-                let connected = cluster.open(open, None).await?;
-                let declared = Declared::of_cluster(&connected, &platform.platform_namespace).await?;
-                (connected, declared)
-            }
-        };
+        let (connected, declared) = self.at.find_on(open, ui).await?;
         let tool = match &self.tool {
             Some(name) => named(&declared.tools, name)?,
             None => whose(&declared.tools, here)?,
@@ -227,6 +238,11 @@ pub fn unread(what: &str, error: CallError) -> Failure {
         _ => "See whether `kubectl get tools` gets an answer from the same cluster.",
     };
     failed(format!("cannot read {what}")).hint(hint).because(error)
+}
+
+/// What the registry did not give or take, with what helps.
+pub fn unanswered(what: &str, error: RegistryError) -> Failure {
+    failed(what).hint(error.hint()).because(error)
 }
 
 /// The tool of that name.

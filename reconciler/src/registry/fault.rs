@@ -145,7 +145,9 @@ impl RegistryError {
             }
             Self::ReadOnly { .. } => "Wait for the end of its maintenance, or name another registry in platform.yaml.",
             Self::NoDeletes { .. } => "Let its operators enable deletion (`storage.delete.enabled` for distribution).",
-            Self::Full { .. } => "Make room: see `toolforge gc --dry-run`, and let the registry collect its garbage.",
+            Self::Full { .. } => {
+                "Make room: see what `toolforge gc` would delete, and let the registry collect its garbage."
+            }
             Self::Missing { .. } => "See whether it was deleted; a new commit or `build.nonce` builds it again.",
             Self::WrongDigest { .. } => {
                 "Don't use this image. See what stands between us and the registry, and check its storage."

@@ -4,7 +4,7 @@
 
 use super::{Manifest, Moved, Reference, Registry, RegistryError};
 use futures::{StreamExt as _, TryStreamExt as _, stream};
-use planner::image::{self, Blob, Image, Refusal, RunImage, Target};
+use planner::image::{self, Blob, Image, Rebased, Refusal, RunImage, Target};
 use renderer::Digest;
 
 /// Blobs that are brought over at once.
@@ -21,6 +21,15 @@ pub struct Base {
     pub written: String,
     /// The image.
     pub image: Image,
+}
+
+/// What is to be done with an image; nothing is written yet.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Planned {
+    /// It stands on that run image already.
+    Already(Digest),
+    /// This is to be written.
+    Write(Box<Rebased>),
 }
 
 /// What became of an image.
@@ -87,16 +96,26 @@ impl Registry {
         Ok(Base { at, written: written.to_owned(), image })
     }
 
+    /// What an image becomes on another run image. Reads its manifest and configuration, and writes nothing.
+    ///
+    /// # Errors
+    /// Where the images don't fit, or can't be read.
+    pub async fn plan_rebase(&self, app: &Reference, base: &Base) -> Result<Planned, RebaseError> {
+        let found = self.image(app, &base.image.target()).await?;
+        let run = RunImage { reference: &base.written, image: &base.image };
+        let refused = |why| RebaseError::Refused { image: app.to_string(), why };
+        let rebased = image::rebase(&found, run).map_err(refused)?;
+        Ok(rebased.map_or_else(|| Planned::Already(found.digest().clone()), |new| Planned::Write(Box::new(new))))
+    }
+
     /// Puts another run image under `app`, under a tag of its own. `app` itself stays as it is.
     ///
     /// # Errors
     /// Where the images don't fit, or the registry refuses. Then the tag is not written.
     pub async fn rebase(&self, app: &Reference, base: &Base, tag: &str) -> Result<Rebase, RebaseError> {
-        let found = self.image(app, &base.image.target()).await?;
-        let run = RunImage { reference: &base.written, image: &base.image };
-        let refused = |why| RebaseError::Refused { image: app.to_string(), why };
-        let Some(rebased) = image::rebase(&found, run).map_err(refused)? else {
-            return Ok(Rebase::Already(found.digest().clone()));
+        let rebased = match self.plan_rebase(app, base).await? {
+            Planned::Already(digest) => return Ok(Rebase::Already(digest)),
+            Planned::Write(rebased) => *rebased,
         };
         let to = app.tagged(tag);
         if self.is_there(&to, &rebased.digest).await? {

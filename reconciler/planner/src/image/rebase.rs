@@ -97,6 +97,12 @@ pub fn tag(build: &BuildId, run: &Digest) -> String {
     format!("{build}-r{}", run.short())
 }
 
+/// The build that a tag names, rebased or not; none where it is no tag of ours.
+#[must_use]
+pub fn build_of(tag: &str) -> Option<BuildId> {
+    BuildId::new(tag.split_once("-r").map_or(tag, |(build, _)| build)).ok()
+}
+
 /// `app` on another run image; none where it stands on that one already.
 ///
 /// # Errors

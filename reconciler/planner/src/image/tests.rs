@@ -292,4 +292,6 @@ fn the_tag_of_a_rebase_names_the_build_and_the_run_image() {
     let build = BuildId::new("a".repeat(64)).expect("an id");
     let run = Digest::new(format!("sha256:0123456789abcdef{}", "0".repeat(48))).expect("a digest");
     assert_eq!(rebase_tag(&build, &run), format!("{build}-r0123456789ab"));
+    assert_eq!(build_of(&rebase_tag(&build, &run)), Some(build.clone()));
+    assert_eq!((build_of(build.as_str()), build_of("latest")), (Some(build), None));
 }
