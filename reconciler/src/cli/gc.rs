@@ -26,8 +26,9 @@ Examples:
   toolforge gc --delete               delete it
   toolforge gc --json | jq '.tools[] | {tool, sizeBytes}'     what each tool takes
 
-An image without a date is kept: buildpacks date images 1980 unless SOURCE_DATE_EPOCH says when. With
-`--undated` such images go, too; one of a build that ends just now may be among them, and is built again.
+An image without a date is kept: buildpacks date images 1980 unless SOURCE_DATE_EPOCH says when.
+With `--undated` such images go, too. One of a build that ends just now may be among them, and is
+built again.
 
 Exit code: 0 nothing to delete or deleted, 1 something would go, 2 wrong use, 3 failed.")]
 pub struct Args {
