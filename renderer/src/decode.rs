@@ -7,6 +7,6 @@ mod resource;
 mod scalars;
 mod section;
 
-pub(crate) use resource::{duration_secs, frame, open, quantities, seconds};
+pub(crate) use resource::{duration_secs, frame, open, quantities, quantity, seconds};
 pub(crate) use scalars::{boolean, one_of, text, text_map, text_or_number, texts, whole};
 pub(crate) use section::{Advice, Level, Section};

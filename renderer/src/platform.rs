@@ -1,8 +1,10 @@
 //! `platform.yaml` of the config repository: what operators decide for everyone.
 
+mod builds;
 mod builtin;
 mod parse;
 
+pub use builds::{Backend, Builds, Lifecycle, Tekton};
 pub use parse::parse;
 pub(crate) use parse::{limits_patch, user_id};
 
@@ -24,6 +26,9 @@ pub struct Platform {
     pub registry: Registry,
     /// Builders and buildpacks, part of every `BuildId`.
     pub builder: Builder,
+    /// Who builds images; none leaves it to others, and their images are waited for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub builds: Option<Builds>,
     /// How a published component is reached.
     pub route: Route,
     /// Seconds between polls of a repository; default 60.

@@ -81,6 +81,7 @@ fn rendered(frame: &Frame<'_>, places: &Places) -> Rendered {
         tool: frame.tool.name.clone(),
         namespace: frame.namespace.clone(),
         objects: tool_wide::objects(frame),
+        builds: Vec::new(),
         components: Vec::new(),
         withheld: Vec::new(),
         unusable: false,
@@ -89,10 +90,14 @@ fn rendered(frame: &Frame<'_>, places: &Places) -> Rendered {
     for (name, component) in &frame.config.components {
         let image = image::image(frame, name, component);
         match image.and_then(|image| component_objects(frame, name, component).map(|made| (image, made))) {
-            Ok((image, Made { objects, one_off_key, notes })) => {
+            Ok(((image, request), Made { objects, one_off_key, notes })) => {
                 let secrets = pod::secrets(frame, component).into_iter().map(secret_name).collect();
                 let kind = component.run.kind.component_kind();
                 let name = name.clone();
+                let image = match request {
+                    Some(request) => image::requested(&mut rendered.builds, image, request, &name),
+                    None => image,
+                };
                 rendered.report.diagnostics.extend(notes.into_iter().map(|note| note.diagnostic(&name, places)));
                 rendered.components.push(RenderedComponent { name, kind, image, secrets, objects, one_off_key });
             }

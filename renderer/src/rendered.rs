@@ -5,6 +5,7 @@ use crate::diagnostic::Report;
 use crate::length_prefixed::LengthPrefixed;
 use crate::names::{BuildId, ComponentName, Digest, ToolName};
 use crate::object::Object;
+use crate::request::BuildRequest;
 use serde::{Deserialize, Serialize};
 
 /// Everything one tool should have.
@@ -16,6 +17,8 @@ pub struct Rendered {
     pub namespace: String,
     /// Tool-wide objects (Namespace, ServiceAccount, quota, …): applied whatever becomes of the components.
     pub objects: Vec<Object>,
+    /// What has to be built for the components, each once, in the order of its first component.
+    pub builds: Vec<BuildRequest>,
     /// Good components, in name order.
     pub components: Vec<RenderedComponent>,
     /// Bad components: their live objects stay as the last good revision has them.

@@ -104,16 +104,23 @@ pub(crate) fn quantities(entry: &Entry, findings: &mut Findings) -> BTreeMap<Str
     };
     super::section::duplicates(mapping, findings);
     for item in &mapping.entries {
-        let written = item.value.scalar().map_or("", |scalar| scalar.text.as_str());
-        if written.parse::<crate::quantity::Quantity>().is_ok_and(|q| q.nanos() >= 0) {
-            map.insert(item.key.clone(), written.to_owned());
-        } else {
-            findings
-                .add(Code::BadQuantity, item.value.place, format!("{} must be a quantity", shown(&item.key)))
-                .with_hint("Write a number with an optional unit: `16`, `500m`, `8Gi`.");
+        if let Some(written) = quantity(item, findings) {
+            map.insert(item.key.clone(), written);
         }
     }
     map
+}
+
+/// A Kubernetes quantity, as written.
+pub(crate) fn quantity(entry: &Entry, findings: &mut Findings) -> Option<String> {
+    let written = entry.value.scalar().map_or("", |scalar| scalar.text.as_str());
+    if written.parse::<crate::quantity::Quantity>().is_ok_and(|q| q.nanos() >= 0) {
+        return Some(written.to_owned());
+    }
+    findings
+        .add(Code::BadQuantity, entry.value.place, format!("{} must be a quantity", shown(&entry.key)))
+        .with_hint("Write a number with an optional unit: `16`, `500m`, `8Gi`.");
+    None
 }
 
 #[cfg(test)]

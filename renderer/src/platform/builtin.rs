@@ -45,6 +45,7 @@ impl Platform {
                 buildpacks: BUILDPACKS.iter().map(buildpack).collect(),
                 target: "linux/amd64".to_owned(),
             },
+            builds: None,
             route: Route::Ingress { class: None },
             poll_interval_secs: POLL_INTERVAL_SECS,
             limits: limits(),

@@ -1,6 +1,8 @@
 //! `platform.yaml` from bytes. What is left out is as in [`Platform::builtin`], except the domain, which only operators
 //! know, and hosts, which are then those of the config repository.
 
+mod builds;
+
 use super::builtin::limits;
 use super::{Builder, DeletionBudget, Dumps, Limits, LimitsPatch, Platform, Registry, Route, SecretKey, SystemUser};
 use crate::config::fields;
@@ -16,6 +18,7 @@ const KEYS: &[&str] = &[
     "namespace",
     "registry",
     "builder",
+    "builds",
     "route",
     "poll_interval",
     "limits",
@@ -52,6 +55,7 @@ fn platform(root: &yaml::Node, findings: &mut Findings) -> Option<Platform> {
     set(&mut platform.namespace, spec.get("namespace").and_then(|e| namespace(e, findings)));
     set(&mut platform.registry, spec.get("registry").and_then(|e| registry(e, findings)));
     set(&mut platform.builder, spec.get("builder").and_then(|e| builder(e, findings)));
+    platform.builds = spec.get("builds").and_then(|e| builds::builds(e, findings));
     set(&mut platform.route, spec.get("route").and_then(|e| route(e, findings)));
     set(&mut platform.poll_interval_secs, spec.get("poll_interval").and_then(|e| poll_interval(e, findings)));
     if let Some(patch) = spec.get("limits").and_then(|e| limits_patch(e, findings)) {

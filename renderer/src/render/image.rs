@@ -4,15 +4,20 @@ use super::{Frame, Refusal};
 use crate::build::{BuildInputs, Origin, image_repository, is_of_another_tool, origin};
 use crate::config::{Build, Component, Source};
 use crate::diagnostic::{Code, shown};
-use crate::names::{ComponentName, TreeId};
+use crate::names::{CommitId, ComponentName, TreeId};
 use crate::rendered::Image;
+use crate::request::{BuildRequest, BuildSource};
 use crate::revision::{ResolvedSource, SourceRef};
 
 /// The image of a component. A source that could not be resolved is no reason to withhold it: it is planned with
 /// [`Image::Unresolved`] and held until the source answers.
-pub(crate) fn image(frame: &Frame<'_>, name: &ComponentName, component: &Component) -> Result<Image, Refusal> {
+pub(crate) fn image(
+    frame: &Frame<'_>,
+    name: &ComponentName,
+    component: &Component,
+) -> Result<(Image, Option<BuildRequest>), Refusal> {
     match &component.source {
-        Source::Image(reference) => prebuilt(frame, reference),
+        Source::Image(reference) => Ok((prebuilt(frame, reference)?, None)),
         Source::Build(build) => built(frame, name, build),
         Source::Reuse(target) => match frame.config.components.get(target).map(|target| &target.source) {
             Some(Source::Build(build)) => built(frame, target, build),
@@ -36,30 +41,65 @@ fn reuse(code: Code, message: String) -> Refusal {
     Refusal::new(code, "build.reuse_from", message)
 }
 
-fn built(frame: &Frame<'_>, name: &ComponentName, build: &Build) -> Result<Image, Refusal> {
-    let tree = match tree(frame, build) {
-        Ok(tree) => tree,
-        Err(why) => return Ok(Image::Unresolved { why }),
+fn built(frame: &Frame<'_>, name: &ComponentName, build: &Build) -> Result<(Image, Option<BuildRequest>), Refusal> {
+    let (tree, source) = match source(frame, build) {
+        Ok(found) => found,
+        Err(why) => return Ok((Image::Unresolved { why }, None)),
     };
     let inputs = BuildInputs::new(tree, build, &frame.platform.builder).map_err(|unknown| {
         let message = format!("this platform has no buildpack {unknown}");
         Refusal::new(Code::UnknownBuildpack, "build.buildpacks", message)
     })?;
     let repository = image_repository(&frame.platform.registry, &frame.tool.name, name);
-    Ok(Image::Built { repository, build: inputs.id() })
+    let request = source.map(|source| BuildRequest::new(&inputs, build, frame.platform, source));
+    Ok((Image::Built { repository, build: inputs.id() }, request))
 }
 
-fn tree(frame: &Frame<'_>, build: &Build) -> Result<TreeId, String> {
+/// Puts a request among the others. One build makes one image: who needs the same as a component before it runs the
+/// image of that one.
+pub(super) fn requested(
+    builds: &mut Vec<BuildRequest>,
+    image: Image,
+    mut request: BuildRequest,
+    component: &ComponentName,
+) -> Image {
+    let Image::Built { repository, build } = image else { return image };
+    if let Some(before) = builds.iter_mut().find(|before| before.id == build) {
+        before.components.push(component.clone());
+        return Image::Built { repository: before.repository.clone(), build };
+    }
+    request.repository.clone_from(&repository);
+    request.components.push(component.clone());
+    builds.push(request);
+    Image::Built { repository, build }
+}
+
+/// The tree that is built, and where its commit is fetched: nowhere for a working tree, which nobody else can see.
+fn source(frame: &Frame<'_>, build: &Build) -> Result<(TreeId, Option<BuildSource>), String> {
+    let at = |repository: &str, reference: &str, commit: &CommitId, path: &str| BuildSource {
+        repository: repository.to_owned(),
+        reference: reference.to_owned(),
+        commit: commit.clone(),
+        path: path.to_owned(),
+    };
     match origin(build, frame.tool, frame.siblings) {
-        Origin::Own => frame.revision.tree.clone().ok_or_else(|| "this revision has no tree id yet".to_owned()),
-        Origin::Other(source) => resolved(&source, frame.revision.resolved.get(&source.key())),
+        Origin::Own => {
+            let (tool, revision) = (frame.tool, frame.revision);
+            let tree = revision.tree.clone().ok_or_else(|| "this revision has no tree id yet".to_owned())?;
+            let commit = revision.commit.as_ref();
+            Ok((tree, commit.map(|commit| at(&tool.repository, &revision.branch, commit, &tool.path))))
+        }
+        Origin::Other(source) => {
+            let (tree, commit) = resolved(&source, frame.revision.resolved.get(&source.key()))?;
+            Ok((tree, Some(at(&source.repository, &source.reference, &commit, ""))))
+        }
     }
 }
 
-fn resolved(source: &SourceRef, found: Option<&ResolvedSource>) -> Result<TreeId, String> {
+fn resolved(source: &SourceRef, found: Option<&ResolvedSource>) -> Result<(TreeId, CommitId), String> {
     let SourceRef { repository, reference } = source;
     match found {
-        Some(ResolvedSource::Found { tree, .. }) => Ok(tree.clone()),
+        Some(ResolvedSource::Found { tree, commit }) => Ok((tree.clone(), commit.clone())),
         Some(ResolvedSource::NoSuchRef { nearest: Some(nearest) }) => {
             Err(format!("{repository} has no ref {reference}; the nearest is {nearest}"))
         }

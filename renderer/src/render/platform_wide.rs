@@ -1,7 +1,7 @@
 //! What the platform itself has on its cluster: its namespace, the definition of Tool, and its settings as published
 //! for people who have no access to the config repository.
 
-use super::meta::{CONFIG_MAP, CRD, NAMESPACE, TOOL, platform_labels};
+use super::meta::{CONFIG_MAP, CRD, NAMESPACE, NETWORK_POLICY, TOOL, platform_labels};
 use crate::object::{Gvk, Head, Object};
 use crate::platform::Platform;
 use serde_json::{Map, Value, json};
@@ -16,13 +16,29 @@ pub const PLATFORM_KEY: &str = "platform.json";
 #[must_use]
 pub fn render_platform(platform: &Platform) -> Vec<Object> {
     let settings = json!({"data": {PLATFORM_KEY: published(platform)}});
-    let mut namespace = object(platform, NAMESPACE, None, &platform.namespace, json!({}));
-    namespace.value["metadata"]["labels"]["pod-security.kubernetes.io/enforce"] = "restricted".into();
+    let namespace = restricted_namespace(platform, &platform.namespace);
     let mut definition = object(platform, CRD, None, "tools.toolforge.org", json!({"spec": definition()}));
     // All platforms of a cluster share it, so it names none; it says that the kind is a parent of ApplySets (KEP-3659).
     definition.value["metadata"]["labels"] =
         json!({"app.kubernetes.io/managed-by": "toolforge", "applyset.kubernetes.io/is-parent-type": "true"});
-    vec![definition, namespace, object(platform, CONFIG_MAP, Some(&platform.namespace), PLATFORM_CONFIG_MAP, settings)]
+    let mut objects = vec![definition, namespace];
+    objects.extend(builds(platform).into_iter().flatten());
+    objects.push(object(platform, CONFIG_MAP, Some(&platform.namespace), PLATFORM_CONFIG_MAP, settings));
+    objects
+}
+
+/// Where builds run: they fetch and push, and nobody connects to them.
+fn builds(platform: &Platform) -> Option<[Object; 2]> {
+    let namespace = platform.builds.as_ref()?.namespace(platform);
+    let closed = json!({"spec": {"podSelector": {}, "policyTypes": ["Ingress"]}});
+    let policy = object(platform, NETWORK_POLICY, Some(&namespace), "toolforge.builds", closed);
+    Some([restricted_namespace(platform, &namespace), policy])
+}
+
+fn restricted_namespace(platform: &Platform, name: &str) -> Object {
+    let mut namespace = object(platform, NAMESPACE, None, name, json!({}));
+    namespace.value["metadata"]["labels"]["pod-security.kubernetes.io/enforce"] = "restricted".into();
+    namespace
 }
 
 fn object(platform: &Platform, kind: Gvk, namespace: Option<&str>, name: &str, content: Value) -> Object {

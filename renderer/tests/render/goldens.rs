@@ -1,6 +1,6 @@
 //! Every folder of `examples/render/` is one case: what stands in it decides what is rendered into `rendered.yaml`.
 //!
-//! - `toolforge.yaml`: the components' objects, with every image found in the registry;
+//! - `toolforge.yaml`: the components' objects, with every image found in the registry, and what asks for its builds;
 //! - else `tool.yaml`: what the tool has before its first component;
 //! - else `platform.yaml`: what the platform itself has.
 //!
@@ -38,7 +38,9 @@ fn rendered(case: &Path) -> String {
             let files = Files { config: Some(config), ..Files::default() };
             let revision = Revision { files, ..world::revision() };
             let (platform, tool) = (platform.unwrap_or_else(world::platform), tool.unwrap_or_else(world::tool));
-            components(&render_revision(&platform, &tool, &revision, &Siblings::default()))
+            let rendered = render_revision(&platform, &tool, &revision, &Siblings::default());
+            let builds: Vec<_> = rendered.builds.iter().filter_map(|build| build.object(&platform, &tool)).collect();
+            components(&rendered) + &to_yaml(&builds)
         }
         (None, Some(tool), platform) => tool_wide(&platform.unwrap_or_else(world::platform), &tool),
         (None, None, Some(platform)) => to_yaml(&render_platform(&platform)),

@@ -24,6 +24,7 @@ pub fn platform() -> Platform {
             buildpacks: texts([("python", "registry.example/buildpacks/python@sha256:d")]),
             target: "linux/amd64".to_owned(),
         },
+        builds: None,
         route: Route::Ingress { class: Some("nginx".to_owned()) },
         poll_interval_secs: 60,
         limits: Limits {

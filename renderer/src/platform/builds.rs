@@ -1,0 +1,59 @@
+//! Who builds images, and how much at once.
+
+use super::Platform;
+use serde::{Deserialize, Serialize};
+
+/// Builds that the platform runs; without them images come from elsewhere, and are waited for.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Builds {
+    /// What runs them.
+    pub backend: Backend,
+    /// Builds of all tools at once; default 10.
+    pub at_once: u32,
+    /// Builds of one tool at once; default 1.
+    pub at_once_per_tool: u32,
+    /// Seconds after which a build is ended; default 1800.
+    pub timeout_secs: u64,
+}
+
+/// What runs builds.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase", tag = "kind")]
+pub enum Backend {
+    /// A Job with the phases of the Cloud Native Buildpacks lifecycle.
+    Lifecycle(Lifecycle),
+    /// A PipelineRun of Tekton.
+    Tekton(Tekton),
+}
+
+/// Settings of [`Backend::Lifecycle`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Lifecycle {
+    /// Image with our own binary, with digest: it fetches the source.
+    pub image: String,
+    /// A Secret of type `kubernetes.io/dockerconfigjson` in the builds' namespace; none for an open registry.
+    pub registry_secret: Option<String>,
+    /// CPU limit of each phase; default `2`.
+    pub cpu: String,
+    /// Memory limit of each phase; default `4Gi`.
+    pub memory: String,
+    /// Most that the source and the layers take, each; default `8Gi`.
+    pub disk: String,
+}
+
+/// Settings of [`Backend::Tekton`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Tekton {
+    /// Name of the Pipeline; default `buildpacks`.
+    pub pipeline: String,
+    /// Account its tasks run as; none leaves it to Tekton.
+    pub service_account: Option<String>,
+}
+
+impl Builds {
+    /// `<platform's namespace>-builds`: out of every tool's reach.
+    #[must_use]
+    pub fn namespace(&self, platform: &Platform) -> String {
+        format!("{}-builds", platform.namespace)
+    }
+}

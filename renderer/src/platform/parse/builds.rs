@@ -1,0 +1,67 @@
+//! `builds` of a platform file.
+
+use super::{label, pinned, set};
+use crate::decode::{Section, duration_secs, one_of, open, quantity, whole};
+use crate::diagnostic::{Code, Findings};
+use crate::platform::{Backend, Builds, Lifecycle, Tekton};
+use crate::yaml::Entry;
+
+const KEYS: &[&str] = &["backend", "at_once", "at_once_per_tool", "timeout", "lifecycle", "tekton"];
+
+pub(super) fn builds(entry: &Entry, findings: &mut Findings) -> Option<Builds> {
+    let section = open(entry, "`builds`", KEYS, findings)?;
+    let backend = section.required("backend", findings)?;
+    let kind = one_of(backend, &["lifecycle", "tekton"], &[("cnb", "lifecycle"), ("kpack", "lifecycle")], findings)?;
+    for other in ["lifecycle", "tekton"].iter().filter(|other| **other != kind).filter_map(|other| section.get(other)) {
+        findings
+            .add(Code::WrongKind, other.key_place, format!("`{}` does not belong to the backend {kind}", other.key))
+            .with_hint("Remove it, or change `backend`.");
+    }
+    let backend = match kind {
+        "lifecycle" => Backend::Lifecycle(lifecycle(section.required("lifecycle", findings)?, findings)?),
+        _ => Backend::Tekton(tekton(section.get("tekton"), findings)?),
+    };
+    let mut builds = Builds { backend, at_once: 10, at_once_per_tool: 1, timeout_secs: 1800 };
+    set(&mut builds.at_once, count(&section, "at_once", findings));
+    set(&mut builds.at_once_per_tool, count(&section, "at_once_per_tool", findings));
+    set(&mut builds.timeout_secs, section.get("timeout").and_then(|e| timeout(e, findings)));
+    Some(builds)
+}
+
+fn count(section: &Section<'_>, key: &str, findings: &mut Findings) -> Option<u32> {
+    let number = section.get(key).and_then(|e| whole(e, 1..=1000, findings))?;
+    u32::try_from(number).ok()
+}
+
+fn timeout(entry: &Entry, findings: &mut Findings) -> Option<u64> {
+    let secs = duration_secs(entry, findings)?;
+    if (60..=86_400).contains(&secs) {
+        return Some(secs);
+    }
+    findings
+        .add(Code::OutOfRange, entry.value.place, format!("`timeout` must be from 1m to 1d, but is {secs}s"))
+        .with_hint("Most builds take minutes; `30m` is usual.");
+    None
+}
+
+fn lifecycle(entry: &Entry, findings: &mut Findings) -> Option<Lifecycle> {
+    let section = open(entry, "`lifecycle`", &["image", "registry_secret", "cpu", "memory", "disk"], findings)?;
+    let image = section.required("image", findings).and_then(|e| pinned(e, findings));
+    let registry_secret = section.get("registry_secret").and_then(|e| label(e, findings));
+    let mut of = |key, otherwise: &str| match section.get(key) {
+        Some(entry) => quantity(entry, findings),
+        None => Some(otherwise.to_owned()),
+    };
+    let (cpu, memory, disk) = (of("cpu", "2"), of("memory", "4Gi"), of("disk", "8Gi"));
+    Some(Lifecycle { image: image?, registry_secret, cpu: cpu?, memory: memory?, disk: disk? })
+}
+
+fn tekton(entry: Option<&Entry>, findings: &mut Findings) -> Option<Tekton> {
+    let mut settings = Tekton { pipeline: "buildpacks".to_owned(), service_account: None };
+    if let Some(entry) = entry {
+        let section = open(entry, "`tekton`", &["pipeline", "service_account"], findings)?;
+        set(&mut settings.pipeline, section.get("pipeline").and_then(|e| label(e, findings)));
+        settings.service_account = section.get("service_account").and_then(|e| label(e, findings));
+    }
+    Some(settings)
+}
