@@ -150,6 +150,7 @@ fn done(plan: &Plan, row: &Row) -> String {
 fn word(action: Action) -> &'static str {
     match action {
         Action::Create => "Create",
+        Action::Build => "Build",
         Action::Configure => "Configure",
         Action::Replace => "Replace",
         Action::Prune => "Prune",

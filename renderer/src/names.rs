@@ -1,6 +1,7 @@
 //! Names and ids as types: each prints one way and is checked once, where it enters.
 
 use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
 use std::fmt;
 
 /// Why a text is not the id or name it was taken for.
@@ -154,6 +155,17 @@ pub fn is_dns_label(text: &str, max: usize) -> bool {
 
 fn is_hex(text: &str, digits: usize) -> bool {
     text.len() == digits && text.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b))
+}
+
+/// A Job's name becomes a label, so it has at most 63 characters: 50, a hyphen and 12 digits of what it does.
+const STEM_MAX: usize = 50;
+
+/// What a Job's name begins with: the whole name, or as much as fits and 8 digits of its hash.
+pub(crate) fn stem(name: &str) -> String {
+    if name.len() <= STEM_MAX {
+        return name.to_owned();
+    }
+    format!("{}-{}", &name[..STEM_MAX - 9], &crate::length_prefixed::hex(&Sha256::digest(name.as_bytes()))[..8])
 }
 
 #[cfg(test)]

@@ -25,6 +25,8 @@ pub const BUILD_ID: &str = "toolforge.org/build-id";
 pub const BUILD_IMAGE: &str = "toolforge.org/build-image";
 /// Annotation of a build: the commit it fetches.
 pub const BUILD_COMMIT: &str = "toolforge.org/build-commit";
+/// Label of a build's pods: the tool. Not the tool's mark, which never stands in a template.
+pub const BUILD_OF: &str = "toolforge.org/build-of";
 /// Digits of the id in a build's name.
 const SHORT: usize = 12;
 
@@ -95,9 +97,13 @@ impl BuildRequest {
 /// `<tool>-<12 digits of the id>`: the same build of the same tool is asked for once.
 #[must_use]
 pub fn build_name(tool: &ToolName, id: &BuildId) -> String {
-    // A Job's name becomes a label of its pods.
-    let stem: String = tool.as_str().chars().take(50).collect();
-    format!("{stem}-{}", &id.as_str()[..SHORT])
+    format!("{}-{}", build_stem(tool.as_str()), &id.as_str()[..SHORT])
+}
+
+/// What the names of a tool's builds begin with.
+#[must_use]
+pub fn build_stem(tool: &str) -> String {
+    crate::names::stem(tool)
 }
 
 /// A request on its way to an object.

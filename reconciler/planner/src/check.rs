@@ -6,6 +6,7 @@ use crate::observed::{MARK, Observed, uid_of};
 use crate::plan::{Action, Plan, Request, Step};
 use crate::prune::doomed_id;
 use crate::replace;
+use renderer::request::build_stem;
 use renderer::{ObjectId, Platform};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -108,7 +109,7 @@ impl Judge<'_> {
     /// What is beyond the number and the share that may go in one pass, unless somebody allowed exactly these.
     fn over_budget(&self, plan: &Plan) -> Vec<ObjectId> {
         let budget = &self.platform.deletion_budget;
-        let prunes = plan.steps.iter().filter(|s| s.action == Action::Prune && s.id.kind != "ControllerRevision");
+        let prunes = plan.steps.iter().filter(|s| s.action == Action::Prune && !self.is_bookkeeping(plan, &s.id));
         let doomed: Vec<_> = prunes.filter_map(|step| Some((step.id.clone(), deleted_uid(step)?.to_owned()))).collect();
         let share = self.observed.inventory.len() as u64 * u64::from(budget.per_pass_percent) / 100;
         let most = usize::try_from(share.max(u64::from(budget.per_pass))).unwrap_or(usize::MAX);
@@ -120,6 +121,11 @@ impl Judge<'_> {
         doomed.into_iter().skip(most).map(|(id, _)| id).collect()
     }
 
+    /// Records and builds go by their number and age, whatever the budget.
+    fn is_bookkeeping(&self, plan: &Plan, id: &ObjectId) -> bool {
+        id.kind == "ControllerRevision" || self.is_build(plan.tool.as_str(), id)
+    }
+
     fn check_step(&self, plan: &Plan, step: &Step) -> Vec<Rule> {
         let mut broken = Vec::new();
         let mut require = |holds: bool, rule: Rule| {
@@ -128,6 +134,7 @@ impl Judge<'_> {
             }
         };
         let tool = plan.tool.as_str();
+        let only_makes = |request: &Request| matches!(request, Request::Create { .. });
         require(self.in_scope(tool, &step.id), Rule::OutOfScope);
         require(self.observed.gap(&step.id).is_none(), Rule::NotObserved);
         match step.action {
@@ -140,9 +147,13 @@ impl Judge<'_> {
                 require(self.proven_ours(tool, step), Rule::NotProvenOurs);
                 require(self.may_replace(plan, step), Rule::NotAllowed);
             }
+            Action::Build => {
+                require(self.is_build(tool, &step.id), Rule::OutOfScope);
+                require(self.observed.live(&step.id).is_none(), Rule::NotAbsent);
+                require(step.requests.iter().all(only_makes), Rule::Unguarded);
+            }
             Action::Create => {
                 require(self.confirmed_absent(&step.id) || self.may_be_presumed(&step.id), Rule::NotAbsent);
-                let only_makes = |request: &Request| matches!(request, Request::Create { .. });
                 require(step.requests.iter().all(only_makes), Rule::Unguarded);
             }
             Action::Configure | Action::ScaleDown | Action::Restore => {
@@ -175,6 +186,9 @@ impl Judge<'_> {
 
     fn in_scope(&self, tool: &str, id: &ObjectId) -> bool {
         let own_namespace = format!("tool-{tool}");
+        if self.is_build(tool, id) {
+            return true;
+        }
         match (id.namespace.as_deref(), Kind::of_id(id).map(|row| row.scope)) {
             (Some(namespace), Some(Scope::Tool)) => namespace == own_namespace,
             (Some(namespace), Some(Scope::Platform)) => {
@@ -185,6 +199,15 @@ impl Judge<'_> {
             }
             _ => false,
         }
+    }
+
+    /// A build of this tool, in the builds' namespace: `<tool>-<12 digits>`.
+    fn is_build(&self, tool: &str, id: &ObjectId) -> bool {
+        let namespace = self.platform.builds.as_ref().map(|builds| builds.namespace(self.platform));
+        let kind = matches!(id.kind.as_str(), "Job" | "PipelineRun");
+        let digits = id.name.rsplit_once('-').filter(|(_, digits)| digits.len() == 12);
+        let stem = digits.map(|(stem, _)| stem);
+        kind && namespace.is_some() && id.namespace == namespace && stem == Some(build_stem(tool).as_str())
     }
 
     /// The very uid we are about to delete is in the inventory, or carries our mark and our Apply entry.

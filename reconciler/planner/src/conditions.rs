@@ -190,7 +190,8 @@ impl Pass<'_> {
                 _ => {}
             }
         }
-        ours.retain(|id, _| is_listed(id));
+        let own = self.plan.tool.namespace();
+        ours.retain(|id, _| is_listed(id, &own));
         ours.into_iter().map(|(id, uid)| entry(&id, &uid)).collect()
     }
 
@@ -202,9 +203,10 @@ impl Pass<'_> {
     }
 }
 
-/// The Tool holds the list and is not on it; stored revisions are found by name and mark.
-fn is_listed(id: &ObjectId) -> bool {
-    Kind::of_id(id).is_some_and(|row| row.scope == Scope::Tool) || id.kind == "Namespace"
+/// The Tool holds the list and is not on it; stored revisions and builds are found by name and mark.
+fn is_listed(id: &ObjectId, namespace: &str) -> bool {
+    let inside = Kind::of_id(id).is_some_and(|row| row.scope == Scope::Tool);
+    (inside && id.namespace.as_deref() == Some(namespace)) || id.kind == "Namespace"
 }
 
 fn entry(id: &ObjectId, uid: &str) -> Value {

@@ -57,6 +57,8 @@ pub struct Circumstances {
     pub wave: Wave,
     /// How many objects may still be deleted in this hour, over all tools.
     pub deletions_left: u32,
+    /// How many builds may still be started, over all tools.
+    pub builds_left: u32,
     /// So many tools vanished from the config repository at once that it looks like an accident.
     pub removals_held: Option<String>,
     /// What somebody sets back each time it is corrected.
@@ -83,7 +85,14 @@ impl Circumstances {
     /// At this time, with nothing else in the way.
     #[must_use]
     pub fn at(now: Moment) -> Self {
-        Self { now, wave: Wave::Now, deletions_left: u32::MAX, removals_held: None, fights: BTreeMap::new() }
+        Self {
+            now,
+            wave: Wave::Now,
+            deletions_left: u32::MAX,
+            builds_left: u32::MAX,
+            removals_held: None,
+            fights: BTreeMap::new(),
+        }
     }
 }
 

@@ -11,7 +11,7 @@ use crate::pin::Pin;
 use crate::plan::{Action, Cause, Held, Plan, Target, Why};
 use crate::prune::{self, Wanted, prune};
 use crate::target::{Targets, targets};
-use crate::{autoscale, pods, record, removal};
+use crate::{autoscale, builds, pods, record, removal};
 use renderer::{Object, ObjectId, Rendered};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -43,6 +43,7 @@ impl<'a> Draft<'a> {
             remarks: Vec::new(),
             deployment: None,
             removed: false,
+            queued: 0,
             due: None,
         };
         Self { input: input.clone(), plan, seen: BTreeSet::new(), unready_frame: None }
@@ -63,6 +64,9 @@ impl<'a> Draft<'a> {
             self.component(objects);
         }
         self.plan.held.extend(targets.held.iter().cloned());
+        if let Some(rendered) = usable {
+            builds::plan(self, rendered, &targets);
+        }
         self.plan.deployment = course.deployment;
         self.judge_deployment(&targets);
         if usable.is_some() {

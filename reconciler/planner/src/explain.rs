@@ -80,7 +80,7 @@ pub fn header(plan: &Plan) -> String {
 
 fn step_lines(step: &Step, width: usize, paint: Paint, ago: Ago) -> String {
     let tone = match step.action {
-        Action::Create => Tone::Added,
+        Action::Create | Action::Build => Tone::Added,
         Action::Configure | Action::Restore => Tone::Changed,
         Action::Prune | Action::ScaleDown | Action::Replace => Tone::Removed,
     };
@@ -159,6 +159,7 @@ pub fn totals(plan: &Plan) -> String {
         (count(Action::Configure), "configure"),
         (count(Action::Replace), "replace"),
         (count(Action::Create), "create"),
+        (count(Action::Build), "build"),
         (count(Action::ScaleDown), "scale down"),
         (count(Action::Restore), "restore"),
         (count(Action::Prune), "prune"),

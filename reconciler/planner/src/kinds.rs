@@ -13,6 +13,8 @@ pub enum Scope {
     Tool,
     /// The platform's namespace.
     Platform,
+    /// The namespace of the builds.
+    Builds,
 }
 
 /// Who applies it (invariant: the smallest rights that work).
@@ -57,6 +59,8 @@ pub enum Needs {
     Ingress,
     /// Platforms that publish by Gateway API.
     Gateway,
+    /// Platforms that build with Tekton.
+    Tekton,
 }
 
 /// What we know of one kind.
@@ -133,6 +137,7 @@ pub const KINDS: &[Kind] = &[
     Kind { kind: "LimitRange", plural: "limitranges", order: order::FRAME, identity: Identity::Platform, ..BASE },
     Kind { group: "networking.k8s.io", kind: "NetworkPolicy", plural: "networkpolicies", order: order::FRAME, identity: Identity::Platform, ..BASE },
     Kind { group: "batch", kind: "Job", plural: "jobs", order: order::GATE, replace: Replace::Never, ..BASE },
+    Kind { group: "tekton.dev", kind: "PipelineRun", plural: "pipelineruns", scope: Scope::Builds, order: order::GATE, identity: Identity::Platform, needs: Needs::Tekton, replace: Replace::Never, ..BASE },
     Kind { kind: "ConfigMap", plural: "configmaps", order: order::CONFIG, replace: FREELY, ..BASE },
     Kind { group: "apps", kind: "Deployment", plural: "deployments", order: order::WORKLOAD, replace: Replace::Asked("its pods stop before new ones start"), ..BASE },
     Kind { group: "batch", kind: "CronJob", plural: "cronjobs", order: order::WORKLOAD, replace: FREELY, ..BASE },

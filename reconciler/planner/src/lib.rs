@@ -7,6 +7,7 @@
 //! ```
 //! A plan holds every decision: execution has no choices left. Waiting is data (`held`), never a sleep.
 
+pub mod builds;
 pub mod check;
 pub mod conditions;
 pub mod contract;

@@ -48,9 +48,17 @@ pub struct Plan {
     /// The tool's file is gone from the config repository: it is on its way out.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub removed: bool,
+    /// Builds that are due and wait for a free place.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub queued: usize,
     /// When to look again though nothing happens.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub due: Option<Moment>,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+fn is_zero(number: &usize) -> bool {
+    *number == 0
 }
 
 /// The revision a plan leads to.
@@ -85,6 +93,8 @@ pub struct Step {
 pub enum Action {
     /// It is not there and should be.
     Create,
+    /// An image is missing, and is asked for.
+    Build,
     /// It is there and differs.
     Configure,
     /// It is there and differs in a field that can't be changed: it is deleted, and the next pass makes it anew.
@@ -204,7 +214,7 @@ impl Action {
     #[must_use]
     pub fn sign(self) -> char {
         match self {
-            Self::Create => '+',
+            Self::Create | Self::Build => '+',
             Self::Configure | Self::Restore => '~',
             Self::Replace => '!',
             Self::Prune | Self::ScaleDown => '-',
@@ -216,6 +226,7 @@ impl fmt::Display for Action {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(match self {
             Self::Create => "create",
+            Self::Build => "build",
             Self::Configure => "configure",
             Self::Replace => "replace",
             Self::Prune => "prune",

@@ -6,7 +6,11 @@ use crate::observed::{COMPONENT, Observed, Seen, is_terminating, label};
 use crate::plan::NotReady;
 use crate::readiness::{Trouble, pod_trouble};
 use renderer::ObjectId;
+use renderer::request::BUILD_OF;
 use serde_json::{Value, json};
+
+/// Labels that say what a pod belongs to: a component, or a build.
+const LABELS: [&str; 4] = [COMPONENT, BUILD_OF, "batch.kubernetes.io/job-name", "tekton.dev/pipelineRun"];
 
 /// A pod as it is kept: whose it is, since when, and its trouble. There are more pods than anything else, and they change
 /// all the time; what they are made of is nobody's business here, and a change that is none of trouble is no news.
@@ -16,8 +20,10 @@ pub fn distilled(pod: &Value) -> Value {
     let keys = ["name", "namespace", "uid", "resourceVersion", "creationTimestamp", "deletionTimestamp"];
     let mut kept: serde_json::Map<_, _> =
         keys.into_iter().filter_map(|key| Some((key.to_owned(), metadata(key)?))).collect();
-    if let Some(component) = label(pod, COMPONENT) {
-        kept.insert("labels".to_owned(), json!({(COMPONENT): component}));
+    let names = |name: &&str| Some(((*name).to_owned(), json!(label(pod, name)?)));
+    let labels: serde_json::Map<_, _> = LABELS.iter().filter_map(names).collect();
+    if !labels.is_empty() {
+        kept.insert("labels".to_owned(), labels.into());
     }
     let mut distilled = json!({"metadata": kept});
     if let Some(trouble) = pod_trouble(pod) {
@@ -38,6 +44,22 @@ pub(crate) fn since(deployment: &Deployment, status: Option<&Value>) -> Option<M
     let list = deployments::listed(status);
     let first = list.into_iter().next()?;
     (first.deployment.id == deployment.id).then_some(first.started_at).flatten()
+}
+
+/// What the pods of a build say; they carry its name.
+pub(crate) fn last_words(build: &ObjectId, observed: &Observed) -> Option<String> {
+    let pods = observed.objects.iter().filter_map(|(id, seen)| match seen {
+        Seen::Live(pod) if is_of_build(id, pod, build) => Some(pod),
+        _ => None,
+    });
+    pods.filter_map(trouble).map(|trouble| trouble.why).max()
+}
+
+fn is_of_build(id: &ObjectId, pod: &Value, build: &ObjectId) -> bool {
+    let owners = ["batch.kubernetes.io/job-name", "tekton.dev/pipelineRun"];
+    id.kind == "Pod"
+        && id.namespace == build.namespace
+        && owners.iter().any(|owner| label(pod, owner) == Some(build.name.as_str()))
 }
 
 /// Adds to a workload's row what its pods say; a pod from before `since` speaks of the revision before.

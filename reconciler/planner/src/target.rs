@@ -247,7 +247,17 @@ fn stored_digest<'a>(
     let is_build = matches!(component.image, Image::Built { .. });
     let same = |stored: &&StoredRevision| is_build || (commit.is_some() && stored.revision.commit.as_ref() == commit);
     let mut images = observed.stored.iter().filter(same).flat_map(|stored| stored.images.values());
-    images.find(|image| image.source == source)
+    // Under which of the tool's components a build stands says nothing: a renamed one has its image already.
+    images.find(|image| image.source == source || (is_build && is_same_build(&image.source, source)))
+}
+
+/// Whether two references name one build of one tool: all but the last part of the path, and the tag.
+fn is_same_build(one: &str, other: &str) -> bool {
+    let parts = |reference: &'_ str| {
+        let (name, build) = reference.rsplit_once(':')?;
+        Some((name.rsplit_once('/')?.0.to_owned(), build.to_owned()))
+    };
+    parts(one).is_some_and(|one| Some(one) == parts(other))
 }
 
 /// `repository:tag`, or the reference as written; none where the source could not be resolved.

@@ -6,7 +6,7 @@
 //! fails ends the Job (its pod is not tried again: the same inputs fail the same), and the last lines it said become the
 //! pod's termination message.
 
-use super::{BuildRequest, Order, pod_security};
+use super::{BUILD_OF, BuildRequest, Order, pod_security};
 use crate::object::{Gvk, Object};
 use crate::platform::Lifecycle;
 use serde_json::{Value, json};
@@ -45,7 +45,7 @@ pub(super) fn job(order: &Order<'_>, settings: &Lifecycle) -> Object {
     let spec = json!({
         "backoffLimit": 0,
         "activeDeadlineSeconds": order.builds.timeout_secs,
-        "template": {"metadata": {"labels": {"toolforge.org/build": "true"}}, "spec": pod},
+        "template": {"metadata": {"labels": {BUILD_OF: order.tool.name}}, "spec": pod},
     });
     order.object(JOB, spec)
 }

@@ -13,6 +13,13 @@ pub enum Why {
         /// The reference that is asked for: a build stands under its id as the tag.
         image: String,
     },
+    /// Its image could not be built, and is not built again until something changes.
+    BuildFailed {
+        /// The Job or PipelineRun.
+        build: ObjectId,
+        /// The end of its log, or its controller's words.
+        why: String,
+    },
     /// An object it needs is made in this pass.
     AwaitingStep(ObjectId),
     /// An object it needs is not Ready.
@@ -84,6 +91,7 @@ impl Why {
     pub fn word(&self) -> &'static str {
         match self {
             Self::AwaitingBuild { .. } => "AwaitingBuild",
+            Self::BuildFailed { .. } => "BuildFailed",
             Self::AwaitingStep(_) => "AwaitingStep",
             Self::AwaitingReady(_) => "AwaitingReady",
             Self::GateFailed { .. } => "GateFailed",
@@ -131,6 +139,7 @@ impl fmt::Display for Why {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::AwaitingBuild { image } => write!(f, "awaiting build {}", crate::explain::short_build(image)),
+            Self::BuildFailed { build, why } => write!(f, "{build} failed: {why}"),
             Self::AwaitingStep(id) => write!(f, "awaiting {id}"),
             Self::AwaitingReady(id) => write!(f, "awaiting {id} to become Ready"),
             Self::GateFailed { job, why } => write!(f, "{job} failed: {why}"),

@@ -44,18 +44,22 @@ pub fn pod_trouble(pod: &Value) -> Option<Trouble> {
         .into_iter()
         .flat_map(|list_name| list(pod, &format!("/status/{list_name}")))
         .filter_map(container_trouble);
-    let found: Vec<_> = of_containers.chain(unscheduled(pod)).chain(ended(pod, phase)).collect();
+    let is_over = phase == Some("Failed");
+    let of_containers = of_containers.map(|trouble| Trouble { failed: trouble.failed || is_over, ..trouble });
+    // What the kubelet says of the whole pod comes before what it says of the containers that went with it.
+    let whole = ended(pod).filter(|_| is_over);
+    let mut found: Vec<_> = whole.into_iter().chain(of_containers).chain(unscheduled(pod)).collect();
+    if found.is_empty() && is_over {
+        found.push(Trouble { why: "Failed".to_owned(), failed: true });
+    }
     let worst = found.iter().position(|trouble| trouble.failed).unwrap_or(0);
     found.into_iter().nth(worst)
 }
 
 /// The pod as a whole is over: evicted, past its deadline, its node gone.
-fn ended(pod: &Value, phase: Option<&str>) -> Option<Trouble> {
-    let is_over = phase == Some("Failed");
-    is_over.then(|| Trouble {
-        why: said(text(pod, "/status/reason").unwrap_or("Failed"), text(pod, "/status/message")),
-        failed: true,
-    })
+fn ended(pod: &Value) -> Option<Trouble> {
+    let reason = text(pod, "/status/reason")?;
+    Some(Trouble { why: said(reason, text(pod, "/status/message")), failed: true })
 }
 
 /// No node takes it. One may come, or room on one.

@@ -1,0 +1,187 @@
+//! Which builds are asked for, which have failed, and which nobody needs any more.
+//!
+//! A build is due while a component waits for its image and nothing builds it. The request is an object
+//! ([`renderer::request`]), and its name is made of the build's id: so it is asked for once, by whichever process, and a
+//! build that failed is not asked for again while what it is made of stays the same. Its success is no news by itself:
+//! the image in the registry is. What a newer revision no longer needs is cancelled.
+
+use crate::decide::Input;
+use crate::draft::Draft;
+use crate::moment::Moment;
+use crate::observed::{is_terminating, uid_of};
+use crate::plan::{Action, Cause, Held, Request, Step, Why};
+use crate::pods;
+use crate::readiness::{self, Readiness};
+use crate::target::Targets;
+use renderer::request::BuildRequest;
+use renderer::{ObjectId, Rendered};
+use serde_json::Value;
+use std::collections::BTreeSet;
+
+/// Finished builds of one tool that are kept for whoever wants to read them, besides those that are wanted now.
+const KEPT: usize = 5;
+
+/// How a build stands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum BuildState {
+    /// It was asked for and has not begun.
+    Pending,
+    /// It is under way.
+    Running,
+    /// It made its image.
+    Succeeded,
+    /// It will not make it, and why.
+    Failed(String),
+    /// It took longer than it may.
+    TimedOut,
+    /// It is being taken back.
+    Cancelled,
+}
+
+impl BuildState {
+    /// Of a live Job or PipelineRun.
+    #[must_use]
+    pub fn of(live: &Value) -> Self {
+        if is_terminating(live) {
+            return Self::Cancelled;
+        }
+        match readiness::of(live) {
+            Readiness::Ready => Self::Succeeded,
+            Readiness::InProgress(why) if why == "not started" => Self::Pending,
+            Readiness::InProgress(_) => Self::Running,
+            Readiness::Failed(why) if ["DeadlineExceeded", "PipelineRunTimeout"].iter().any(|r| why.contains(r)) => {
+                Self::TimedOut
+            }
+            Readiness::Failed(why) => Self::Failed(why),
+        }
+    }
+
+    /// Whether it is over.
+    #[must_use]
+    pub fn is_over(&self) -> bool {
+        matches!(self, Self::Succeeded | Self::Failed(_) | Self::TimedOut)
+    }
+
+    /// In one word, as people are shown it.
+    #[must_use]
+    pub fn word(&self) -> &'static str {
+        match self {
+            Self::Pending => "pending",
+            Self::Running => "running",
+            Self::Succeeded => "succeeded",
+            Self::Failed(_) => "failed",
+            Self::TimedOut => "timed out",
+            Self::Cancelled => "cancelled",
+        }
+    }
+}
+
+/// Adds to a plan what the revision's builds need; nothing where images come from elsewhere.
+pub(crate) fn plan(draft: &mut Draft<'_>, newest: &Rendered, targets: &Targets) {
+    let input = draft.input.clone();
+    let Some(builds) = &input.platform.builds else { return };
+    let wanted: Vec<_> = newest
+        .builds
+        .iter()
+        .filter_map(|request| Some((request, request.object(input.platform, input.tool)?)))
+        .collect();
+    let running = mine(&input).filter(|(_, live)| !BuildState::of(live).is_over()).count();
+    let per_tool = (builds.at_once_per_tool as usize).saturating_sub(running);
+    let mut places = per_tool.min(input.circumstances.builds_left as usize);
+    for (request, object) in &wanted {
+        if !is_awaited(request, targets) {
+            continue;
+        }
+        if let Some(gap) = input.observed.gap(&object.id) {
+            replace(draft, request, &Why::NotObserved(format!("{}: {}", gap.kind, gap.why)));
+            continue;
+        }
+        match input.observed.live(&object.id) {
+            Some(live) => judge(draft, request, &object.id, live),
+            None if places > 0 => {
+                places -= 1;
+                draft.plan.steps.push(Step {
+                    id: object.id.clone(),
+                    action: Action::Build,
+                    cause: Cause::NewRevision,
+                    changes: Vec::new(),
+                    requests: vec![Request::Apply { body: object.value.clone() }],
+                });
+            }
+            None => draft.plan.queued += 1,
+        }
+    }
+    let names = wanted.iter().map(|(_, object)| &object.id).collect();
+    draft.plan.steps.extend(superseded(&names, &input));
+}
+
+fn is_awaited(request: &BuildRequest, targets: &Targets) -> bool {
+    targets.held.iter().any(|held| awaits(held, request))
+}
+
+fn awaits(held: &Held, request: &BuildRequest) -> bool {
+    matches!(&held.why, Why::AwaitingBuild { image } if *image == request.image())
+}
+
+/// Whoever waits for this build waits for something else.
+fn replace(draft: &mut Draft<'_>, request: &BuildRequest, why: &Why) {
+    for held in draft.plan.held.iter_mut().filter(|held| awaits(held, request)) {
+        held.why = why.clone();
+    }
+}
+
+/// A build that is there: a failed one is told with the end of its log, or asked for again where a person said so.
+fn judge(draft: &mut Draft<'_>, request: &BuildRequest, id: &ObjectId, live: &Value) {
+    let why = match BuildState::of(live) {
+        BuildState::Failed(why) => pods::last_words(id, draft.input.observed).unwrap_or(why),
+        BuildState::TimedOut => {
+            let secs = draft.input.platform.builds.as_ref().map_or(0, |builds| builds.timeout_secs);
+            format!("it was ended after {secs} s")
+        }
+        _ => return,
+    };
+    if was_asked_again(&draft.input, live)
+        && let Some(step) = gone(id, live)
+    {
+        draft.plan.steps.push(step);
+        return;
+    }
+    replace(draft, request, &Why::BuildFailed { build: id.clone(), why });
+}
+
+/// `toolforge retry` after it was made.
+fn was_asked_again(input: &Input, live: &Value) -> bool {
+    let made = live.pointer("/metadata/creationTimestamp").and_then(Value::as_str).and_then(Moment::parse);
+    let asked = input.pin().retry.as_deref().and_then(Moment::parse);
+    asked.zip(made).is_some_and(|(asked, made)| made < asked)
+}
+
+/// This tool's builds, whoever needs them.
+fn mine<'a>(input: &'a Input) -> impl Iterator<Item = (&'a ObjectId, &'a Value)> {
+    let namespace = input.platform.builds.as_ref().map(|builds| builds.namespace(input.platform));
+    let kinds = ["Job", "PipelineRun"];
+    let here = move |id: &&ObjectId| id.namespace == namespace && kinds.contains(&id.kind.as_str());
+    let ours = |id: &&ObjectId| input.observed.is_ours(id, input.tool.name.as_str(), input.field_manager);
+    let ids = input.observed.objects.keys().filter(here).filter(ours);
+    ids.filter_map(|id| Some((id, input.observed.live(id)?)))
+}
+
+/// What no component of the newest revision needs: cancelled where it runs, and where it is over kept for a while.
+fn superseded(wanted: &BTreeSet<&ObjectId>, input: &Input) -> Vec<Step> {
+    let mut others: Vec<_> = mine(input).filter(|(id, live)| !wanted.contains(id) && !is_terminating(live)).collect();
+    let made = |live: &Value| live.pointer("/metadata/creationTimestamp").and_then(Value::as_str).map(str::to_owned);
+    // Newest first, so that the oldest of those that are over go.
+    others.sort_by_key(|(id, live)| std::cmp::Reverse((made(live), (*id).clone())));
+    let (over, running): (Vec<_>, Vec<_>) = others.into_iter().partition(|(_, live)| BuildState::of(live).is_over());
+    running.into_iter().chain(over.into_iter().skip(KEPT)).filter_map(|(id, live)| gone(id, live)).collect()
+}
+
+fn gone(id: &ObjectId, live: &Value) -> Option<Step> {
+    Some(Step {
+        id: id.clone(),
+        action: Action::Prune,
+        cause: Cause::NewRevision,
+        changes: Vec::new(),
+        requests: vec![Request::Delete { uid: uid_of(live)?.to_owned() }],
+    })
+}
