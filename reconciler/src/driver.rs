@@ -10,6 +10,7 @@
 //! known, and waits for nobody.
 
 mod book;
+mod build_places;
 mod deletions;
 mod everyone;
 mod fights;
@@ -41,7 +42,7 @@ use fights::Fights;
 use images::{Answers, Ask, Images};
 use planner::outcome::Outcome;
 use reader::Due;
-use renderer::platform::{Registry as RegistrySettings, Route};
+use renderer::platform::{Backend, Registry as RegistrySettings, Route};
 use renderer::{Platform, ToolName};
 use std::panic::AssertUnwindSafe;
 use std::sync::atomic::AtomicBool;
@@ -156,8 +157,12 @@ impl Driver {
     /// A pass that panics or hangs costs its own tool a pass, and nobody else anything.
     async fn contained_pass(self: Arc<Self>, tool: ToolName, wakes: Wakes) -> (ToolName, Ended) {
         let pass = futures::FutureExt::catch_unwind(AssertUnwindSafe(self.pass(&tool, &wakes)));
+        let mut seen = None;
         let ended = match tokio::time::timeout(self.limits.pass, pass).await {
-            Ok(Ok(ended)) => ended,
+            Ok(Ok((ended, builds))) => {
+                seen = builds;
+                ended
+            }
             Ok(Err(_)) => {
                 tracing::error!(%tool, "a pass panicked; this is a defect in toolforge");
                 self.metrics.panicked();
@@ -170,14 +175,17 @@ impl Driver {
                 Ended::Failed { retry_after: None }
             }
         };
+        for next in self.give_back(&tool, seen) {
+            send(&wakes, next, false);
+        }
         (tool, ended)
     }
 
-    async fn pass(&self, tool: &ToolName, wakes: &Wakes) -> Ended {
+    async fn pass(&self, tool: &ToolName, wakes: &Wakes) -> (Ended, Option<build_places::Seen>) {
         let begun = Instant::now();
         let Some(mut subject) = self.book.subject(tool, &self.world) else {
             self.forget(tool);
-            return Ended::Well;
+            return (Ended::Well, None);
         };
         self.surround(&mut subject);
         let now = subject.circumstances.now;
@@ -186,7 +194,7 @@ impl Driver {
         let draft = subject.draft(&observed);
         let answers = self.images.add(&subject, draft.images_needed(&observed), &mut observed, self.begun.elapsed());
         if let Answers::Soon { patience } = answers {
-            return Ended::Rests { pause: patience };
+            return (Ended::Rests { pause: patience }, None);
         }
         let client = &self.cluster.client;
         let mut decided = draft.decide(observed, client).await;
@@ -209,8 +217,16 @@ impl Driver {
         }
         let ended = ended(&decided, &outcome, now);
         let asking = answers == Answers::Late;
+        let builds = subject.platform.builds.as_ref().map(|builds| build_places::Seen {
+            under_way: planner::builds::under_way(
+                &decided.observed,
+                &builds.namespace(&subject.platform),
+                outcome.done(planner::plan::Action::Build),
+            ),
+            waits: decided.plan.queued > 0,
+        });
         heard::tell(self.listener.as_ref(), Heard { tool: tool.clone(), pass: Some((decided.plan, outcome)), asking });
-        ended
+        (ended, builds)
     }
 
     async fn execute(&self, decided: &Decided) -> Outcome {
@@ -263,8 +279,9 @@ impl Driver {
 }
 
 /// What the watches, the lease and the registry's credentials were set up for.
-fn is_fixed(platform: &Platform) -> (&str, &str, &Route, &RegistrySettings) {
-    (&platform.name, &platform.namespace, &platform.route, &platform.registry)
+fn is_fixed(platform: &Platform) -> (&str, &str, &Route, &RegistrySettings, Option<bool>) {
+    let tekton = platform.builds.as_ref().map(|builds| matches!(builds.backend, Backend::Tekton(_)));
+    (&platform.name, &platform.namespace, &platform.route, &platform.registry, tekton)
 }
 
 /// What failed is tried again later, also when nothing changes; a pass that did something looks again at once. What was

@@ -33,6 +33,7 @@ use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use raw::{Key, Raw};
+use renderer::platform::Backend;
 use renderer::{CommitId, ObjectId, Revision, Tool, ToolName};
 use serde_json::Value;
 use shelf::{Shelf, Wakes};
@@ -50,6 +51,8 @@ pub struct Scope {
     pub platform_namespace: String,
     /// [`Needs::Ingress`] or [`Needs::Gateway`], by the platform's kind of route.
     pub route: Needs,
+    /// Namespace of the builds, and [`Needs::Tekton`] where they are PipelineRuns; none where images come from elsewhere.
+    pub builds: Option<(String, Needs)>,
     /// How patient the watches are.
     pub pace: Pace,
 }
@@ -66,12 +69,22 @@ impl Scope {
             cluster: cluster.to_owned(),
             platform_namespace: platform.namespace.clone(),
             route,
+            builds: platform.builds.as_ref().map(|builds| {
+                let needs = match builds.backend {
+                    Backend::Lifecycle(_) => Needs::Always,
+                    Backend::Tekton(_) => Needs::Tekton,
+                };
+                (builds.namespace(platform), needs)
+            }),
             pace: Pace::default(),
         }
     }
 
     fn rows(&self) -> impl Iterator<Item = &'static planner::kinds::Kind> {
-        KINDS.iter().filter(|row| row.needs == Needs::Always || row.needs == self.route)
+        let built = self.builds.as_ref().map(|(_, needs)| *needs);
+        KINDS
+            .iter()
+            .filter(move |row| row.needs == Needs::Always || row.needs == self.route || Some(row.needs) == built)
     }
 }
 

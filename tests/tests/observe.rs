@@ -112,22 +112,7 @@ impl Here {
     }
 
     fn plan(&self, steps: Vec<Step>) -> Plan {
-        Plan {
-            tool: self.tool.clone(),
-            cluster: "real".to_owned(),
-            target: Target { branch: "main".to_owned(), commit: None },
-            steps,
-            held: Vec::new(),
-            unchanged: 0,
-            not_ready: Vec::new(),
-            unconfirmed: Vec::new(),
-            questions: Vec::new(),
-            settled: Vec::new(),
-            remarks: Vec::new(),
-            deployment: None,
-            removed: false,
-            due: None,
-        }
+        Plan { steps, ..Plan::nothing(self.tool.clone(), "real", Target { branch: "main".to_owned(), commit: None }) }
     }
 
     fn scope(&self) -> Scope {
@@ -135,6 +120,7 @@ impl Here {
             cluster: "real".to_owned(),
             platform_namespace: "toolforge".to_owned(),
             route: Needs::Gateway,
+            builds: None,
             pace: observe::Pace::default(),
         }
     }

@@ -8,7 +8,7 @@
 use crate::decide::Input;
 use crate::draft::Draft;
 use crate::moment::Moment;
-use crate::observed::{is_terminating, uid_of};
+use crate::observed::{Observed, is_terminating, uid_of};
 use crate::plan::{Action, Cause, Held, Request, Step, Why};
 use crate::pods;
 use crate::readiness::{self, Readiness};
@@ -92,6 +92,11 @@ pub(crate) fn plan(draft: &mut Draft<'_>, newest: &Rendered, targets: &Targets) 
         if !is_awaited(request, targets) {
             continue;
         }
+        if let Some(why) = &input.observed.builds_unseen {
+            let remark = format!("whether {} is being built can't be seen here: {why}", object.id);
+            draft.plan.remarks.push(remark);
+            continue;
+        }
         if let Some(gap) = input.observed.gap(&object.id) {
             replace(draft, request, &Why::NotObserved(format!("{}: {}", gap.kind, gap.why)));
             continue;
@@ -105,7 +110,7 @@ pub(crate) fn plan(draft: &mut Draft<'_>, newest: &Rendered, targets: &Targets) 
                     action: Action::Build,
                     cause: Cause::NewRevision,
                     changes: Vec::new(),
-                    requests: vec![Request::Apply { body: object.value.clone() }],
+                    requests: vec![Request::Create { body: object.value.clone() }],
                 });
             }
             None => draft.plan.queued += 1,
@@ -159,8 +164,7 @@ fn was_asked_again(input: &Input, live: &Value) -> bool {
 /// This tool's builds, whoever needs them.
 fn mine<'a>(input: &'a Input) -> impl Iterator<Item = (&'a ObjectId, &'a Value)> {
     let namespace = input.platform.builds.as_ref().map(|builds| builds.namespace(input.platform));
-    let kinds = ["Job", "PipelineRun"];
-    let here = move |id: &&ObjectId| id.namespace == namespace && kinds.contains(&id.kind.as_str());
+    let here = move |id: &&ObjectId| namespace.as_ref().is_some_and(|namespace| is_build(id, namespace));
     let ours = |id: &&ObjectId| input.observed.is_ours(id, input.tool.name.as_str(), input.field_manager);
     let ids = input.observed.objects.keys().filter(here).filter(ours);
     ids.filter_map(|id| Some((id, input.observed.live(id)?)))
@@ -174,6 +178,26 @@ fn superseded(wanted: &BTreeSet<&ObjectId>, input: &Input) -> Vec<Step> {
     others.sort_by_key(|(id, live)| std::cmp::Reverse((made(live), (*id).clone())));
     let (over, running): (Vec<_>, Vec<_>) = others.into_iter().partition(|(_, live)| BuildState::of(live).is_over());
     running.into_iter().chain(over.into_iter().skip(KEPT)).filter_map(|(id, live)| gone(id, live)).collect()
+}
+
+/// Builds of this tool that are under way after these steps.
+#[must_use]
+pub fn under_way(input: &Observed, namespace: &str, begun: usize) -> usize {
+    let here = |id: &&ObjectId| is_build(id, namespace);
+    let live = input.objects.keys().filter(here).filter_map(|id| input.live(id));
+    live.filter(|live| !BuildState::of(live).is_over()).count() + begun
+}
+
+/// Names of this tool's builds that have made their images.
+#[must_use]
+pub fn succeeded(observed: &Observed, namespace: &str) -> BTreeSet<String> {
+    let here = observed.objects.keys().filter(|id| is_build(id, namespace));
+    let done = |id: &&ObjectId| observed.live(id).is_some_and(|live| BuildState::of(live) == BuildState::Succeeded);
+    here.filter(done).map(|id| id.name.clone()).collect()
+}
+
+fn is_build(id: &ObjectId, namespace: &str) -> bool {
+    id.namespace.as_deref() == Some(namespace) && matches!(id.kind.as_str(), "Job" | "PipelineRun")
 }
 
 fn gone(id: &ObjectId, live: &Value) -> Option<Step> {

@@ -28,24 +28,10 @@ pub(crate) struct Draft<'a> {
 impl<'a> Draft<'a> {
     pub(crate) fn new(input: &Input<'a>) -> Self {
         let commit = input.newest_commit().cloned();
-        let plan = Plan {
-            tool: input.tool.name.clone(),
-            cluster: input.observed.cluster.clone(),
-            target: Target { branch: input.tool.branch.clone(), commit },
-            steps: Vec::new(),
-            held: Vec::new(),
-            unchanged: 0,
-            not_ready: Vec::new(),
-            unconfirmed: Vec::new(),
-            questions: Vec::new(),
-            // What is not looked at now is not forgotten.
-            settled: input.observed.settled.clone(),
-            remarks: Vec::new(),
-            deployment: None,
-            removed: false,
-            queued: 0,
-            due: None,
-        };
+        let target = Target { branch: input.tool.branch.clone(), commit };
+        let plan = Plan::nothing(input.tool.name.clone(), &input.observed.cluster, target);
+        // What is not looked at now is not forgotten.
+        let plan = Plan { settled: input.observed.settled.clone(), ..plan };
         Self { input: input.clone(), plan, seen: BTreeSet::new(), unready_frame: None }
     }
 

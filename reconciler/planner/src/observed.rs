@@ -32,6 +32,8 @@ pub struct Observed {
     pub stored: Vec<StoredRevision>,
     /// What could not be observed: out of reach of create and prune.
     pub gaps: Vec<Gap>,
+    /// Why the builds could not be looked at, where that says nothing of the tool's own namespace: a maintainer may not.
+    pub builds_unseen: Option<String>,
     /// Fields on which the API server insists, as the Tool's status lists them.
     #[serde(default)]
     pub settled: Vec<Settled>,

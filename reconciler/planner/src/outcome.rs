@@ -73,6 +73,12 @@ pub enum FailureKind {
 }
 
 impl Outcome {
+    /// How many steps of this action were done.
+    #[must_use]
+    pub fn done(&self, action: Action) -> usize {
+        self.rows.iter().filter(|row| row.action == action && matches!(row.result, RowResult::Done { .. })).count()
+    }
+
     /// The failed rows.
     pub fn failures(&self) -> impl Iterator<Item = (&Row, &Failure)> {
         self.rows.iter().filter_map(|row| match &row.result {

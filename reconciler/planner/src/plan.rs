@@ -178,6 +178,28 @@ pub struct NotReady {
 }
 
 impl Plan {
+    /// Nothing to do and nothing to say.
+    #[must_use]
+    pub fn nothing(tool: ToolName, cluster: &str, target: Target) -> Self {
+        Self {
+            tool,
+            cluster: cluster.to_owned(),
+            target,
+            steps: Vec::new(),
+            held: Vec::new(),
+            unchanged: 0,
+            not_ready: Vec::new(),
+            unconfirmed: Vec::new(),
+            questions: Vec::new(),
+            settled: Vec::new(),
+            remarks: Vec::new(),
+            deployment: None,
+            removed: false,
+            queued: 0,
+            due: None,
+        }
+    }
+
     /// sha256 of what is done and what waits, in hexadecimal: plans that come to the same have equal ids, however far
     /// rollouts have come meanwhile and whatever the cluster is called here.
     #[must_use]

@@ -1,6 +1,7 @@
 //! What one tool's pass depends on besides the tool: changes that touch everyone, what was deleted everywhere, and how many
 //! tools vanished at once. Nothing of it is asked of anybody.
 
+use super::build_places::{BuildPlaces, Seen};
 use super::deletions::Deletions;
 use super::{Driver, lock};
 use crate::pass::{Decided, Subject};
@@ -23,6 +24,7 @@ const FRESH: Duration = Duration::from_secs(2);
 pub struct Everyone {
     waves: Mutex<Waves>,
     deletions: Mutex<Deletions>,
+    builds: Mutex<BuildPlaces>,
     vanished: Mutex<Option<(Instant, Option<String>)>>,
 }
 
@@ -34,6 +36,11 @@ impl Driver {
         let circumstances = &mut subject.circumstances;
         circumstances.deletions_left = lock(&self.everyone.deletions).left(budget, objects, Instant::now());
         circumstances.wave = if lock(&self.everyone.waves).is_stopped() { Wave::Stopped } else { Wave::Later };
+        if let Some(builds) = &subject.platform.builds {
+            let (at_once, per_tool) = (builds.at_once as usize, builds.at_once_per_tool as usize);
+            let lent = lock(&self.everyone.builds).lend(&subject.tool.name, at_once, per_tool);
+            circumstances.builds_left = u32::try_from(lent).unwrap_or(u32::MAX);
+        }
         if subject.forgotten {
             circumstances.removals_held = self.vanished(budget.per_hour_percent);
         }
@@ -71,8 +78,15 @@ impl Driver {
         next
     }
 
+    /// Gives back the places for builds that a pass was lent. Returned is who may be woken for what is free.
+    pub(super) fn give_back(&self, tool: &ToolName, seen: Option<Seen>) -> Vec<ToolName> {
+        let Some(builds) = self.book.platform().builds else { return Vec::new() };
+        lock(&self.everyone.builds).ended(tool, seen, builds.at_once as usize)
+    }
+
     /// Drops what is remembered of a tool that is no more.
     pub(super) fn forget_place(&self, tool: &ToolName) {
+        lock(&self.everyone.builds).forget(tool);
         lock(&self.everyone.waves).forget(tool);
     }
 

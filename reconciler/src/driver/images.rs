@@ -74,7 +74,9 @@ impl Images {
         let tool = &subject.tool.name;
         let pin = Pin::of(observed.live(&status::id(tool)), subject.circumstances.now);
         let commit = subject.newest.as_ref().ok().and_then(|revision| revision.commit.clone());
-        let known = lock(&self.wishes).needs(tool, Occasion { commit, retry: pin.retry }, needed, now);
+        let builds = subject.platform.builds.as_ref().map(|builds| builds.namespace(&subject.platform));
+        let built = builds.map(|namespace| planner::builds::succeeded(observed, &namespace)).unwrap_or_default();
+        let known = lock(&self.wishes).needs(tool, Occasion { commit, retry: pin.retry, built }, needed, now);
         for (reference, anew) in known.ask {
             self.ask(Ask { tool: tool.clone(), reference, anew });
         }

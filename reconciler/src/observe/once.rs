@@ -9,8 +9,9 @@ use crate::cluster::call::{self, CallError};
 use futures::StreamExt;
 use futures::stream;
 use kube::Client;
-use planner::kinds::{self, Kind, Watched};
+use planner::kinds::{self, Kind, Needs, Watched};
 use planner::observed::{MARK, Observed, Seen};
+use renderer::request::BUILD_OF;
 use renderer::{ObjectId, ToolName};
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -22,7 +23,7 @@ const AT_ONCE: usize = 8;
 pub async fn once(client: &Client, scope: &Scope, tool: &ToolName) -> Observed {
     let mut observed = Observed { cluster: scope.cluster.clone(), ..Observed::default() };
     // A CRD is no tool's, and maintainers may not read it.
-    let rows = scope.rows().filter(|row| row.kind != "CustomResourceDefinition");
+    let rows = scope.rows().filter(|row| row.kind != "CustomResourceDefinition" && row.scope != kinds::Scope::Builds);
     let looks = rows.map(|row| async move { (row, look(client, scope, row, tool).await) });
     let found: Vec<_> = stream::iter(looks).buffered(AT_ONCE).collect().await;
     for (row, answer) in found {
@@ -37,8 +38,28 @@ pub async fn once(client: &Client, scope: &Scope, tool: &ToolName) -> Observed {
         let pairs = objects.iter().map(|raw| (raw.key.id(row), &raw.json));
         assemble::add(&mut observed, row, pairs, gap.as_deref());
     }
+    add_builds(&mut observed, client, scope, tool).await;
     assemble::finish(&mut observed, tool);
     observed
+}
+
+/// What is being built for this tool. Who may not look there sees everything else all the same.
+async fn add_builds(observed: &mut Observed, client: &Client, scope: &Scope, tool: &ToolName) {
+    let Some((namespace, needs)) = &scope.builds else { return };
+    let kind = if *needs == Needs::Tekton { ("tekton.dev", "PipelineRun") } else { ("batch", "Job") };
+    let looks = [(kind, MARK), (("", "Pod"), BUILD_OF)].into_iter().filter_map(|((group, kind), label)| {
+        let row = Kind::of(group, kind)?;
+        Some((row, Selection { row, namespace: Some(namespace.clone()), label: Some(format!("{label}={tool}")) }))
+    });
+    for (row, selection) in looks {
+        match reading::list(client, &selection, None, |raw| raw).await {
+            Ok(listed) => {
+                let pairs = listed.objects.iter().map(|raw| (raw.key.id(row), &raw.json));
+                assemble::add(observed, row, pairs, None);
+            }
+            Err(error) => observed.builds_unseen = Some(error.to_string()),
+        }
+    }
 }
 
 /// What one look at a kind showed.

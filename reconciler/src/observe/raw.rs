@@ -5,6 +5,7 @@ use super::text::Text;
 use planner::kinds::{Kind, Scope, Watched};
 use planner::observed::MARK;
 use renderer::ObjectId;
+use renderer::request::BUILD_OF;
 use serde::Deserialize;
 use serde_json::Value;
 use std::borrow::Cow;
@@ -66,7 +67,11 @@ impl Raw {
     /// whatever the server sent.
     pub(super) fn read(row: &Kind, json: &str) -> Result<Self, serde_json::Error> {
         let Head { metadata } = serde_json::from_str(json)?;
-        let mark = metadata.labels.as_ref().and_then(|labels| labels.get(MARK)).map(|mark| Box::from(&**mark));
+        let mark = metadata
+            .labels
+            .as_ref()
+            .and_then(|labels| labels.get(MARK).or_else(|| labels.get(BUILD_OF)))
+            .map(|mark| Box::from(&**mark));
         let namespace = metadata.namespace.filter(|namespace| !namespace.is_empty()).map(|text| Box::from(&*text));
         let json = match row.watched {
             Watched::Metadata => Text::default(),
@@ -80,7 +85,7 @@ impl Raw {
         Ok(Self { key, mark, version: Box::from(&*metadata.resource_version), json })
     }
 
-    /// Whose it is: its namespace says so; in the platform's namespace and for cluster-scoped kinds the mark does. None
+    /// Whose it is: its namespace says so; in the platform's namespaces and for cluster-scoped kinds the mark does. None
     /// for what belongs to no tool.
     pub(super) fn tool(&self, row: &Kind, platform_namespace: &str) -> Option<&str> {
         let of_namespace =
@@ -88,6 +93,7 @@ impl Raw {
         match self.key.namespace.as_deref() {
             Some(namespace) if of_namespace(namespace) => Some(&namespace[TOOL_PREFIX.len()..]),
             Some(namespace) if namespace == platform_namespace => self.mark.as_deref(),
+            Some(namespace) if namespace.strip_suffix("-builds") == Some(platform_namespace) => self.mark.as_deref(),
             Some(_) => None,
             None => match row.kind {
                 "Tool" => Some(&self.key.name),

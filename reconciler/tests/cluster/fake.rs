@@ -217,7 +217,13 @@ pub fn scope() -> Scope {
         last_delay: Duration::from_millis(20),
         short_life: Duration::from_millis(1),
     };
-    Scope { cluster: "fake".to_owned(), platform_namespace: "toolforge".to_owned(), route: Needs::Ingress, pace }
+    Scope {
+        cluster: "fake".to_owned(),
+        platform_namespace: "toolforge".to_owned(),
+        route: Needs::Ingress,
+        builds: None,
+        pace,
+    }
 }
 
 pub fn watch(fake: &Fake, scope: Scope) -> Watched {

@@ -25,20 +25,9 @@ fn step(action: Action, cause: Cause, name: &str) -> Step {
 fn plan(steps: Vec<Step>, held: Vec<Why>) -> Plan {
     let held = held.into_iter().map(|why| Held { id: id("held"), action: None, why }).collect();
     Plan {
-        tool: ToolName::new("a").expect("a name"),
-        cluster: "fake".to_owned(),
-        target: Target { branch: "main".to_owned(), commit: None },
         steps,
         held,
-        unchanged: 0,
-        not_ready: Vec::new(),
-        unconfirmed: Vec::new(),
-        questions: Vec::new(),
-        settled: Vec::new(),
-        remarks: Vec::new(),
-        deployment: None,
-        removed: false,
-        due: None,
+        ..Plan::nothing(ToolName::new("a").expect("a name"), "fake", Target { branch: "main".to_owned(), commit: None })
     }
 }
 

@@ -17,20 +17,8 @@ fn plan(held: Vec<Why>) -> Plan {
         name: "w".into(),
     };
     Plan {
-        tool: tool("a"),
-        cluster: "fake".to_owned(),
-        target: Target { branch: "main".to_owned(), commit: None },
-        steps: Vec::new(),
         held: held.into_iter().map(|why| Held { id: id.clone(), action: None, why }).collect(),
-        unchanged: 0,
-        not_ready: Vec::new(),
-        unconfirmed: Vec::new(),
-        questions: Vec::new(),
-        settled: Vec::new(),
-        remarks: Vec::new(),
-        deployment: None,
-        removed: false,
-        due: None,
+        ..Plan::nothing(tool("a"), "fake", Target { branch: "main".to_owned(), commit: None })
     }
 }
 

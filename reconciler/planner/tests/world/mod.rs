@@ -161,6 +161,7 @@ impl World {
             secrets: self.secrets.clone(),
             stored,
             gaps: self.gaps.clone(),
+            builds_unseen: None,
             settled: self.settled(),
             answers: Vec::new(),
             untrodden: self.untrodden,

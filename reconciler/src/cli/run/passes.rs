@@ -192,20 +192,14 @@ mod tests {
         };
         let held = held.iter().map(|why| Held { id: id(), action: None, why: why.clone() });
         Plan {
-            tool: ToolName::new("a").expect("a name"),
-            cluster: "test".into(),
-            target: Target { branch: "main".into(), commit: None },
             steps: vec![step; steps],
             held: held.collect(),
             unchanged: 1,
-            not_ready: Vec::new(),
-            unconfirmed: Vec::new(),
-            questions: Vec::new(),
-            settled: Vec::new(),
-            remarks: Vec::new(),
-            deployment: None,
-            removed: false,
-            due: None,
+            ..Plan::nothing(
+                ToolName::new("a").expect("a name"),
+                "test",
+                Target { branch: "main".to_owned(), commit: None },
+            )
         }
     }
 

@@ -17,6 +17,8 @@ const FRESH: Duration = Duration::from_secs(60);
 pub(super) struct Occasion {
     pub commit: Option<CommitId>,
     pub retry: Option<String>,
+    /// Builds that say that they have made their images.
+    pub built: BTreeSet<String>,
 }
 
 /// What all tools need.
@@ -135,7 +137,7 @@ mod tests {
     }
 
     fn of(digit: char) -> Occasion {
-        Occasion { commit: CommitId::new(digit.to_string().repeat(40)).ok(), retry: None }
+        Occasion { commit: CommitId::new(digit.to_string().repeat(40)).ok(), ..Occasion::default() }
     }
 
     fn found(digit: char) -> ImageSeen {
