@@ -9,6 +9,7 @@ mod delete;
 mod demo;
 mod diff;
 mod gc;
+mod fetch_source;
 mod history;
 mod image;
 mod init;
@@ -117,6 +118,8 @@ enum Command {
     Gc(gc::Args),
     Demo(demo::Args),
     Schema(schema::Args),
+    #[command(hide = true)]
+    FetchSource(fetch_source::Args),
     Completions(completions::Args),
 }
 
@@ -211,6 +214,7 @@ async fn asking(command: Command, ui: &Ui, stop: CancellationToken) -> anyhow::R
         Command::Image(args) => image::run(&args, ui).await,
         Command::Rebase(args) => rebase::run(&args, ui).await,
         Command::Gc(args) => gc::run(&args, ui).await,
+        Command::FetchSource(args) => fetch_source::run(&args, ui).await,
         Command::Init(_) | Command::Check(_) | Command::Render(_) | Command::Schema(_) | Command::Completions(_) => {
             Ok(Exit::Done)
         }

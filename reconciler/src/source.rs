@@ -13,6 +13,7 @@
 //! any time.
 
 mod budget;
+mod checkout;
 pub mod config_repo;
 mod fetch;
 mod git;
@@ -28,6 +29,7 @@ pub mod url;
 pub mod watch_folder;
 pub mod worktree;
 
+pub use checkout::Written;
 pub use git::{Counts, Git, Settings};
 pub use poller::{Poller, Wanted};
 pub use refs::Refs;

@@ -17,6 +17,9 @@ const MAX_TREE_BYTES: u64 = 16 << 20;
 /// A commit message is a stranger's, too.
 const MAX_COMMIT_BYTES: u64 = 1 << 20;
 
+/// How a pointer to git LFS begins.
+const LFS: &[u8] = b"version https://git-lfs.github.com/spec/";
+
 /// To unpack one object: its base, its deltas and what they make, each allocation. A small file may be built upon what
 /// is large.
 const MAX_UNPACKING_BYTES: usize = 256 << 20;
@@ -157,14 +160,28 @@ pub(super) type Listed = (String, EntryKind, ObjectId);
 /// Everything directly in the folder `path` of `commit`; none where there is no such folder.
 pub(super) fn list(objects: &dyn Objects, commit: ObjectId, path: &str) -> Result<Option<Vec<Listed>>, ReadError> {
     let root = Folder::read(objects, root_tree(objects, commit)?, String::new())?;
-    let Some(folder) = descend(objects, &root, path)? else {
-        return Ok(None);
+    Ok(descend(objects, &root, path)?.map(Folder::listed))
+}
+
+/// Everything directly in the tree `id`; `path` names it in errors.
+pub(super) fn list_tree(objects: &dyn Objects, id: ObjectId, path: &str) -> Result<Vec<Listed>, ReadError> {
+    Ok(Folder::read(objects, id, path.to_owned())?.listed())
+}
+
+/// One blob of at most so many bytes, and no pointer to git LFS; `path` names it in errors.
+pub(super) fn bounded_file(
+    objects: &dyn Objects,
+    path: &str,
+    id: ObjectId,
+    limit_bytes: u64,
+) -> Result<Vec<u8>, ReadError> {
+    let bytes = match read(objects, id, Kind::Blob, limit_bytes) {
+        Err(ReadError::Source(SourceError::TooLarge { limit_bytes, .. })) => {
+            return Err(SourceError::TooLarge { what: path.to_owned(), limit_bytes }.into());
+        }
+        bytes => bytes?,
     };
-    let listed = folder.entries.into_iter().map(|(name, kind, id)| {
-        let name = String::from_utf8_lossy(&name).into_owned();
-        (name, kind, id)
-    });
-    Ok(Some(listed.collect()))
+    if bytes.starts_with(LFS) { Err(not_a_file(path.to_owned(), NotAFile::LfsPointer)) } else { Ok(bytes) }
 }
 
 /// One blob, bounded; `path` names it in errors.
@@ -188,6 +205,11 @@ impl Folder {
             entries.push((name, kind, entry.oid.to_owned()));
         }
         Ok(Self { id, path, entries })
+    }
+
+    fn listed(self) -> Vec<Listed> {
+        let named = |(name, kind, id): (Vec<u8>, _, _)| (String::from_utf8_lossy(&name).into_owned(), kind, id);
+        self.entries.into_iter().map(named).collect()
     }
 
     fn entry(&self, name: &str) -> Option<(EntryKind, ObjectId)> {
@@ -245,18 +267,7 @@ fn read_file(objects: &dyn Objects, file: Option<(String, ObjectId)>) -> Result<
     let Some((path, id)) = file else {
         return Ok(None);
     };
-    let bytes = match blob(objects, Some(id)) {
-        Err(ReadError::Source(SourceError::TooLarge { limit_bytes, .. })) => {
-            return Err(ReadError::Source(SourceError::TooLarge { what: path, limit_bytes }));
-        }
-        bytes => bytes?,
-    };
-    match bytes {
-        Some(bytes) if bytes.starts_with(b"version https://git-lfs.github.com/spec/") => {
-            Err(not_a_file(path, NotAFile::LfsPointer))
-        }
-        bytes => Ok(bytes),
-    }
+    bounded_file(objects, &path, id, MAX_FILE_BYTES).map(Some)
 }
 
 fn blob(objects: &dyn Objects, id: Option<ObjectId>) -> Result<Option<Vec<u8>>, ReadError> {
