@@ -9,7 +9,13 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 
-async fn checkout(git: &Git, url: &RepositoryUrl, commit: &str, path: &str, into: &Path) -> Result<Written, SourceError> {
+async fn checkout(
+    git: &Git,
+    url: &RepositoryUrl,
+    commit: &str,
+    path: &str,
+    into: &Path,
+) -> Result<Written, SourceError> {
     fs::create_dir(into).expect("a folder");
     git.checkout(url, &CommitId::new(commit).expect("a commit"), path, into).await
 }
@@ -26,7 +32,7 @@ async fn a_commit_is_written_as_it_is_with_its_modes_and_links_and_without_git()
     repository.write("later", b"a later commit");
     repository.commit_all();
     let host = Host::start(folder.path()).await;
-    let reader = reader(&folder.path().join("cache"), &[host.url("x").host_port().expect("a port").port]);
+    let reader = reader(&folder.path().join("cache"), &[host.port]);
     for (name, url) in [("local", RepositoryUrl::local(&repository.path)), ("http", host.url("tool/.git"))] {
         let into = folder.path().join(name);
         let written = checkout(&reader, &url, &commit, "", &into).await.expect("a checkout");

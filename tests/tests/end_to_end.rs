@@ -6,6 +6,8 @@
 mod admission;
 #[path = "end_to_end/branches.rs"]
 mod branches;
+#[path = "end_to_end/builds.rs"]
+mod builds;
 #[path = "end_to_end/continuity.rs"]
 mod continuity;
 #[path = "end_to_end/deployments.rs"]

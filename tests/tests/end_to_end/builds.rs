@@ -1,0 +1,120 @@
+//! Builds that the platform runs: Jobs in a namespace of their own, admitted by a real API server under the restricted
+//! standard. Their containers are played by the fake node; what they would push is pushed by the test.
+
+use anyhow::{Context as _, ensure};
+use serde_json::{Value, json};
+use tests::platform::{Platform, Route, Tool};
+use tests::registry::Image;
+
+use crate::image_of;
+
+const BUILT: &str = "components:\n  web:\n    build: {ref: main}\n    run: {command: web}\n";
+
+/// A platform that builds. More memory than any node has keeps a build from beginning.
+async fn building(name: &str, memory: &str) -> anyhow::Result<Platform> {
+    let platform = Platform::prepare(name, Route::Ingress).await?;
+    let image = format!("registry.example/toolforge@sha256:{}", "1".repeat(64));
+    platform.commit_setting(&format!(
+        "builds: {{backend: lifecycle, lifecycle: {{image: \"{image}\", memory: \"{memory}\"}}}}"
+    ))?;
+    platform.run().await?;
+    Ok(platform)
+}
+
+/// The builds of a tool, oldest first.
+async fn builds(tool: &Tool<'_>) -> anyhow::Result<Vec<Value>> {
+    let platform = tool.platform();
+    let mut jobs = platform.objects("Job", &format!("{}-builds", platform.namespace())).await?;
+    jobs.retain(|job| job["metadata"]["labels"]["toolforge.org/tool"] == tool.name());
+    jobs.sort_by_key(|job| job["metadata"]["creationTimestamp"].to_string());
+    Ok(jobs)
+}
+
+/// Waits until there is a build for which this holds.
+async fn until_built(tool: &Tool<'_>, what: &str, is: impl Fn(&Value) -> bool) -> anyhow::Result<Value> {
+    tool.platform().until(what, async || Ok(builds(tool).await?.into_iter().find(|job| is(job)))).await
+}
+
+/// Pushes what the build would have: where its request says.
+async fn push(platform: &Platform, build: &Value, layer: &str) -> anyhow::Result<String> {
+    let image = build["metadata"]["annotations"]["toolforge.org/build-image"].as_str().context("an image")?;
+    let (name, tag) = image.rsplit_once(':').context("a tag")?;
+    let registry = platform.registry()?;
+    let path = name.strip_prefix(&format!("{}/", registry.address())).context("our registry")?;
+    registry.push(path, tag, &Image { layers: &[layer], ..Default::default() }).await
+}
+
+fn is_complete(job: &Value) -> bool {
+    let conditions = job["status"]["conditions"].as_array().into_iter().flatten();
+    conditions.into_iter().any(|condition| condition["type"] == "Complete" && condition["status"] == "True")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_commit_is_built_once_by_a_job_out_of_reach_and_its_image_is_deployed() -> anyhow::Result<()> {
+    let platform = building("builds", "1Gi").await?;
+    let tool = platform.tool("web")?;
+    let commit = tool.commit(BUILT)?;
+    let done = until_built(&tool, "a build that is complete", is_complete).await?;
+    ensure!(done["metadata"]["annotations"]["toolforge.org/build-commit"] == json!(commit), "{done:#}");
+    ensure!(tool.find("Deployment", "web").await?.is_none(), "a build that says it is done is no image yet");
+    let digest = push(&platform, &done, "first").await?;
+    tool.ready().await?;
+    ensure!(image_of(&tool.object("Deployment", "web").await?).to_string().contains(&digest));
+
+    // The next commit is another build; while it is not there, what runs is healed.
+    tool.commit_file("app.py", "print(2)\n")?;
+    let first = done["metadata"]["name"].clone();
+    let second = until_built(&tool, "another build", |job| job["metadata"]["name"] != first).await?;
+    tool.kubectl(&["scale", "deployment/web", "--replicas=5"]).await?;
+    tool.until("Deployment", "web", "is healed", |web| web["spec"]["replicas"] == 1).await?;
+    let digest = push(&platform, &second, "second").await?;
+    tool.until("Deployment", "web", "runs the new image", |web| image_of(web).to_string().contains(&digest)).await?;
+    tool.ready().await?;
+
+    // Nobody asks for a build again: not a new process, and not one that forgot everything.
+    platform.stop().await?;
+    platform.delete_cache()?;
+    platform.run().await?;
+    platform.quiet().await?;
+    ensure!(builds(&tool).await?.len() == 2);
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_failed_build_is_told_with_the_end_of_its_log_and_a_correction_cancels_what_is_left() -> anyhow::Result<()> {
+    let platform = building("broken-build", "900Ti").await?;
+    let tool = platform.tool("web")?;
+    tool.commit(BUILT)?;
+    let build = until_built(&tool, "a build", |_| true).await?;
+    let (name, namespace) =
+        (build["metadata"]["name"].as_str().unwrap_or_default(), format!("{}-builds", platform.namespace()));
+    let selector = format!("batch.kubernetes.io/job-name={name}");
+    let find = ["get", "pods", "-n", &namespace, "-l", &selector, "-o", "name"];
+    let pod = platform.until("the build's pod", async || {
+        let found = platform.kubectl(&find).await?;
+        Ok(Some(found.trim().to_owned()).filter(|name| !name.is_empty()))
+    });
+    let pod = pod.await?;
+    let terminated =
+        json!({"exitCode": 20, "reason": "Error", "message": "ERROR: No buildpack groups passed detection.\n"});
+    let detect = json!({"name": "detect", "image": "x", "imageID": "x", "ready": false, "restartCount": 0, "state": {"terminated": terminated}});
+    let status = json!({"status": {"phase": "Failed", "initContainerStatuses": [detect]}}).to_string();
+    platform.kubectl(&["patch", &pod, "-n", &namespace, "--subresource=status", "--type=merge", "-p", &status]).await?;
+    let told = tool.reason("Ready", "BuildFailed").await?;
+    ensure!(
+        told.message.contains("detect: exit code 20 (Error): ERROR: No buildpack groups passed detection."),
+        "{told:?}"
+    );
+    platform.quiet().await?;
+    ensure!(builds(&tool).await?.len() == 1, "the same build is not tried again");
+
+    // A build that a newer commit makes needless is cancelled while it waits.
+    tool.commit_file("app.py", "print(2)\n")?;
+    let second = until_built(&tool, "another build", |job| job["metadata"]["name"] != name).await?;
+    tool.commit_file("app.py", "print(3)\n")?;
+    let gone = platform.until("the needless build is cancelled", async || {
+        let all = builds(&tool).await?;
+        Ok(all.iter().all(|job| job["metadata"]["name"] != second["metadata"]["name"]).then_some(()))
+    });
+    gone.await
+}
