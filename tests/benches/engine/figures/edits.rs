@@ -82,19 +82,20 @@ const EDITS: [Edit; 3] = [
 
 async fn stands(stage: &Stage, tool: usize, edit: &Edit) -> anyhow::Result<Duration> {
     let api = api_of(stage.ground.client.clone(), kind_of(edit.kind)?, Some(&stage.workload.namespace(tool)));
-    // An object's own version may be too old to watch from; a list's is the present.
-    let list = api.list(&ListParams::default().fields("metadata.name=web")).await?;
+    // An object's own version may be too old to watch from; a list's is the present. What is listed names no kind.
+    let list = api.list_metadata(&ListParams::default().fields("metadata.name=web")).await?;
     let version = list.metadata.resource_version.context("a version")?;
-    let before = serde_json::to_value(list.items.first().context("it is there")?)?;
+    let before = serde_json::to_value(api.get("web").await?)?;
     // Its beginning has been answered when this returns.
     let params = WatchParams::default().fields("metadata.name=web").timeout(WATCH_SECS);
     let events = api.watch(&params, &version).await?;
-    let back = tokio::spawn(back(events.boxed(), steady(&before)));
+    let back = tokio::spawn(tokio::time::timeout(DEADLINE, back(events.boxed(), steady(&before))));
     let patch = Patch::Merge((edit.patch)(&before));
     api.patch("web", &PatchParams { field_manager: Some(EDITOR.into()), ..PatchParams::default() }, &patch).await?;
     let edited = Instant::now();
     // The watch may be quicker than the answer to the edit.
-    Ok(back.await??.saturating_duration_since(edited))
+    let back = back.await?.with_context(|| format!("it stands for {DEADLINE:?}"))??;
+    Ok(back.saturating_duration_since(edited))
 }
 
 /// When the object was seen as it is to be, after it was seen otherwise.
@@ -103,9 +104,10 @@ async fn back(
     equal: Value,
 ) -> anyhow::Result<Instant> {
     let mut differed = false;
-    while let Some(event) = tokio::time::timeout(DEADLINE, events.try_next()).await.context("it stands")?? {
+    while let Some(event) = events.try_next().await? {
         let object = match event {
             WatchEvent::Added(object) | WatchEvent::Modified(object) => object,
+            WatchEvent::Bookmark(_) => continue,
             other => bail!("the watch says {other:?}"),
         };
         let at = Instant::now();
