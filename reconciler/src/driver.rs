@@ -205,6 +205,7 @@ impl Driver {
             decided = subject.draft(&decided.observed).decide(decided.observed, client).await;
             decided.missed = before.map(|before| before.and(decided.missed)).or(decided.missed);
         }
+        self.world.remember(tool, decided.observed.memo.clone());
         let outcome = self.execute(&decided).await;
         lock(&self.fights).note(&decided.plan, &outcome, self.begun.elapsed());
         let told = self.say(&subject, &decided, &outcome).await;
@@ -254,6 +255,7 @@ impl Driver {
             return;
         }
         self.book.forget(tool);
+        self.world.remember(tool, planner::Memo::default());
         self.metrics.forget(tool);
         self.images.forget(tool);
         lock(&self.fights).forget(tool);

@@ -26,6 +26,7 @@ pub use patience::Pace;
 use crate::cluster::call::Answer;
 use grounds::Grounds;
 use kube::Client;
+use planner::Memo;
 use planner::kinds::{KINDS, Needs};
 use planner::observed::Observed;
 use planner::stored::StoredRevision;
@@ -37,7 +38,7 @@ use renderer::platform::Backend;
 use renderer::{CommitId, ObjectId, Revision, Tool, ToolName};
 use serde_json::Value;
 use shelf::{Shelf, Wakes};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::{Notify, watch as news};
 use tokio::task::JoinSet;
@@ -116,6 +117,8 @@ pub struct World {
 struct Inner {
     scope: Scope,
     shelves: Vec<Mutex<Shelf>>,
+    /// What the last plan of each tool has found out.
+    memos: Mutex<BTreeMap<ToolName, Memo>>,
     wake: Wake,
     counters: Counters,
     grounds: Grounds,
@@ -131,8 +134,8 @@ impl World {
         let shelves = scope.rows().map(|row| Mutex::new(Shelf::new(row, &scope.platform_namespace))).collect();
         let rows: Vec<_> = scope.rows().collect();
         let (turns, _) = news::channel(0);
-        let (grounds, look_again) = (Grounds::default(), Notify::new());
-        let inner = Inner { scope, shelves, wake, counters: counters.clone(), grounds, turns, look_again };
+        let (memos, grounds, look_again) = (Mutex::default(), Grounds::default(), Notify::new());
+        let inner = Inner { scope, shelves, memos, wake, counters: counters.clone(), grounds, turns, look_again };
         let inner = Arc::new(inner);
         let mut watches = JoinSet::new();
         for (shelf, row) in rows.into_iter().enumerate() {
@@ -169,11 +172,23 @@ impl World {
         let mut observed = Observed { cluster: self.inner.scope.cluster.clone(), ..Observed::default() };
         for shelf in &self.inner.shelves {
             let shelf = lock(shelf);
-            assemble::add(&mut observed, shelf.row, shelf.of_tool(tool.as_str()), shelf.gap());
+            let known = shelf.of_tool(tool.as_str()).map(|(id, entry)| (id, &entry.stamp, &entry.json));
+            assemble::add(&mut observed, shelf.row, known, shelf.gap());
         }
         assemble::finish(&mut observed, tool);
         observed.untrodden = self.inner.grounds.is_untrodden(&tool.namespace(), &observed);
+        observed.memo = lock(&self.inner.memos).get(tool).cloned().unwrap_or_default();
         observed
+    }
+
+    /// Keeps what a plan has found out, for the next.
+    pub fn remember(&self, tool: &ToolName, memo: Memo) {
+        let mut memos = lock(&self.inner.memos);
+        if memo.is_empty() {
+            memos.remove(tool)
+        } else {
+            memos.insert(tool.clone(), memo)
+        };
     }
 
     /// Names of all Tools in the cluster.
@@ -188,15 +203,15 @@ impl World {
     #[must_use]
     pub fn tool(&self, name: &ToolName) -> Option<Value> {
         let shelf = self.shelf("toolforge.org", "Tool")?;
-        let (_, json) = shelf.of_tool(name.as_str()).next()?;
-        raw::whole(shelf.row, &json.bytes()).ok()
+        let (_, entry) = shelf.of_tool(name.as_str()).next()?;
+        raw::whole(shelf.row, &entry.json.bytes()).ok()
     }
 
     /// What was stored of a commit of this tool, if it was read where the tool's files are now.
     #[must_use]
     pub fn stored(&self, tool: &Tool, commit: &CommitId) -> Option<Revision> {
         let shelf = self.shelf("apps", "ControllerRevision")?;
-        let mut texts = shelf.of_tool(tool.name.as_str()).map(|(_, json)| json.bytes());
+        let mut texts = shelf.of_tool(tool.name.as_str()).map(|(_, entry)| entry.json.bytes());
         texts.find_map(|json| {
             // Most are about other commits, and need not be taken apart.
             std::str::from_utf8(&json).ok().filter(|text| text.contains(commit.as_str()))?;

@@ -17,7 +17,7 @@ use planner::drift::FieldVerdict;
 use planner::observed::{Gap, ImageSeen, Observed};
 use planner::outcome::Outcome;
 use planner::plan::Plan;
-use planner::{Circumstances, Input, Judge, Moment, Newest};
+use planner::{Circumstances, Input, Judge, Memo, Moment, Newest};
 use renderer::build::Siblings;
 use renderer::config::Config;
 use renderer::render::render_revision;
@@ -148,7 +148,13 @@ impl Draft<'_> {
     /// The plan as far as `observed` goes. Asks nobody: what has to be confirmed stands in it.
     #[must_use]
     pub fn plan(&self, observed: &Observed) -> Plan {
-        planner::plan(&self.input(observed))
+        self.plan_and_memo(observed).0
+    }
+
+    /// The same, and what the next plan need not find out again.
+    #[must_use]
+    pub fn plan_and_memo(&self, observed: &Observed) -> (Plan, Memo) {
+        planner::plan_and_memo(&self.input(observed))
     }
 
     /// Every field of every object with its verdict, as far as `observed` goes.
@@ -189,7 +195,7 @@ impl Draft<'_> {
 
     /// The plan, every absence confirmed by a read, every question by a dry run, and judged.
     pub async fn decide(self, mut observed: Observed, client: &Client) -> Decided {
-        let (mut plan, mut missed) = (self.plan(&observed), None);
+        let ((mut plan, mut memo), mut missed) = (self.plan_and_memo(&observed), None);
         for _ in 1..ROUNDS {
             if plan.unconfirmed.is_empty() && plan.questions.is_empty() {
                 break;
@@ -200,8 +206,9 @@ impl Draft<'_> {
                 errors.extend(error);
             }
             missed = errors.iter().map(Missed::of).chain(missed).reduce(|one, other| one.and(Some(other)));
-            plan = self.plan(&observed);
+            (plan, memo) = self.plan_and_memo(&observed);
         }
+        observed.memo = memo;
         self.judged(plan, observed, missed)
     }
 

@@ -19,7 +19,7 @@ use planner::outcome::Outcome;
 use planner::plan::Plan;
 use planner::schema::{Schema, defaults};
 use planner::stored::{StoredImage, StoredRevision};
-use planner::{Circumstances, Moment};
+use planner::{Circumstances, Live, Moment, Stamp};
 use reconciler::execute::FIELD_MANAGER;
 use reconciler::pass::Subject;
 use renderer::build::Siblings;
@@ -54,7 +54,41 @@ fn main() {
     let nothing = Observed::default();
     row("render", cores, &cases, &|(subject, _)| render(subject).objects.len());
     row("render + plan, new tools", cores, &cases, &|(subject, _)| plan(subject, &nothing).unconfirmed.len());
-    row("render + plan, nothing differs", cores, &cases, &|(subject, world)| plan(subject, world).unchanged);
+    row("render + plan, nothing differs, objects at hand", cores, &cases, &|(subject, world)| {
+        plan(subject, world).unchanged
+    });
+    let kept: Vec<_> = cases.iter().map(|(subject, world)| (*subject, kept(world))).collect();
+    drop(cases);
+    // What a watch keeps is read anew in each pass.
+    row("render + plan, nothing differs, objects as texts", cores, &kept, &|(subject, world)| {
+        plan(subject, &world.clone()).unchanged
+    });
+    let remembered: Vec<_> = kept.into_iter().map(|(subject, world)| (subject, remembering(subject, world))).collect();
+    row("render + plan, nothing differs, with a memo", cores, &remembered, &|(subject, world)| {
+        plan(subject, &world.clone()).unchanged
+    });
+}
+
+/// The same world, its objects as texts that are read when somebody asks.
+fn kept(world: &Observed) -> Observed {
+    let text = |seen: &Seen| match seen {
+        Seen::Live(value) => {
+            let text = value.to_string();
+            let read = |text: &str| serde_json::from_str(text).expect("JSON");
+            let stamp = Stamp::of(uid_of(value).unwrap_or_default(), text.as_bytes());
+            Seen::Live(Live::packed(stamp, move || read(&text)))
+        }
+        Seen::Absent => Seen::Absent,
+    };
+    Observed { objects: world.objects.iter().map(|(id, seen)| (id.clone(), text(seen))).collect(), ..world.clone() }
+}
+
+fn remembering(subject: &Subject, world: Observed) -> Observed {
+    let looked_at = world.clone();
+    let (_, memo) = subject.draft(&looked_at).plan_and_memo(&looked_at);
+    // The Tool waits for nothing to become of it, but it is one of them.
+    assert_eq!(memo.len(), world.objects.len());
+    Observed { memo, ..world }
 }
 
 type Case<'a> = (&'a Subject, Observed);
@@ -117,7 +151,7 @@ fn world(subject: &Subject) -> Observed {
     let rendered = render(subject);
     assert!(rendered.withheld.is_empty() && !rendered.unusable, "{:?}", rendered.report);
     let objects: BTreeMap<_, _> =
-        desired(&rendered).into_iter().map(|object| (object.id.clone(), Seen::Live(live(&object)))).collect();
+        desired(&rendered).into_iter().map(|object| (object.id.clone(), Seen::Live(live(&object).into()))).collect();
     let uid = |seen: &Seen| match seen {
         Seen::Live(value) => uid_of(value).expect("a uid").to_owned(),
         Seen::Absent => panic!("everything is live"),
@@ -141,7 +175,9 @@ fn world(subject: &Subject) -> Observed {
     let status = status(subject, &world);
     let tool = world.objects.iter_mut().find(|(id, _)| id.kind == "Tool").expect("the Tool");
     if let Seen::Live(tool) = tool.1 {
-        tool["status"] = status;
+        let mut value = Value::clone(tool);
+        value["status"] = status;
+        *tool = value.into();
     }
     world
 }

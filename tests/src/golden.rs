@@ -187,13 +187,13 @@ fn observed(cluster: &str, objects: Vec<Object>) -> Result<Observed> {
             "Secret" => drop(observed.secrets.get_or_insert_default().insert(object.id.name)),
             "Tool" => {
                 observed.inventory = inventory(&object.value)?;
-                observed.objects.insert(object.id, Seen::Live(object.value));
+                observed.objects.insert(object.id, Seen::Live(object.value.into()));
             }
             "ControllerRevision" => {
                 observed.stored.push(StoredRevision::from_value(&object.value)?);
-                observed.objects.insert(object.id, Seen::Live(object.value));
+                observed.objects.insert(object.id, Seen::Live(object.value.into()));
             }
-            _ => drop(observed.objects.insert(object.id, Seen::Live(object.value))),
+            _ => drop(observed.objects.insert(object.id, Seen::Live(object.value.into()))),
         }
     }
     observed.stored.sort_by_key(|stored| Reverse(stored.number));

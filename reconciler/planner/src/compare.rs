@@ -1,16 +1,14 @@
 //! One desired object against the world: the same, a step, or held. Nothing here knows of other objects.
 
 use crate::decide::Input;
-use crate::drift::{self, ChangeKind, FieldChange, Ownership};
+use crate::drift::{self, ChangeKind, FieldChange};
 use crate::fight;
-use crate::observed::is_terminating;
 use crate::plan::{Action, Cause, Held, NotReady, Request, Step, Why};
-use crate::question::{self, DryRun, Question, Word};
-use crate::readiness::{self, Readiness};
+use crate::question::Question;
 use crate::record::{newest_digest, platform_digest};
 use crate::replace;
-use crate::settled::{self, Settled};
 use crate::stored::StoredRevision;
+use crate::terms::{Judged, Noted, Terms, is_tool};
 use renderer::{Object, ObjectId};
 use serde_json::Value;
 
@@ -27,15 +25,6 @@ pub(crate) enum Verdict {
     Unconfirmed(ObjectId),
     /// Only a dry run can tell.
     Asks(Box<Question>),
-}
-
-/// What is worth noting about an object that could be looked at.
-#[derive(Debug, Default)]
-pub(crate) struct Noted {
-    /// Fields on which the API server insists.
-    pub settled: Vec<Settled>,
-    /// What could not be found out.
-    pub remark: Option<String>,
 }
 
 /// Compares one desired object with what is observed.
@@ -55,64 +44,29 @@ fn difference(desired: &Object, input: &Input) -> (Verdict, Option<Noted>) {
     if let Some(gap) = observed.gap(id) {
         return held(Why::NotObserved(gap.why.clone()));
     }
-    let Some(live) = observed.live(id) else {
+    let Some(live) = observed.seen_live(id) else {
         let absent = known_absent(id, input) || presumed_absent(input);
         let verdict = if absent { create(desired, input) } else { Verdict::Unconfirmed(id.clone()) };
         return (verdict, Some(Noted::default()));
     };
-    if is_terminating(live) {
-        return held(Why::Terminating);
+    let terms = Terms::of(desired, input);
+    let proof = terms.proof(live);
+    if proof.is_some_and(|proof| observed.memo.holds(&proof)) {
+        return (Verdict::Same(None), Some(Noted { proof, ..Noted::default() }));
     }
-    if !observed.owns(id, live, input.tool.name.as_str(), input.field_manager) && !is_tool_itself(id, input) {
-        return held(Why::NotOurs);
+    let (judged, mut noted) = terms.judge(live);
+    let verdict = match judged {
+        Judged::Terminating => return held(Why::Terminating),
+        Judged::NotOurs => return held(Why::NotOurs),
+        Judged::Unclear => Verdict::Asks(Box::new(Question::create(desired))),
+        Judged::Same(not_ready) => Verdict::Same(not_ready),
+        Judged::Differs(drift) => differs(desired, live, drift, input),
+    };
+    if let (Verdict::Same(None), Some(noted)) = (&verdict, &mut noted) {
+        // With a proof nothing else may be left to say.
+        noted.proof = proof.filter(|_| noted.settled.is_empty() && noted.remark.is_none());
     }
-    let known = known(desired, live, input);
-    let (drift, answer) = (drift::drift(desired, live, &known.ownership(desired, input)), known.answer);
-    let noted = Noted {
-        settled: settled::rows(desired, live, drift.settled.clone()),
-        remark: answer.and_then(|word| untold(id, &drift, word)),
-    };
-    let verdict = match (drift.needs_dry_run.is_empty(), answer) {
-        // Who could not be told has been asked about already: what can't be told stays.
-        (false, None) => Verdict::Asks(Box::new(Question::create(desired))),
-        _ if drift.is_none() => Verdict::Same(not_ready(id, live)),
-        _ => differs(desired, live, drift, input),
-    };
-    (verdict, Some(noted))
-}
-
-/// Fields that nobody can tell about, because the dry run was refused.
-fn untold(id: &ObjectId, drift: &drift::Drift, word: &Word) -> Option<String> {
-    let first = drift.needs_dry_run.first()?;
-    let why = match word {
-        Word::Made(_) => return None,
-        Word::Refused { message, .. } | Word::Unknown(message) => message,
-    };
-    Some(format!("{id} {first}: left alone, because a dry run did not tell whose it is: {why}"))
-}
-
-/// What the server has said about one desired object.
-pub(crate) struct Known<'a> {
-    settled: Vec<drift::Settlement>,
-    /// Its answer to a dry-run create.
-    answer: Option<&'a Word>,
-}
-
-impl Known<'_> {
-    /// Who owns what, in the light of it.
-    pub(crate) fn ownership<'a>(&'a self, desired: &Object, input: &'a Input) -> Ownership<'a> {
-        let made = match self.answer {
-            Some(Word::Made(made)) => Some(made),
-            _ => None,
-        };
-        Ownership { said: drift::Said { made, settled: &self.settled }, ..input.ownership(&desired.id) }
-    }
-}
-
-/// What the server has said about this desired object, as far as it is about this live one.
-pub(crate) fn known<'a>(desired: &Object, live: &Value, input: &'a Input) -> Known<'a> {
-    let answer = question::answer(&input.observed.answers, desired, DryRun::Create);
-    Known { settled: settled::known(input.observed, desired, live), answer }
+    (verdict, noted)
 }
 
 /// A read said so; or its namespace is gone, and everything in it.
@@ -125,12 +79,6 @@ fn known_absent(id: &ObjectId, input: &Input) -> bool {
 /// is taken, and then the next pass reads.
 fn presumed_absent(input: &Input) -> bool {
     input.observed.untrodden && input.observed.stored.is_empty()
-}
-
-/// The Tool is made by us under the tool's own name: nobody else has the right to make one, and its status is where the
-/// inventory lives, so it can't be listed in it before it exists.
-fn is_tool_itself(id: &ObjectId, input: &Input) -> bool {
-    id.group == "toolforge.org" && id.kind == "Tool" && id.name == input.tool.name.as_str()
 }
 
 /// The id of a namespace.
@@ -207,19 +155,10 @@ fn we_changed(changes: &[FieldChange], stored: &StoredRevision, input: &Input) -
 
 /// The config repository says something that this tool has not had before.
 fn config_is_new(stored_platform: &str, input: &Input) -> bool {
-    let mut tool = input.frame.iter().filter(|object| is_tool_itself(&object.id, input));
+    let mut tool = input.frame.iter().filter(|object| is_tool(&object.id, input.tool.name.as_str()));
     let differs = |desired: &Object| {
         let live = input.observed.live(&desired.id);
         live.is_none_or(|live| !drift::drift(desired, live, &input.ownership(&desired.id)).is_none())
     };
     stored_platform != platform_digest(input.platform) || tool.any(differs)
-}
-
-fn not_ready(id: &ObjectId, live: &Value) -> Option<NotReady> {
-    let (why, failed) = match readiness::of(live) {
-        Readiness::Ready => return None,
-        Readiness::InProgress(why) => (why, false),
-        Readiness::Failed(why) => (why, true),
-    };
-    Some(NotReady { id: id.clone(), why, failed })
 }

@@ -4,6 +4,7 @@
 
 use crate::deployments;
 use crate::kinds::{Kind, Scope};
+use crate::live::Live;
 use crate::moment::Moment;
 use crate::observed::{Observed, uid_of};
 use crate::outcome::{FailureKind, Outcome, RowResult};
@@ -172,7 +173,14 @@ impl Pass<'_> {
     fn inventory(&self) -> Vec<Value> {
         let mut ours: BTreeMap<ObjectId, String> = self.observed.inventory.clone();
         ours.retain(|id, _| !self.observed.is_absent(id));
-        for (id, live) in self.observed.objects.keys().filter_map(|id| Some((id, self.observed.live(id)?))) {
+        // What the inventory lists stays on it, whatever it is: such an object need not be read for it.
+        let listed = |id: &ObjectId| self.observed.inventory.get(id).map(String::as_str);
+        let stays = |id: &ObjectId| {
+            let stamp = self.observed.seen_live(id).and_then(Live::stamp);
+            stamp.is_some_and(|stamp| listed(id) == Some(&*stamp.uid))
+        };
+        let rest = self.observed.objects.keys().filter(|id| !stays(id));
+        for (id, live) in rest.filter_map(|id| Some((id, self.observed.live(id)?))) {
             if self.observed.is_ours(id, self.plan.tool.as_str(), self.field_manager)
                 && let Some(uid) = uid_of(live)
             {

@@ -9,6 +9,7 @@ use crate::course::course;
 use crate::draft::Draft;
 use crate::drift::Ownership;
 use crate::fight::Fight;
+use crate::memo::Memo;
 use crate::moment::Moment;
 use crate::observed::{Observed, label};
 use crate::pin::Pin;
@@ -175,6 +176,12 @@ impl Input<'_> {
 /// Decides everything one pass will do for one tool.
 #[must_use]
 pub fn plan(input: &Input) -> Plan {
+    plan_and_memo(input).0
+}
+
+/// The same, and what need not be found out again: the memo for the next [`Observed`].
+#[must_use]
+pub fn plan_and_memo(input: &Input) -> (Plan, Memo) {
     let pin = input.pin();
     if let Some(why) = input.held_whole(&pin) {
         let mut draft = Draft::new(input);

@@ -1,18 +1,21 @@
 //! A plan being made: object by object, by the rules of [`crate::decide`]. Nothing here chooses a revision; it is told
 //! where the tool goes, and says what that takes.
 
-use crate::compare::{Noted, Verdict, compare, namespace_id};
+use crate::compare::{Verdict, compare, namespace_id};
 use crate::course::Course;
 use crate::decide::{Input, Newest};
 use crate::deployments::State;
 use crate::fight;
 use crate::kinds::{self, Kind};
+use crate::memo::{Memo, Proof};
 use crate::pin::Pin;
 use crate::plan::{Action, Cause, Held, Plan, Target, Why};
 use crate::prune::{self, Wanted, prune};
 use crate::target::{Targets, targets};
+use crate::terms::Noted;
 use crate::{autoscale, builds, pods, record, removal};
 use renderer::{Object, ObjectId, Rendered};
+use std::cell::LazyCell;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// A plan being made.
@@ -21,6 +24,8 @@ pub(crate) struct Draft<'a> {
     pub(crate) plan: Plan,
     /// Every object that is desired.
     pub(crate) seen: BTreeSet<ObjectId>,
+    /// What need not be found out again.
+    proofs: Vec<Proof>,
     /// What keeps components waiting: a part of the frame that is not Ready.
     unready_frame: Option<Why>,
 }
@@ -32,7 +37,7 @@ impl<'a> Draft<'a> {
         let plan = Plan::nothing(input.tool.name.clone(), &input.observed.cluster, target);
         // What is not looked at now is not forgotten.
         let plan = Plan { settled: input.observed.settled.clone(), ..plan };
-        Self { input: input.clone(), plan, seen: BTreeSet::new(), unready_frame: None }
+        Self { input: input.clone(), plan, seen: BTreeSet::new(), proofs: Vec::new(), unready_frame: None }
     }
 
     /// Leads the tool where its course goes.
@@ -75,7 +80,8 @@ impl<'a> Draft<'a> {
             pods::explain(row, since, self.input.observed);
         }
         let Some(deployment) = &mut self.plan.deployment else { return };
-        let before = last_good_objects(&self.input);
+        // Mostly nothing has failed, and nobody asks.
+        let before = LazyCell::new(|| last_good_objects(&self.input));
         let is_new = |id: &ObjectId| {
             let wanted = targets.components.values().flatten().find(|object| object.id == *id);
             wanted.is_some_and(|wanted| before.get(id) != Some(wanted))
@@ -176,6 +182,7 @@ impl<'a> Draft<'a> {
         self.plan.remarks.extend(noted.settled.iter().filter_map(|row| row.remark(id)));
         self.plan.remarks.extend(noted.remark);
         self.plan.settled.extend(noted.settled);
+        self.proofs.extend(noted.proof);
     }
 
     fn place(&mut self, id: &ObjectId, verdict: Verdict, waits: Option<&Why>) {
@@ -229,7 +236,7 @@ impl<'a> Draft<'a> {
         }
     }
 
-    pub(crate) fn finish(mut self, pin: &Pin) -> Plan {
+    pub(crate) fn finish(mut self, pin: &Pin) -> (Plan, Memo) {
         let now = self.input.circumstances.now;
         if !self.plan.removed && removal::removed_at(self.input.status()).is_some() {
             removal::restore(&mut self.plan);
@@ -244,7 +251,7 @@ impl<'a> Draft<'a> {
         self.plan.held.sort_by_cached_key(|held| (kinds::order(&held.id), held.id.clone(), held.why.word()));
         self.plan.unconfirmed.sort();
         self.plan.unconfirmed.dedup();
-        self.plan
+        (self.plan, Memo::new(self.proofs))
     }
 }
 

@@ -3,6 +3,8 @@
 //! Three answers exist for an object, and they are never mixed up: [`Seen::Live`], [`Seen::Absent`] (confirmed by a read
 //! of that very name), and *not said* (the watch, which selects by our mark, does not show it: that proves nothing).
 
+use crate::live::Live;
+use crate::memo::Memo;
 use crate::question::Answered;
 use crate::settled::Settled;
 use crate::stored::StoredRevision;
@@ -44,6 +46,9 @@ pub struct Observed {
     /// was made by this process; and no create was refused because its name was taken.
     #[serde(default)]
     pub untrodden: bool,
+    /// What was found out before and need not be found out again.
+    #[serde(skip)]
+    pub memo: Memo,
 }
 
 /// What is known of one object.
@@ -51,7 +56,7 @@ pub struct Observed {
 #[serde(rename_all = "camelCase")]
 pub enum Seen {
     /// It is there.
-    Live(Value),
+    Live(Live),
     /// A read of its name said 404.
     Absent,
 }
@@ -83,6 +88,18 @@ impl Observed {
     /// The live object, if it is known to be there.
     #[must_use]
     pub fn live(&self, id: &ObjectId) -> Option<&Value> {
+        self.seen_live(id).map(|live| &**live)
+    }
+
+    /// The live object's uid, without reading it; empty where it has none.
+    #[must_use]
+    pub fn uid(&self, id: &ObjectId) -> Option<&str> {
+        let live = self.seen_live(id)?;
+        Some(live.stamp().map_or_else(|| uid_of(live).unwrap_or_default(), |stamp| &stamp.uid))
+    }
+
+    /// The live object, not read yet.
+    pub(crate) fn seen_live(&self, id: &ObjectId) -> Option<&Live> {
         match self.objects.get(id) {
             Some(Seen::Live(value)) => Some(value),
             _ => None,
@@ -105,17 +122,18 @@ impl Observed {
     /// our field manager. A label alone proves nothing, and what a controller owns is never ours.
     #[must_use]
     pub fn is_ours(&self, id: &ObjectId, tool: &str, field_manager: &str) -> bool {
-        self.live(id).is_some_and(|live| self.owns(id, live, tool, field_manager))
+        let listed = self.inventory.get(id).map(String::as_str);
+        self.live(id).is_some_and(|live| is_ours(live, listed, tool, field_manager))
     }
+}
 
-    /// Whether this live object is ours, as [`Self::is_ours`] says.
-    pub(crate) fn owns(&self, id: &ObjectId, live: &Value, tool: &str, field_manager: &str) -> bool {
-        if has_controller(live) {
-            return false;
-        }
-        let listed = self.inventory.get(id).is_some_and(|uid| Some(uid.as_str()) == uid_of(live));
-        listed || (label(live, MARK) == Some(tool) && applied_by(live, field_manager))
+/// Whether this live object is ours, as [`Observed::is_ours`] says; the inventory lists it under the uid `listed`.
+pub(crate) fn is_ours(live: &Value, listed: Option<&str>, tool: &str, field_manager: &str) -> bool {
+    if has_controller(live) {
+        return false;
     }
+    let listed = listed.is_some_and(|uid| Some(uid) == uid_of(live));
+    listed || (label(live, MARK) == Some(tool) && applied_by(live, field_manager))
 }
 
 /// `metadata.uid`.
@@ -186,7 +204,7 @@ mod tests {
 
     fn ours(metadata: Value, listed: Option<&str>) -> bool {
         let mut observed = Observed::default();
-        observed.objects.insert(id(), Seen::Live(json!({ "metadata": metadata })));
+        observed.objects.insert(id(), Seen::Live(json!({ "metadata": metadata }).into()));
         observed.inventory.extend(listed.map(|uid| (id(), uid.to_owned())));
         observed.is_ours(&id(), "a", "toolforge")
     }

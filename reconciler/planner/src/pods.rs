@@ -49,7 +49,7 @@ pub(crate) fn since(deployment: &Deployment, status: Option<&Value>) -> Option<M
 /// What the pods of a build say; they carry its name.
 pub(crate) fn last_words(build: &ObjectId, observed: &Observed) -> Option<String> {
     let pods = observed.objects.iter().filter_map(|(id, seen)| match seen {
-        Seen::Live(pod) if is_of_build(id, pod, build) => Some(pod),
+        Seen::Live(pod) if is_of_build(id, pod, build) => Some(&**pod),
         _ => None,
     });
     pods.filter_map(trouble).map(|trouble| trouble.why).max()
@@ -68,7 +68,7 @@ pub(crate) fn explain(row: &mut NotReady, since: Option<Moment>, observed: &Obse
         return;
     }
     let pods = observed.objects.iter().filter_map(|(id, seen)| match seen {
-        Seen::Live(pod) if is_of(id, pod, &row.id) => Some(pod),
+        Seen::Live(pod) if is_of(id, pod, &row.id) => Some(&**pod),
         _ => None,
     });
     let pods = pods.filter(|pod| !is_terminating(pod) && since.is_none_or(|since| created(pod) >= Some(since)));

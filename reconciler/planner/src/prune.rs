@@ -123,7 +123,11 @@ fn is_unrecorded(live: &Value, input: &Input) -> bool {
 
 /// The failed Job of a one-off goes when somebody asked for another try after it was made: then it is made again.
 pub(crate) fn to_be_retried(id: &ObjectId, input: &Input) -> Option<Step> {
-    let job = input.observed.live(id).filter(|job| one_off_key(job).is_some() && !is_terminating(job))?;
+    // Of anything else nothing need be read.
+    let job = (id.kind == "Job").then(|| input.observed.live(id)).flatten()?;
+    if one_off_key(job).is_none() || is_terminating(job) {
+        return None;
+    }
     let Readiness::Failed(_) = readiness::job(job) else { return None };
     let asked = Moment::parse(input.pin().retry.as_deref()?)?;
     let made = Moment::parse(job.pointer("/metadata/creationTimestamp")?.as_str()?)?;

@@ -4,6 +4,7 @@
 
 use crate::decide::{Input, Newest};
 use crate::draft::Draft;
+use crate::memo::Memo;
 use crate::moment::Moment;
 use crate::pin::Pin;
 use crate::plan::{Action, Cause, Held, Plan, Why};
@@ -33,7 +34,7 @@ pub fn left_recently(tool: &Value, now: Moment) -> bool {
 }
 
 /// Plans the way out.
-pub(crate) fn plan(input: &Input, pin: &Pin) -> Plan {
+pub(crate) fn plan(input: &Input, pin: &Pin) -> (Plan, Memo) {
     let mut draft = Draft::new(&Input { newest: Newest::Nothing, ..input.clone() });
     if let Some(why) = input.circumstances.removals_held.as_ref().filter(|_| !pin.delete) {
         let tool = &input.tool.name;

@@ -72,9 +72,9 @@ impl Settled {
 }
 
 /// What is known of this live object, for what is desired now.
-pub(crate) fn known(observed: &Observed, desired: &Object, live: &Value) -> Vec<Settlement> {
+pub(crate) fn known(settled: &[Settled], desired: &Object, live: &Value) -> Vec<Settlement> {
     let uid = uid_of(live);
-    let of_it = observed.settled.iter().filter(|row| row.is_of(&desired.id) && Some(row.uid.as_str()) == uid);
+    let of_it = settled.iter().filter(|row| row.is_of(&desired.id) && Some(row.uid.as_str()) == uid);
     let mut rows = of_it.peekable();
     if rows.peek().is_none() {
         return Vec::new();

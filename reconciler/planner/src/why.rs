@@ -1,12 +1,12 @@
 //! Why is this field as it is? Every field of every object of a tool with its verdict, its hand and the reason: what
 //! `toolforge diff --fields` prints. The same targets and the same walk as the plan's.
 
-use crate::compare;
 use crate::course::course;
 use crate::decide::Input;
 use crate::draft::Draft;
 use crate::drift::{FieldVerdict, verdicts};
 use crate::explain::Ago;
+use crate::terms::Terms;
 use renderer::ObjectId;
 use renderer::diagnostic::on_one_line;
 
@@ -24,8 +24,8 @@ pub fn field_verdicts(input: &Input) -> Vec<(ObjectId, Vec<FieldVerdict>)> {
         let live = input.observed.live(&desired.id)?;
         let ours = input.observed.is_ours(&desired.id, tool, input.field_manager) || desired.id == input.tool_id();
         ours.then(|| {
-            let known = compare::known(desired, live, input);
-            (desired.id.clone(), verdicts(desired, live, &known.ownership(desired, input)))
+            let terms = Terms::of(desired, input);
+            (desired.id.clone(), verdicts(desired, live, &terms.known(live).ownership(&terms)))
         })
     });
     judged.collect()

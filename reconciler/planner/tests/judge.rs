@@ -92,7 +92,9 @@ fn each_broken_rule_is_found() {
                 let id = plan.steps[0].id.clone();
                 observed.inventory.clear();
                 if let Some(Seen::Live(live)) = observed.objects.get_mut(&id) {
-                    live["metadata"]["managedFields"] = json!([]);
+                    let mut value = Value::clone(live);
+                    value["metadata"]["managedFields"] = json!([]);
+                    *live = value.into();
                 }
                 prune(plan, &uid);
             }),

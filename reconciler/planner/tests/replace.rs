@@ -129,7 +129,7 @@ fn the_judge_refuses_a_replace_that_nobody_allowed_or_that_is_another_object() {
     let tool = world.id("Tool", "wordcount");
     let mut unpinned = world.objects[&tool].clone();
     unpinned["spec"].as_object_mut().expect("a spec").remove("pin");
-    observed.objects.insert(tool, planner::observed::Seen::Live(unpinned));
+    observed.objects.insert(tool, planner::observed::Seen::Live(unpinned.into()));
     assert_eq!(judged(&plan, &observed), [Rule::NotAllowed]);
 }
 

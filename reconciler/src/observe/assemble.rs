@@ -2,9 +2,10 @@
 
 use super::raw;
 use super::text::Text;
-use planner::kinds::{Kind, Watched};
+use planner::kinds::{Kind, Scope, Watched};
 use planner::observed::{Gap, Observed, Seen};
 use planner::stored::StoredRevision;
+use planner::{Live, Stamp};
 use renderer::{ObjectId, ToolName};
 use serde::Deserialize;
 use serde_json::Value;
@@ -13,24 +14,28 @@ use std::cmp::Reverse;
 /// Adds what is known of one kind.
 pub(super) fn add<'a>(
     observed: &mut Observed,
-    row: &Kind,
-    objects: impl Iterator<Item = (ObjectId, &'a Text)>,
+    row: &'static Kind,
+    objects: impl Iterator<Item = (ObjectId, &'a Stamp, &'a Text)>,
     gap: Option<&str>,
 ) {
     if let Some(why) = gap {
         observed.gaps.push(gap_of(row.group, row.kind, why));
     }
     if row.watched == Watched::Metadata {
-        let names = objects.map(|(id, _)| id.name).collect();
+        let names = objects.map(|(id, ..)| id.name).collect();
         if row.kind == "Secret" && gap.is_none() {
             observed.secrets = Some(names);
         }
         return;
     }
-    for (id, json) in objects {
+    for (id, stamp, json) in objects {
+        if is_read_later(row) {
+            observed.objects.insert(id, Seen::Live(later(row, stamp, json)));
+            continue;
+        }
         match raw::whole(row, &json.bytes()) {
             Ok(value) => {
-                observed.objects.insert(id, Seen::Live(value));
+                observed.objects.insert(id, Seen::Live(value.into()));
             }
             Err(error) => {
                 let why = format!("{id}: {}", crate::cluster::call::place(&error));
@@ -38,6 +43,18 @@ pub(super) fn add<'a>(
             }
         }
     }
+}
+
+/// What a pass reads of it only where something may have to be done about it. The others say something about the whole
+/// tool.
+fn is_read_later(row: &Kind) -> bool {
+    row.watched == Watched::Marked && row.scope != Scope::Platform
+}
+
+/// The object, unpacked when somebody asks. What can't be read then, which would be a defect of ours, is nobody's.
+fn later(row: &'static Kind, stamp: &Stamp, json: &Text) -> Live {
+    let json = json.clone();
+    Live::packed(stamp.clone(), move || raw::whole(row, &json.bytes()).unwrap_or_default())
 }
 
 /// Reads the inventory and the stored revisions out of the objects. One that cannot be read makes a gap: it is not
@@ -102,13 +119,14 @@ mod tests {
     fn observed_of(kind: &str, objects: &[Value]) -> Observed {
         let row = planner::kinds::KINDS.iter().find(|row| row.kind == kind).expect("a row");
         let texts: Vec<_> = objects.iter().map(|object| Text::Plain(object.to_string().into_bytes().into())).collect();
+        let stamp = Stamp::default();
         let id = |value: &Value| {
             let text = |pointer| value.pointer(pointer).and_then(Value::as_str).map(str::to_owned);
             let name = text("/metadata/name").expect("a name");
             ObjectId { group: row.group.into(), kind: kind.into(), namespace: text("/metadata/namespace"), name }
         };
         let mut observed = Observed::default();
-        add(&mut observed, row, objects.iter().map(id).zip(&texts), None);
+        add(&mut observed, row, objects.iter().map(id).zip(&texts).map(|(id, text)| (id, &stamp, text)), None);
         finish(&mut observed, &ToolName::new("a").expect("a name"));
         observed
     }

@@ -48,7 +48,7 @@ impl Grounds {
     pub(super) fn is_untrodden(&self, name: &str, observed: &Observed) -> bool {
         let id =
             ObjectId { group: String::new(), kind: "Namespace".to_owned(), namespace: None, name: name.to_owned() };
-        let live = observed.live(&id).map(|live| uid_of(live).unwrap_or_default());
+        let live = observed.uid(&id);
         let mut known = lock(&self.0);
         let untrodden = match (known.get(name), live) {
             (Some(Ground::Made(uid)), Some(live)) => uid == live,
@@ -82,7 +82,7 @@ mod tests {
 
     fn seen(uid: Option<&str>) -> Observed {
         let mut observed = Observed::default();
-        observed.objects.extend(uid.map(|uid| (id("Namespace", None, "tool-a"), Seen::Live(namespace(uid)))));
+        observed.objects.extend(uid.map(|uid| (id("Namespace", None, "tool-a"), Seen::Live(namespace(uid).into()))));
         observed
     }
 

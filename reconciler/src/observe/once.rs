@@ -35,8 +35,8 @@ pub async fn once(client: &Client, scope: &Scope, tool: &ToolName) -> Observed {
             }
             Err(error) => (Vec::new(), Some(error.to_string())),
         };
-        let pairs = objects.iter().map(|raw| (raw.key.id(row), &raw.json));
-        assemble::add(&mut observed, row, pairs, gap.as_deref());
+        let known = objects.iter().map(|raw| (raw.key.id(row), &raw.stamp, &raw.json));
+        assemble::add(&mut observed, row, known, gap.as_deref());
     }
     add_builds(&mut observed, client, scope, tool).await;
     assemble::finish(&mut observed, tool);
@@ -54,7 +54,7 @@ async fn add_builds(observed: &mut Observed, client: &Client, scope: &Scope, too
     for (row, selection) in looks {
         match reading::list(client, &selection, None, |raw| raw).await {
             Ok(listed) => {
-                let pairs = listed.objects.iter().map(|raw| (raw.key.id(row), &raw.json));
+                let pairs = listed.objects.iter().map(|raw| (raw.key.id(row), &raw.stamp, &raw.json));
                 assemble::add(observed, row, pairs, None);
             }
             Err(error) => observed.builds_unseen = Some(error.to_string()),
@@ -118,7 +118,7 @@ async fn read_one(client: &Client, id: &ObjectId) -> Result<Seen, CallError> {
             if value.pointer("/metadata/name").and_then(Value::as_str) != Some(id.name.as_str()) {
                 return Err(CallError::Garbage("it is about another object".to_owned()));
             }
-            Ok(Seen::Live(value))
+            Ok(Seen::Live(value.into()))
         }
         Err(error) if error.is_not_found(row.plural, &id.name) => Ok(Seen::Absent),
         Err(error) => Err(error),

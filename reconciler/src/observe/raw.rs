@@ -2,6 +2,7 @@
 //! aim; 12,000 packed texts do.
 
 use super::text::Text;
+use planner::Stamp;
 use planner::kinds::{Kind, Scope, Watched};
 use planner::observed::MARK;
 use renderer::ObjectId;
@@ -39,6 +40,7 @@ pub(super) struct Raw {
     pub(super) key: Key,
     pub(super) mark: Option<Box<str>>,
     pub(super) version: Box<str>,
+    pub(super) stamp: Stamp,
     /// Empty for kinds of which only names are kept.
     pub(super) json: Text,
 }
@@ -56,6 +58,8 @@ struct Metadata<'a> {
     name: Cow<'a, str>,
     #[serde(borrow, default)]
     namespace: Option<Cow<'a, str>>,
+    #[serde(borrow, default)]
+    uid: Option<Cow<'a, str>>,
     #[serde(borrow)]
     resource_version: Cow<'a, str>,
     #[serde(borrow, default)]
@@ -73,16 +77,17 @@ impl Raw {
             .and_then(|labels| labels.get(MARK).or_else(|| labels.get(BUILD_OF)))
             .map(|mark| Box::from(&**mark));
         let namespace = metadata.namespace.filter(|namespace| !namespace.is_empty()).map(|text| Box::from(&*text));
-        let json = match row.watched {
-            Watched::Metadata => Text::default(),
+        let json: Box<[u8]> = match row.watched {
+            Watched::Metadata => Box::default(),
             Watched::Troubles => {
                 let distilled = planner::pods::distilled(&serde_json::from_str(json)?);
-                Text::Plain(distilled.to_string().into_bytes().into())
+                distilled.to_string().into_bytes().into()
             }
-            Watched::Marked | Watched::All => Text::Plain(json.as_bytes().into()),
+            Watched::Marked | Watched::All => json.as_bytes().into(),
         };
+        let stamp = Stamp::of(metadata.uid.as_deref().unwrap_or_default(), &json);
         let key = Key { namespace, name: Box::from(&*metadata.name) };
-        Ok(Self { key, mark, version: Box::from(&*metadata.resource_version), json })
+        Ok(Self { key, mark, version: Box::from(&*metadata.resource_version), stamp, json: Text::Plain(json) })
     }
 
     /// Whose it is: its namespace says so; in the platform's namespaces and for cluster-scoped kinds the mark does. None

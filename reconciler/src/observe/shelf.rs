@@ -2,6 +2,7 @@
 
 use super::raw::{self, Key, Raw};
 use super::text::{Packer, Text};
+use planner::Stamp;
 use planner::kinds::{Kind, Watched};
 use renderer::ObjectId;
 use std::collections::{BTreeMap, BTreeSet};
@@ -24,10 +25,12 @@ pub(super) struct Shelf {
     packer: Packer,
 }
 
+/// One object.
 #[derive(Debug)]
-struct Entry {
+pub(super) struct Entry {
     version: u64,
-    json: Text,
+    pub(super) stamp: Stamp,
+    pub(super) json: Text,
 }
 
 /// So many objects of a kind most tools have at most.
@@ -142,16 +145,15 @@ impl Shelf {
 
     /// Our own delete succeeded: the object with this uid will never come back.
     pub(super) fn forget(&mut self, key: &Key, uid: &str) {
-        let same = self.entry(key).and_then(|entry| raw::whole(self.row, &entry.json.bytes()).ok());
-        if same.is_some_and(|live| planner::observed::uid_of(&live) == Some(uid)) {
+        if self.entry(key).is_some_and(|entry| &*entry.stamp.uid == uid) {
             self.take(key);
         }
     }
 
-    /// The ids and texts of a tool's objects.
-    pub(super) fn of_tool(&self, tool: &str) -> impl Iterator<Item = (ObjectId, &Text)> {
+    /// A tool's objects.
+    pub(super) fn of_tool(&self, tool: &str) -> impl Iterator<Item = (ObjectId, &Entry)> {
         let objects = self.tools.get(tool).into_iter().flatten();
-        objects.map(|(key, entry)| (key.id(self.row), &entry.json))
+        objects.map(|(key, entry)| (key.id(self.row), entry))
     }
 
     /// Names of all tools with an object here.
@@ -197,7 +199,7 @@ impl Shelf {
         if moved || changed {
             wakes.insert(tool.clone());
         }
-        let entry = Entry { version, json: self.packer.pack(raw.json) };
+        let entry = Entry { version, stamp: raw.stamp, json: self.packer.pack(raw.json) };
         let objects = self.tools.entry(tool.clone()).or_default();
         match place(objects, &raw.key) {
             Ok(at) => objects[at].1 = entry,
@@ -298,7 +300,7 @@ mod tests {
         shelf.put(deployment("9", 5));
         assert_eq!(woken(&shelf.put(deployment("8", 2))), [""; 0]);
         let kept = shelf.of_tool("a").next().expect("kept").1;
-        assert_eq!(raw::whole(row("Deployment"), &kept.bytes()).expect("JSON")["spec"]["replicas"], 5);
+        assert_eq!(raw::whole(row("Deployment"), &kept.json.bytes()).expect("JSON")["spec"]["replicas"], 5);
     }
 
     #[test]

@@ -14,13 +14,17 @@ use planner::plan::{Action, Plan, Request};
 use planner::question::{DryRun, Question, Word};
 use planner::settled::{self, Settled};
 use planner::stored::StoredRevision;
-use planner::{Circumstances, Input, Judge, Moment, Newest};
+use planner::{Circumstances, Input, Judge, Live, Memo, Moment, Newest, Stamp};
 use renderer::build::Siblings;
 use renderer::{CommitId, Digest, Files, Object, ObjectId, Platform, Rendered, Revision, Tool, ToolName, TreeId};
 use serde_json::{Value, json};
-use std::cell::Cell;
-use std::collections::{BTreeMap, BTreeSet};
+use std::cell::{Cell, RefCell};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
+/// Plans whose findings are kept.
+const MEMOS: usize = 3;
 pub const MANAGER: &str = "toolforge";
 const NOW: &str = "2026-01-01T00:00:00Z";
 /// The same time, as plans take it.
@@ -56,6 +60,10 @@ pub struct World {
     /// How many names were read to confirm an absence.
     pub reads: Cell<usize>,
     writes: u64,
+    /// How often an object was read that a watch keeps.
+    pub unpacked: Arc<AtomicUsize>,
+    /// What the last plans found.
+    memos: RefCell<VecDeque<Memo>>,
 }
 
 /// What the repository says.
@@ -100,6 +108,8 @@ impl World {
             untrodden: false,
             reads: Cell::new(0),
             writes: 0,
+            unpacked: Arc::default(),
+            memos: RefCell::default(),
         }
     }
 
@@ -143,8 +153,10 @@ impl World {
             .iter()
             .filter(|(id, v)| marked(v) || ["Tool", "HorizontalPodAutoscaler", "Pod"].contains(&id.kind.as_str()));
         let hidden = |id: &ObjectId| self.gaps.iter().any(|gap| gap.kind == id.kind);
-        let objects: BTreeMap<_, _> =
-            seen.filter(|(id, _)| !hidden(id)).map(|(id, value)| (id.clone(), Seen::Live(value.clone()))).collect();
+        let objects: BTreeMap<_, _> = seen
+            .filter(|(id, _)| !hidden(id))
+            .map(|(id, value)| (id.clone(), Seen::Live(self.packed(value))))
+            .collect();
         let stored = objects.iter().filter(|(id, _)| id.kind == "ControllerRevision");
         let mut stored: Vec<_> = stored
             .filter_map(|(_, seen)| match seen {
@@ -165,7 +177,19 @@ impl World {
             settled: self.settled(),
             answers: Vec::new(),
             untrodden: self.untrodden,
+            memo: Memo::default(),
         }
+    }
+
+    /// As a watch keeps it: read when somebody asks.
+    fn packed(&self, value: &Value) -> Live {
+        let uid = value["metadata"]["uid"].as_str().unwrap_or_default();
+        let (stamp, unpacked, value) =
+            (Stamp::of(uid, value.to_string().as_bytes()), self.unpacked.clone(), value.clone());
+        Live::packed(stamp, move || {
+            unpacked.fetch_add(1, Ordering::Relaxed);
+            value.clone()
+        })
     }
 
     fn settled(&self) -> Vec<Settled> {
@@ -234,22 +258,59 @@ impl World {
                 forgotten: self.forgotten,
                 circumstances: &self.circumstances,
             };
-            let plan = planner::plan(&input);
+            let (plan, memo) = planner::plan_and_memo(&input);
+            self.plans_alike_with_every_memo(&input, &plan, &memo);
             if plan.unconfirmed.is_empty() && plan.questions.is_empty() {
                 let judge = Judge { platform: &self.platform, observed: &observed, field_manager: MANAGER };
                 assert_eq!(judge.check(&plan), [], "the plan is refused by its judge: {plan:#?}");
                 let verdicts = planner::field_verdicts(&input);
+                let mut memos = self.memos.borrow_mut();
+                memos.truncate(MEMOS - 1);
+                memos.push_front(memo);
                 return (plan, observed, verdicts);
             }
             self.reads.set(self.reads.get() + plan.unconfirmed.len());
             for id in &plan.unconfirmed {
-                let seen = self.objects.get(id).map_or(Seen::Absent, |value| Seen::Live(value.clone()));
+                let seen = self.objects.get(id).map_or(Seen::Absent, |value| Seen::Live(value.clone().into()));
                 observed.objects.insert(id.clone(), seen);
             }
             let answers = plan.questions.iter().map(|question| question.answered(self.dry_run(question)));
             observed.answers.extend(answers);
         }
         panic!("absences are confirmed in one round");
+    }
+
+    /// Whatever was found before, the plan is the same, and so is what need not be found out again.
+    fn plans_alike_with_every_memo(&self, input: &Input<'_>, plan: &Plan, memo: &Memo) {
+        for before in self.memos.borrow().iter() {
+            let observed = Observed { memo: before.clone(), ..input.observed.clone() };
+            let (again, found) = planner::plan_and_memo(&Input { observed: &observed, ..input.clone() });
+            assert_eq!((&again, &found), (plan, memo), "a memo changes the plan");
+        }
+    }
+
+    /// The plan in the light of the last one, without a question to anybody; and how many objects it read.
+    pub fn reads_again(&self, says: &Says) -> usize {
+        let Says::Commit(id, yaml) = says else { panic!("a commit was expected") };
+        let revision = Self::revision(*id, yaml);
+        let (rendered, mut observed) = (self.render(&revision), self.observe());
+        observed.memo = self.memos.borrow().front().cloned().expect("a plan was made before");
+        let before = self.unpacked.load(Ordering::Relaxed);
+        drop(planner::plan(&Input {
+            tool: &self.tool,
+            platform: &self.platform,
+            namespace: self.tool.name.namespace(),
+            frame: &rendered.objects,
+            newest: Newest::Revision(&revision, &rendered),
+            last_good: Some(&rendered),
+            pinned: None,
+            observed: &observed,
+            field_manager: MANAGER,
+            trouble: None,
+            forgotten: false,
+            circumstances: &self.circumstances,
+        }));
+        self.unpacked.load(Ordering::Relaxed) - before
     }
 
     /// What would become of it.
@@ -381,8 +442,7 @@ impl World {
                     Some("test") => assert_eq!(object.pointer(path), Some(&op["value"]), "test {path}"),
                     Some("remove") => remove(object, path),
                     Some("replace") => *object.pointer_mut(path).expect("the field") = op["value"].clone(),
-                    Some("add") if path == "/spec/replicas" => object["spec"]["replicas"] = op["value"].clone(),
-                    Some("add") if path == "/spec/suspend" => object["spec"]["suspend"] = op["value"].clone(),
+                    Some("add") => add(object, path, op["value"].clone()),
                     other => panic!("an operation this world does not know: {other:?}"),
                 }
             }
@@ -431,6 +491,16 @@ impl World {
 
 fn status_only() -> FieldSet {
     FieldSet::from_fields_v1(&json!({"f:status": {}})).expect("a set")
+}
+
+fn add(object: &mut Value, path: &str, value: Value) {
+    let (parent, last) = path.rsplit_once('/').expect("a pointer");
+    let last = last.replace("~1", "/").replace("~0", "~");
+    match object.pointer_mut(parent).expect("the parent") {
+        Value::Object(map) => drop(map.insert(last, value)),
+        Value::Array(items) => items.insert(last.parse().unwrap_or(items.len()), value),
+        other => panic!("nothing can be added to {other}"),
+    }
 }
 
 fn remove(object: &mut Value, path: &str) {
