@@ -22,6 +22,7 @@ mod polling;
 mod reader;
 mod reads;
 mod start;
+mod unsaid;
 
 pub use book::{Book, BookError};
 pub use heard::{Heard, Listener, listener};
@@ -31,7 +32,7 @@ pub use start::{Environment, Options, git, registry, serve};
 use crate::cluster::Cluster;
 use crate::events::Recorder;
 use crate::observe::World;
-use crate::pass::{self, Decided, Missed, Subject, Told};
+use crate::pass::{self, Decided, Missed, News, Subject, Told};
 use crate::queue::{Ended, Queue};
 use crate::registry::Registry;
 use crate::source::Git;
@@ -52,6 +53,7 @@ use tokio::sync::{Notify, mpsc};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
+use unsaid::{Before, Unsaid};
 
 /// How the loop behaves.
 #[derive(Debug, Clone, Copy)]
@@ -62,11 +64,13 @@ pub struct Limits {
     pub interval: Option<Duration>,
     /// A pass that takes longer is given up; its tool is tried again later.
     pub pass: Duration,
+    /// So long after a step of ours it goes unsaid what the cluster is about to do by itself.
+    pub patience: Duration,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { passes: 8, interval: None, pass: Duration::from_secs(120) }
+        Self { passes: 8, interval: None, pass: Duration::from_secs(120), patience: Duration::from_secs(2) }
     }
 }
 
@@ -83,6 +87,7 @@ pub struct Driver {
     listener: Option<Listener>,
     images: Images,
     fights: Mutex<Fights>,
+    unsaid: Mutex<Unsaid>,
     everyone: Everyone,
     /// The beginning of this driver's time.
     begun: Instant,
@@ -216,7 +221,10 @@ impl Driver {
         if let Told::Unheard(missed) = told {
             decided.missed = Some(missed.and(decided.missed));
         }
-        let ended = ended(&decided, &outcome, now);
+        let mut ended = ended(&decided, &outcome, now);
+        if told == Told::Unsaid {
+            ended = ended.at_latest(self.limits.patience);
+        }
         let asking = answers == Answers::Late;
         let builds = subject.platform.builds.as_ref().map(|builds| build_places::Seen {
             under_way: planner::builds::under_way(
@@ -242,9 +250,16 @@ impl Driver {
             tracing::info!(tool = %plan.tool, commit, plan = planner::explain::totals(plan), "pass");
         }
         let Some(live) = self.world.tool(&subject.tool.name) else { return Told::Nothing };
-        let told = pass::tell(&self.cluster.client, &self.recorder, &live, decided, outcome).await;
+        let (now, wall) = (self.begun.elapsed(), subject.circumstances.now);
+        let Before { rows, since, patient } = lock(&self.unsaid).before(plan, now, self.limits.patience);
+        let news = News { live: &live, decided, outcome, unsaid: &rows, since: since.unwrap_or(wall), patient };
+        let told = pass::tell(&self.cluster.client, &self.recorder, &news).await;
         if let Told::Written(answer) = &told {
             self.world.learn(&status::id(&plan.tool), answer);
+        }
+        match told {
+            Told::Unsaid => lock(&self.unsaid).note(plan, outcome, (now, wall)),
+            _ => lock(&self.unsaid).forget(&plan.tool),
         }
         told
     }
@@ -259,6 +274,7 @@ impl Driver {
         self.metrics.forget(tool);
         self.images.forget(tool);
         lock(&self.fights).forget(tool);
+        lock(&self.unsaid).forget(tool);
         self.forget_place(tool);
     }
 

@@ -10,7 +10,7 @@ use crate::execute::FIELD_MANAGER;
 use jiff::Timestamp;
 use kube::Client;
 use planner::observed::uid_of;
-use planner::outcome::{FailureKind, Outcome, Row, RowResult};
+use planner::outcome::{FailureKind, Row, RowResult};
 use planner::plan::{Action, Cause, Plan};
 use renderer::diagnostic::on_one_line;
 use renderer::length_prefixed::hex;
@@ -55,10 +55,10 @@ struct Event {
 }
 
 impl Recorder {
-    /// Says about a Tool what a pass did and what waits for somebody. Failures to say so are logged: nothing depends on
+    /// Says about a Tool what was done (`rows`) and what waits for somebody. Failures to say so are logged: nothing depends on
     /// it.
-    pub async fn publish(&self, client: &Client, tool: &Value, plan: &Plan, outcome: &Outcome) {
-        for event in events(plan, outcome) {
+    pub async fn publish(&self, client: &Client, tool: &Value, plan: &Plan, rows: &[Row]) {
+        for event in events(plan, rows) {
             let Some(body) = self.admit(tool, &event, Instant::now()) else { continue };
             let name = body.pointer("/metadata/name").and_then(Value::as_str).unwrap_or_default();
             let path = address::child("/api/v1/namespaces/default/events", name);
@@ -118,10 +118,10 @@ fn body(tool: &Value, name: &str, event: &Event, sent: &Sent, time: &str) -> Val
 }
 
 /// What a pass has to say.
-fn events(plan: &Plan, outcome: &Outcome) -> Vec<Event> {
+fn events(plan: &Plan, rows: &[Row]) -> Vec<Event> {
     let mut notes: BTreeMap<(bool, String), Vec<String>> = BTreeMap::new();
     let mut say = |warning, reason: String, note: String| notes.entry((warning, reason)).or_default().push(note);
-    for row in &outcome.rows {
+    for row in rows {
         match &row.result {
             RowResult::Done { .. } => say(false, word(row.action).to_owned(), done(plan, row)),
             // The next pass plans anew; there is nothing to tell yet.

@@ -15,7 +15,7 @@ use planner::conditions::Pass;
 use planner::contract::{Contract, Terms};
 use planner::drift::FieldVerdict;
 use planner::observed::{Gap, ImageSeen, Observed};
-use planner::outcome::Outcome;
+use planner::outcome::{Outcome, Row};
 use planner::plan::Plan;
 use planner::{Circumstances, Input, Judge, Memo, Moment, Newest};
 use renderer::build::Siblings;
@@ -246,10 +246,30 @@ pub enum Told {
     Written(Answer),
     /// Whether it was written is unknown, or the server cannot write now: it has to be said again.
     Unheard(Missed),
+    /// It passes by itself, and goes unsaid for now.
+    Unsaid,
 }
 
-/// Says on the Tool how it went: its status and events, each only where it is news. `live` is the Tool as it is now.
-pub async fn tell(client: &Client, recorder: &Recorder, live: &Value, decided: &Decided, outcome: &Outcome) -> Told {
+/// What a pass has to tell.
+#[derive(Debug, Clone, Copy)]
+pub struct News<'a> {
+    /// The Tool as it is now.
+    pub live: &'a Value,
+    /// What was decided.
+    pub decided: &'a Decided,
+    /// What came of it.
+    pub outcome: &'a Outcome,
+    /// What came of earlier passes of which nothing was told.
+    pub unsaid: &'a [Row],
+    /// When the first of those was; else now.
+    pub since: planner::Moment,
+    /// What passes by itself may go unsaid.
+    pub patient: bool,
+}
+
+/// Says on the Tool how it went: its status and events, each only where it is news.
+pub async fn tell(client: &Client, recorder: &Recorder, news: &News<'_>) -> Told {
+    let News { live, decided, outcome, .. } = *news;
     let plan = &decided.plan;
     let previous = live.get("status");
     let pass = Pass {
@@ -260,8 +280,12 @@ pub async fn tell(client: &Client, recorder: &Recorder, live: &Value, decided: &
         previous,
         generation: live.pointer("/metadata/generation").and_then(Value::as_i64).unwrap_or(0),
         now: now(),
+        since: news.since,
     };
     let status = status::fit(pass.status());
+    if news.patient && decided.missed.is_none() && pass.may_go_unsaid(&status) {
+        return Told::Unsaid;
+    }
     let written = status::publish(client, &plan.tool, &status, previous).await;
     let told = match written {
         Ok(answer) => answer.map_or(Told::Nothing, Told::Written),
@@ -271,8 +295,9 @@ pub async fn tell(client: &Client, recorder: &Recorder, live: &Value, decided: &
         }
     };
     // What the status says already was an event once, also where another process said it.
-    if previous != Some(&status) || !outcome.rows.is_empty() {
-        recorder.publish(client, live, plan, outcome).await;
+    let rows: Vec<_> = news.unsaid.iter().chain(&outcome.rows).cloned().collect();
+    if previous != Some(&status) || !rows.is_empty() {
+        recorder.publish(client, live, plan, &rows).await;
     }
     told
 }

@@ -65,6 +65,11 @@ impl Entry {
 pub enum Ended {
     /// There was nothing to do; what is left waits for an event.
     Well,
+    /// There was nothing to do; what is left waits for an event, and is looked at after this time at the latest.
+    Waits {
+        /// How long.
+        pause: Duration,
+    },
     /// Something was done: it looks again at what came of it.
     Again,
     /// Something has to be left alone for a while. Until then only what wakes it is a reason for a pass, and not one after
@@ -86,6 +91,14 @@ pub enum Ended {
         /// The server asked for at least this long.
         retry_after: Option<Duration>,
     },
+}
+
+impl Ended {
+    /// The same, but that what waits for events alone is looked at after this time at the latest.
+    #[must_use]
+    pub fn at_latest(self, pause: Duration) -> Self {
+        if self == Self::Well { Self::Waits { pause } } else { self }
+    }
 }
 
 /// The queue of all tools.
@@ -134,6 +147,10 @@ impl Queue {
         match how {
             Ended::Well if entry.woken.is_none() => drop(self.entries.remove(tool)),
             Ended::Well => entry.failures = 0,
+            Ended::Waits { pause } => {
+                entry.failures = 0;
+                entry.alarm = Some(now + pause);
+            }
             Ended::Rests { pause } => {
                 entry.failures = 0;
                 // What is due at once is woken by what has just been written; the clock is for when that failed.
@@ -270,6 +287,20 @@ mod tests {
         assert_eq!(queue.next(now).as_deref(), Some("a"));
         assert_eq!(pause(99), LONGEST_PAUSE);
     }
+    #[test]
+    fn who_waits_for_an_event_is_served_at_once_and_looked_at_in_any_case() {
+        let mut queue = Queue::default();
+        queue.wake("a", at(0));
+        assert_eq!(queue.next(at(0)).as_deref(), Some("a"));
+        queue.ended("a", Ended::Well.at_latest(at(2000)), at(1), 0.0);
+        assert_eq!((queue.next(at(2000)), queue.next_due(at(1))), (None, Some(at(2001))));
+        queue.wake("a", at(2));
+        assert_eq!(queue.next(at(2)).as_deref(), Some("a"));
+        queue.ended("a", Ended::Well, at(3), 0.0);
+        assert_eq!((queue.next(at(9000)), queue.busy()), (None, 0), "an event has taken the clock's place");
+        assert_eq!(Ended::Again.at_latest(at(1)), Ended::Again);
+    }
+
     #[test]
     fn who_rests_is_woken_by_events_now_and_then_and_by_the_clock_at_the_end() {
         let mut queue = Queue::default();

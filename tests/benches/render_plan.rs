@@ -192,6 +192,7 @@ fn status(subject: &Subject, observed: &Observed) -> Value {
         previous: None,
         generation: 1,
         now: subject.circumstances.now,
+        since: subject.circumstances.now,
     };
     pass.status()
 }

@@ -10,7 +10,7 @@ use reconciler::cluster::{Cluster, door::Requests};
 use reconciler::driver::platform;
 use reconciler::events::Recorder;
 use reconciler::observe::{self, Scope};
-use reconciler::pass::{self, Decided, Subject};
+use reconciler::pass::{self, Decided, News, Subject};
 use reconciler::{source, status};
 use renderer::build::Siblings;
 use renderer::{CommitId, Digest, Platform, Revision, Tool, TreeId};
@@ -107,7 +107,9 @@ impl World {
         assert_eq!(outcome.failures().count(), 0, "{:#?}", outcome.rows);
         let live = status::read(&self.client, &subject.tool.name).await.expect("the Tool can be read");
         if let (true, Some(live)) = (whole, live) {
-            pass::tell(&self.client, &Recorder::default(), &live, &decided, &outcome).await;
+            let since = pass::now();
+            let news = News { live: &live, decided: &decided, outcome: &outcome, unsaid: &[], since, patient: false };
+            pass::tell(&self.client, &Recorder::default(), &news).await;
         }
         // Time stands still but for this: the controllers do their work.
         tokio::time::sleep(Duration::from_secs(30)).await;

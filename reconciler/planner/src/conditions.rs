@@ -2,6 +2,8 @@
 //! A pure function of the plan, its outcome and what was observed; the clock is an argument, and a condition keeps its
 //! `lastTransitionTime` while its status stays.
 
+mod passing;
+
 use crate::deployments;
 use crate::kinds::{Kind, Scope};
 use crate::live::Live;
@@ -35,6 +37,8 @@ pub struct Pass<'a> {
     pub generation: i64,
     /// The time.
     pub now: Moment,
+    /// When the first of the passes began that this status tells of; the others went unsaid.
+    pub since: Moment,
 }
 
 impl Pass<'_> {
@@ -205,7 +209,10 @@ impl Pass<'_> {
 
     fn deployments(&self) -> Vec<Value> {
         let list = deployments::listed(self.previous);
-        let list = deployments::after(list, self.plan.deployment.as_ref(), &self.observed.stored, self.now);
+        let mut list = deployments::after(list, self.plan.deployment.as_ref(), &self.observed.stored, self.now);
+        if let Some(first) = list.first_mut().filter(|first| first.started_at == Some(self.now)) {
+            first.started_at = Some(self.since);
+        }
         let list = list.into_iter().map(|entry| json!(entry));
         list.chain(deployments::unreadable(self.previous).cloned()).take(deployments::LISTED).collect()
     }

@@ -102,11 +102,18 @@ fn entries(status: Option<&Value>) -> impl Iterator<Item = &Value> {
     status.and_then(|status| status.get("deployments")).and_then(Value::as_array).into_iter().flatten()
 }
 
+/// Nothing is listed, readable or not.
+pub(crate) fn none(status: Option<&Value>) -> bool {
+    entries(status).next().is_none()
+}
+
 /// The list after a pass that saw `seen`. Without a list (a lost status) the stored revisions tell what was Ready.
 #[must_use]
 pub fn after(mut list: Vec<Entry>, seen: Option<&Deployment>, stored: &[StoredRevision], now: Moment) -> Vec<Entry> {
     if list.is_empty() {
-        list.extend(stored.iter().filter_map(of_stored));
+        let is_seen = |one: &&StoredRevision| one.revision.commit.as_ref() == seen.map(|seen| &seen.commit);
+        let told_below = usize::from(stored.first().filter(is_seen).is_some());
+        list.extend(stored.iter().skip(told_below).filter_map(of_stored));
     }
     let Some(seen) = seen else { return list };
     match list.first_mut() {

@@ -75,7 +75,7 @@ impl<'a> Draft<'a> {
     /// Gives every object that is not Ready its pods' own words, and says when the deployment under way has failed.
     fn judge_deployment(&mut self, targets: &Targets) {
         let underway = self.plan.deployment.as_ref().filter(|deployment| deployment.state != State::Ready);
-        let since = underway.and_then(|deployment| pods::since(deployment, self.input.status()));
+        let since = underway.and_then(|deployment| pods::since(deployment, &self.input));
         for row in &mut self.plan.not_ready {
             pods::explain(row, since, self.input.observed);
         }

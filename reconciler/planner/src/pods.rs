@@ -1,5 +1,6 @@
 //! What pods say about the workload that is not Ready: its controller only says that they are missing.
 
+use crate::decide::Input;
 use crate::deployments::{self, Deployment};
 use crate::moment::Moment;
 use crate::observed::{COMPONENT, Observed, Seen, is_terminating, label};
@@ -39,9 +40,14 @@ fn trouble(pod: &Value) -> Option<Trouble> {
     Some(Trouble { why, failed: kept.get("failed").and_then(Value::as_bool) == Some(true) })
 }
 
-/// When the deployment began; now, where it is only beginning: pods from before are not its pods.
-pub(crate) fn since(deployment: &Deployment, status: Option<&Value>) -> Option<Moment> {
-    let list = deployments::listed(status);
+/// From when on pods are the deployment's, where others may be there from before: its beginning is written down before
+/// anything is looked at again. There is nothing before the first, whose beginning may be written down late.
+pub(crate) fn since(deployment: &Deployment, input: &Input) -> Option<Moment> {
+    let list = deployments::listed(input.status());
+    let alone = list.len() == 1 && deployments::unreadable(input.status()).next().is_none();
+    if alone && input.observed.stored.is_empty() {
+        return None;
+    }
     let first = list.into_iter().next()?;
     (first.deployment.id == deployment.id).then_some(first.started_at).flatten()
 }

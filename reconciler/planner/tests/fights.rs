@@ -38,7 +38,16 @@ fn said(plan: &Plan) -> Vec<String> {
 fn condition(world: &World, plan: &Plan, name: &str) -> String {
     let (outcome, observed) = (Outcome::default(), world.observe());
     let (previous, generation, now) = (None, 1, START);
-    let pass = Pass { plan, outcome: &outcome, observed: &observed, field_manager: MANAGER, previous, generation, now };
+    let pass = Pass {
+        plan,
+        outcome: &outcome,
+        observed: &observed,
+        field_manager: MANAGER,
+        previous,
+        generation,
+        now,
+        since: now,
+    };
     let status = pass.status();
     let all = status["conditions"].as_array().expect("conditions");
     let found = all.iter().find(|one| one["type"] == name).expect("that one");

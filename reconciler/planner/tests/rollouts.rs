@@ -199,6 +199,71 @@ fn pods_say_why_and_one_that_gave_up_ends_the_rollout() {
     assert!(deployment.why.as_ref().is_some_and(|why| why.contains("CrashLoopBackOff")), "{deployment:?}");
 }
 
+/// What is told in between is for people: no pass decides by what went unsaid.
+#[test]
+fn told_in_few_words_every_story_ends_the_same() {
+    let mut stories: Vec<(&str, Vec<Says>)> = vec![
+        ("first", vec![commit('a', &web("serve", 1))]),
+        ("first that fails", vec![commit('a', &web("crash", 1))]),
+        ("next", vec![commit('a', &web("serve", 1)), commit('b', &web("serve", 2))]),
+        ("back", vec![commit('a', &web("serve", 1)), commit('b', &web("crash", 1))]),
+    ];
+    let gated = with_migration(&with_bot(&web("serve", 1), "bot"));
+    stories
+        .push(("more and less", vec![commit('a', &web("serve", 1)), commit('b', &gated), commit('c', &web("new", 1))]));
+    for (name, says) in stories {
+        let end = |terse: bool| {
+            let mut world = World::new();
+            (world.terse, world.crashes) = (terse, Some("crash".to_owned()));
+            says.iter().for_each(|says| drop(world.settle(says)));
+            let status = world.objects[&world.id("Tool", "wordcount")]["status"].clone();
+            (world.names(), history(&world), status["conditions"].clone(), world.said)
+        };
+        let (full, terse) = (end(false), end(true));
+        assert_eq!((&full.0, &full.1, &full.2), (&terse.0, &terse.1, &terse.2), "{name}");
+        assert!(terse.3 < full.3, "{name}: {} of {}", terse.3, full.3);
+        if name == "first" {
+            assert_eq!(terse.3, 1, "it is Ready, and that is all there is to say");
+        }
+    }
+}
+
+#[test]
+fn what_a_later_pass_needs_to_know_is_said_at_once() {
+    let mut world = World::new();
+    world.terse = true;
+    world.settle(&commit('a', &web("serve", 1)));
+    let before = world.said;
+    world.pass(&commit('b', &web("serve", 2)));
+    assert_eq!(history(&world)[0], ('b', State::Progressing), "when it began tells its pods from those before");
+    assert_eq!(world.said, before + 1);
+    world.settle(&commit('b', &web("serve", 2)));
+    let (deployment, before) = (world.id("Deployment", "web"), world.said);
+    world.edit(&deployment, "kubectl-scale", |o| o["spec"]["replicas"] = json!(7));
+    world.pass(&commit('b', &web("serve", 2)));
+    assert_eq!((condition(&world, "Drifted")["status"].as_str(), world.said), (Some("True"), before + 1));
+    world.settle(&commit('b', &with_bot(&web("serve", 2), "bot")));
+    let said = world.said;
+    let plans = world.settle(&commit('c', &web("serve", 2)));
+    let prunes = plans.iter().filter(|plan| plan.steps.iter().any(|step| step.action == Action::Prune)).count();
+    assert!(world.said >= said + prunes && prunes > 0, "what is gone leaves the inventory");
+}
+
+#[test]
+fn the_first_deployment_has_no_pods_from_before_however_late_its_beginning_is_said() {
+    let mut world = World::new();
+    world.crashes = Some("crash".to_owned());
+    world.terse = true;
+    let says = commit('a', &web("crash", 1));
+    while !world.has("Deployment", "web") {
+        world.pass(&says);
+    }
+    let (id, pod) = pod(&world, "web-1", "2020-01-01T00:00:00Z");
+    world.objects.insert(id, pod);
+    let plan = world.settle(&says).pop().expect("a plan");
+    assert!(plan.not_ready.iter().any(|row| row.why.contains("CrashLoopBackOff")), "{:?}", plan.not_ready);
+}
+
 fn pod(world: &World, name: &str, created: &str) -> (renderer::ObjectId, Value) {
     let web = world.id("Deployment", "web");
     let id = renderer::ObjectId { group: String::new(), kind: "Pod".into(), name: name.into(), ..web };

@@ -13,7 +13,7 @@ use reconciler::driver::{self, platform};
 use reconciler::events::Recorder;
 use reconciler::lease::{self, Claim};
 use reconciler::observe::{self, Scope};
-use reconciler::pass::{self, Decided, Subject, decide};
+use reconciler::pass::{self, Decided, News, Subject, decide};
 use reconciler::source::{RepositoryUrl, SourceError, worktree};
 use renderer::{Revision, ToolName};
 use serde_json::json;
@@ -206,7 +206,9 @@ impl<'a> Apply<'a> {
         let outcome = pass::execute(decided, &cluster.client, &|_, _| {}).await;
         // Without its Tool, which a first pass may just have failed to make, there is nobody to tell.
         if let Ok(Some(live)) = reconciler::status::read(&cluster.client, name).await {
-            pass::tell(&cluster.client, &self.recorder, &live, decided, &outcome).await;
+            let news =
+                News { live: &live, decided, outcome: &outcome, unsaid: &[], since: pass::now(), patient: false };
+            pass::tell(&cluster.client, &self.recorder, &news).await;
         }
         outcome
     }

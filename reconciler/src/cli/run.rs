@@ -80,6 +80,8 @@ pub async fn run(args: &Args, ui: &Ui, stop: CancellationToken) -> anyhow::Resul
         limits: Limits {
             passes: usize::from(args.passes),
             interval: args.interval.map(Duration::from_secs),
+            // The last pass of `--once` is the last word.
+            patience: if args.once { Duration::ZERO } else { Limits::default().patience },
             ..Limits::default()
         },
         cache: super::target::git_cache(),

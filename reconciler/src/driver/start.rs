@@ -161,6 +161,7 @@ impl Start<'_> {
             listener: self.options.listener.clone(),
             images,
             fights: Default::default(),
+            unsaid: Default::default(),
             everyone: Default::default(),
             begun: tokio::time::Instant::now(),
             publish_due: Default::default(),

@@ -1,7 +1,6 @@
 //! Events and statuses: said when there is something to say.
 
 use crate::fake::{Fake, Reply, tool};
-use planner::outcome::Outcome;
 use planner::plan::{Held, Plan, Target, Why};
 use reconciler::events::{BUDGET, Recorder};
 use reconciler::status;
@@ -35,7 +34,7 @@ async fn what_waits_for_somebody_is_said_once_and_what_passes_by_itself_is_not_s
     let (fake, recorder) = (echo(), Recorder::default());
     let plan = plan(vec![Why::NotOurs, Why::Terminating, Why::MissingSecret(vec!["db".to_owned()])]);
     for _ in 0..3 {
-        recorder.publish(&fake.client(), &live(), &plan, &Outcome::default()).await;
+        recorder.publish(&fake.client(), &live(), &plan, &[]).await;
     }
     let said: Vec<_> = fake.asked().into_iter().map(|ask| ask.body).collect();
     let reasons: Vec<_> = said.iter().map(|event| event["reason"].as_str().expect("a reason")).collect();
@@ -51,12 +50,12 @@ async fn a_tool_cannot_flood_the_namespace_that_all_share() {
     let (fake, recorder) = (echo(), Recorder::default());
     for number in 0..2 * BUDGET {
         let plan = plan(vec![Why::Invalid(format!("line {number}"))]);
-        recorder.publish(&fake.client(), &live(), &plan, &Outcome::default()).await;
+        recorder.publish(&fake.client(), &live(), &plan, &[]).await;
     }
     assert_eq!(fake.asked().len(), BUDGET as usize);
     let mut other = live();
     other["metadata"]["name"] = json!("b");
-    recorder.publish(&fake.client(), &other, &plan(vec![Why::NotOurs]), &Outcome::default()).await;
+    recorder.publish(&fake.client(), &other, &plan(vec![Why::NotOurs]), &[]).await;
     assert_eq!(fake.asked().len(), BUDGET as usize + 1, "another tool still speaks");
 }
 
@@ -64,7 +63,7 @@ async fn a_tool_cannot_flood_the_namespace_that_all_share() {
 async fn a_long_message_is_cut_between_letters() {
     let (fake, recorder) = (echo(), Recorder::default());
     let plan = plan(vec![Why::Invalid("ä".repeat(2_000))]);
-    recorder.publish(&fake.client(), &live(), &plan, &Outcome::default()).await;
+    recorder.publish(&fake.client(), &live(), &plan, &[]).await;
     let message = fake.asked()[0].body["message"].as_str().expect("a message").to_owned();
     assert!(message.len() <= 1024 && message.ends_with('…'), "{}", message.len());
 }
@@ -75,7 +74,7 @@ const STEERS: &str = "\u{1b}]8;;https://evil.example\u{7}here\u{9b}2J\u{202e}txt
 async fn what_an_event_repeats_steers_no_terminal() {
     let (fake, recorder) = (echo(), Recorder::default());
     let plan = plan(vec![Why::Invalid(STEERS.to_owned())]);
-    recorder.publish(&fake.client(), &live(), &plan, &Outcome::default()).await;
+    recorder.publish(&fake.client(), &live(), &plan, &[]).await;
     let message = fake.asked()[0].body["message"].as_str().expect("a message").to_owned();
     assert!(!message.contains(steers), "{message:?}");
     assert!(

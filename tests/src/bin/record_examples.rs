@@ -14,7 +14,7 @@ use reconciler::cluster::{Cluster, door::Requests};
 use reconciler::driver::platform;
 use reconciler::events::Recorder;
 use reconciler::observe::{self, Scope};
-use reconciler::pass::{self, Decided, Subject};
+use reconciler::pass::{self, Decided, News, Subject};
 use reconciler::status;
 use renderer::{Digest, Object};
 use serde_json::{Value, json};
@@ -96,7 +96,15 @@ impl Recording<'_> {
             let outcome = pass::execute(&decided, self.client, &|_, _| {}).await;
             ensure!(outcome.failures().next().is_none(), "{outcome:#?}");
             if let Some(live) = status::read(self.client, &subject.tool.name).await? {
-                pass::tell(self.client, &recorder, &live, &decided, &outcome).await;
+                let news = News {
+                    live: &live,
+                    decided: &decided,
+                    outcome: &outcome,
+                    unsaid: &[],
+                    since: pass::now(),
+                    patient: false,
+                };
+                pass::tell(self.client, &recorder, &news).await;
             }
             if decided.plan.is_ready() {
                 return Ok(());

@@ -57,6 +57,10 @@ pub struct World {
     pub refuses: Option<String>,
     /// Nobody has been here.
     pub untrodden: bool,
+    /// What may go unsaid does.
+    pub terse: bool,
+    /// How often a status was written.
+    pub said: usize,
     /// How many names were read to confirm an absence.
     pub reads: Cell<usize>,
     writes: u64,
@@ -106,6 +110,8 @@ impl World {
             wrong: None,
             refuses: None,
             untrodden: false,
+            terse: false,
+            said: 0,
             reads: Cell::new(0),
             writes: 0,
             unpacked: Arc::default(),
@@ -392,8 +398,13 @@ impl World {
             previous: previous.as_ref(),
             generation: 1,
             now: self.circumstances.now,
+            since: self.circumstances.now,
         };
         let status = pass.status();
+        if previous.as_ref() == Some(&status) || (self.terse && pass.may_go_unsaid(&status)) {
+            return;
+        }
+        self.said += 1;
         self.objects.get_mut(&id).expect("the Tool")["status"] = status;
     }
 
