@@ -100,8 +100,9 @@ impl Reader {
         let name = &due.tool;
         if due.anew {
             self.tell.insert(name.clone());
-            self.late.insert((Instant::now() + TURN, name.clone()));
+            // First, so that it is late when the alarm goes, and not a moment after it: there is only one.
             self.driver.book.begin_to_read(name);
+            self.late.insert((Instant::now() + TURN, name.clone()));
         } else if self.resolving.contains_key(name) {
             return;
         }
