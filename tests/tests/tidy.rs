@@ -29,14 +29,15 @@ fn dependencies() -> BTreeMap<String, BTreeSet<String>> {
 
 #[test]
 fn dependencies_point_one_way() {
-    let ours = ["renderer", "policy", "planner", "sandbox", "reconciler", "tests"];
+    let ours = ["renderer", "policy", "planner", "sandbox", "local", "reconciler", "tests"];
     let allowed: BTreeMap<&str, &[&str]> = [
         ("renderer", &[][..]),
         ("policy", &[]),
         ("planner", &["renderer", "policy"]),
         ("sandbox", &["planner", "renderer"]),
-        ("reconciler", &["renderer", "policy", "planner", "sandbox"]),
-        ("tests", &["renderer", "policy", "planner", "sandbox", "reconciler"]),
+        ("local", &["sandbox", "planner", "renderer"]),
+        ("reconciler", &["renderer", "policy", "planner", "sandbox", "local"]),
+        ("tests", &["renderer", "policy", "planner", "sandbox", "local", "reconciler"]),
     ]
     .into();
     for (package, found) in dependencies() {
@@ -138,6 +139,7 @@ fn no_file_is_longer_than_400_lines_without_its_tests() {
         "reconciler/src",
         "reconciler/planner/src",
         "reconciler/sandbox/src",
+        "reconciler/local/src",
         "tests/src",
     ]
     .into_iter()
