@@ -5,4 +5,3 @@
 //!
 //! The arrows: `planner → sandbox → local → reconciler`. Nothing here knows the reconciler; a cluster is a client that
 //! is given.
-

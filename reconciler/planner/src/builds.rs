@@ -14,7 +14,7 @@ use crate::pods;
 use crate::readiness::{self, Readiness};
 use crate::target::Targets;
 use renderer::request::BuildRequest;
-use renderer::{ObjectId, Rendered};
+use renderer::{Image, ObjectId, Rendered, RenderedComponent};
 use serde_json::Value;
 use std::collections::BTreeSet;
 
@@ -116,8 +116,16 @@ pub(crate) fn plan(draft: &mut Draft<'_>, newest: &Rendered, targets: &Targets) 
             None => draft.plan.queued += 1,
         }
     }
-    let names = wanted.iter().map(|(_, object)| &object.id).collect();
-    draft.plan.steps.extend(superseded(&names, &input));
+    if is_all_known(newest) {
+        let names = wanted.iter().map(|(_, object)| &object.id).collect();
+        draft.plan.steps.extend(superseded(&names, &input));
+    }
+}
+
+/// Whether every component says what it needs. What could not be read may need what is being built.
+fn is_all_known(newest: &Rendered) -> bool {
+    let unknown = |component: &RenderedComponent| matches!(component.image, Image::Unresolved { .. });
+    newest.withheld.is_empty() && !newest.components.iter().any(unknown)
 }
 
 fn is_awaited(request: &BuildRequest, targets: &Targets) -> bool {
@@ -172,7 +180,9 @@ fn mine<'a>(input: &'a Input) -> impl Iterator<Item = (&'a ObjectId, &'a Value)>
 
 /// What no component of the newest revision needs: cancelled where it runs, and where it is over kept for a while.
 fn superseded(wanted: &BTreeSet<&ObjectId>, input: &Input) -> Vec<Step> {
-    let mut others: Vec<_> = mine(input).filter(|(id, live)| !wanted.contains(id) && !is_terminating(live)).collect();
+    let seen = |id: &ObjectId| input.observed.gap(id).is_none();
+    let others = mine(input).filter(|(id, live)| seen(id) && !wanted.contains(id) && !is_terminating(live));
+    let mut others: Vec<_> = others.collect();
     let made = |live: &Value| live.pointer("/metadata/creationTimestamp").and_then(Value::as_str).map(str::to_owned);
     // Newest first, so that the oldest of those that are over go.
     others.sort_by_key(|(id, live)| std::cmp::Reverse((made(live), (*id).clone())));
@@ -180,11 +190,11 @@ fn superseded(wanted: &BTreeSet<&ObjectId>, input: &Input) -> Vec<Step> {
     running.into_iter().chain(over.into_iter().skip(KEPT)).filter_map(|(id, live)| gone(id, live)).collect()
 }
 
-/// Builds of this tool that are under way after these steps.
+/// How many builds of this tool are under way, with those that have just begun.
 #[must_use]
-pub fn under_way(input: &Observed, namespace: &str, begun: usize) -> usize {
+pub fn under_way(observed: &Observed, namespace: &str, begun: usize) -> usize {
     let here = |id: &&ObjectId| is_build(id, namespace);
-    let live = input.objects.keys().filter(here).filter_map(|id| input.live(id));
+    let live = observed.objects.keys().filter(here).filter_map(|id| observed.live(id));
     live.filter(|live| !BuildState::of(live).is_over()).count() + begun
 }
 

@@ -139,7 +139,7 @@ impl Pass<'_> {
     }
 
     fn built(&self) -> Word {
-        match self.plan.held.iter().find(|held| held.why.awaits_image()) {
+        match self.plan.held.iter().find(|held| held.why.lacks_image()) {
             Some(held) => Word::new("Built", false, held.why.word(), self.held_message(held)),
             None => Word::new("Built", true, "ImagesFound", "every image is in the registry".to_owned()),
         }

@@ -110,6 +110,10 @@ fn a_failed_build_is_told_with_the_end_of_its_log_and_not_tried_again_until_some
     let why = plan.held.iter().find(|held| held.why.word() == "BuildFailed").expect("it is told").why.to_string();
     assert!(why.contains("detect: exit code 20 (Error): ERROR: No buildpack groups passed detection."), "{why}");
     assert!(!world.has("Deployment", "web"));
+    let tool = &world.objects[&world.id("Tool", "wordcount")];
+    let conditions = tool["status"]["conditions"].as_array().expect("conditions");
+    let built = conditions.iter().find(|condition| condition["type"] == "Built").expect("it is said");
+    assert_eq!((&built["status"], &built["reason"]), (&json!("False"), &json!("BuildFailed")));
 
     world.circumstances.now = Moment::from_unix_secs(START.unix_secs() + 600);
     let tool = world.id("Tool", "wordcount");
@@ -150,6 +154,28 @@ fn a_build_that_a_newer_commit_does_not_need_is_cancelled() {
     assert!(gone, "{:?}", reasons(&plan));
     world.pass(&newer);
     assert!(world.has("Job", "wordcount-"), "and the newer one is under way");
+}
+
+#[test]
+fn what_can_not_be_seen_or_read_cancels_no_build() {
+    let (mut world, says) = (building(), commit('a', WEB));
+    let (_, build) = waiting(&mut world, &says);
+    let docs = "  docs:\n    build: {repository: https://git.example/docs, ref: v2}\n    run: {command: docs}\n";
+    // Of a newer commit one source is unknown, or one component can't be used: either may need what is being built.
+    for unsure in [docs, "  docs:\n    build: {}\n    run: {command: docs, port: many}\n"] {
+        let newer = commit('b', &format!("{WEB}{unsure}"));
+        missing(&mut world, &newer);
+        world.objects.get_mut(&build).expect("the build")["status"] = json!({"active": 1});
+        world.pass(&newer);
+        assert!(world.objects.contains_key(&build), "{unsure}");
+    }
+    // And builds that are known from before, but not seen now, are left alone; the plan's judge would refuse it.
+    let gap = planner::observed::Gap { group: "batch".into(), kind: "Job".into(), why: "403 not for you".into() };
+    world.gaps.push(gap);
+    world.remembers = true;
+    world.objects.get_mut(&build).expect("the build")["status"] = json!({"active": 1});
+    let (plan, _) = world.plan(&commit('b', WEB));
+    assert!(plan.steps.iter().all(|step| step.id != build), "{plan:#?}");
 }
 
 #[test]

@@ -134,18 +134,14 @@ fn plain<'n>(name: &'n str, at: &Path) -> Result<&'n str, SourceError> {
     Ok(name)
 }
 
-/// Whether a link at `path` with this target leads to somewhere below the root, by its words alone.
+/// Whether a link at `path` with this target leads to somewhere below the root, by its words alone. It may climb only at
+/// its beginning, where what it climbs are folders of ours: behind a name, which may be a link itself, `..` is anywhere.
 fn stays_inside(path: &Path, target: &str) -> bool {
-    let mut depth = path.components().count().saturating_sub(1);
-    for part in target.split('/') {
-        match part {
-            "" | "." => {}
-            ".." if depth == 0 => return false,
-            ".." => depth -= 1,
-            _ => depth += 1,
-        }
-    }
-    !target.starts_with('/') && !target.is_empty() && !target.contains('\0')
+    let parts = || target.split('/').filter(|part| !part.is_empty() && *part != ".");
+    let climbs = parts().take_while(|part| *part == "..").count();
+    let sinks_only = parts().skip(climbs).all(|part| part != "..");
+    let depth = path.components().count().saturating_sub(1);
+    climbs <= depth && sinks_only && !target.starts_with('/') && !target.is_empty() && !target.contains('\0')
 }
 
 fn unwritable(path: &Path, error: &io::Error) -> SourceError {
@@ -162,10 +158,12 @@ mod tests {
 
     #[test]
     fn a_link_leads_inside_by_its_words_or_is_none() {
-        for (path, target) in [("a", "b"), ("a/b", "../c"), ("a/b/c", "../../d/./e"), ("a", "b/../c")] {
+        for (path, target) in [("a", "b"), ("a/b", "../c"), ("a/b/c", "../../d/./e"), ("a/b", "..")] {
             assert!(stays_inside(Path::new(path), target), "{path} {target}");
         }
-        for (path, target) in [("a", ".."), ("a/b", "../../c"), ("a", "/etc/passwd"), ("a", "b/../../c"), ("a", "")] {
+        for (path, target) in
+            [("a", ".."), ("a/b", "../../c"), ("a", "/etc/passwd"), ("a", "b/../../c"), ("a", ""), ("a", "p/q/link/..")]
+        {
             assert!(!stays_inside(Path::new(path), target), "{path} {target}");
         }
     }

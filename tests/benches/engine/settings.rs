@@ -62,6 +62,12 @@ where
 fn build() -> anyhow::Result<PathBuf> {
     let root = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("..");
     let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    // What cargo says of this package would make the build scripts of others run again.
+    for (name, _) in std::env::vars_os() {
+        if name.to_str().is_some_and(|name| name.starts_with("CARGO_PKG_") || name.starts_with("CARGO_MANIFEST_")) {
+            cargo.env_remove(name);
+        }
+    }
     let status =
         cargo.args(["build", "--release", "-p", "reconciler", "--bin", "toolforge"]).current_dir(&root).status();
     ensure!(status.context("run cargo")?.success(), "cargo build --release failed; what it said is above");

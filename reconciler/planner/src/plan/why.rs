@@ -121,6 +121,12 @@ impl Why {
         }
     }
 
+    /// Whether an image is what is missing.
+    #[must_use]
+    pub fn lacks_image(&self) -> bool {
+        self.awaits_image() || matches!(self, Self::BuildFailed { .. })
+    }
+
     /// Whether it passes by itself, by an event that will wake the tool.
     #[must_use]
     pub fn passes(&self) -> bool {

@@ -36,6 +36,8 @@ pub struct World {
     pub images: BTreeMap<String, ImageSeen>,
     pub secrets: Option<BTreeSet<String>>,
     pub gaps: Vec<planner::observed::Gap>,
+    /// What was known of a kind stays beside its gap, as it does with watches.
+    pub remembers: bool,
     pub platform: Platform,
     pub tool: Tool,
     /// Controllers do their work.
@@ -98,6 +100,7 @@ impl World {
             images: BTreeMap::new(),
             secrets: Some(BTreeSet::new()),
             gaps: Vec::new(),
+            remembers: false,
             platform: Platform::builtin(),
             tool,
             controllers: true,
@@ -158,7 +161,7 @@ impl World {
             .objects
             .iter()
             .filter(|(id, v)| marked(v) || ["Tool", "HorizontalPodAutoscaler", "Pod"].contains(&id.kind.as_str()));
-        let hidden = |id: &ObjectId| self.gaps.iter().any(|gap| gap.kind == id.kind);
+        let hidden = |id: &ObjectId| !self.remembers && self.gaps.iter().any(|gap| gap.kind == id.kind);
         let objects: BTreeMap<_, _> = seen
             .filter(|(id, _)| !hidden(id))
             .map(|(id, value)| (id.clone(), Seen::Live(self.packed(value))))
