@@ -6,5 +6,6 @@ mod ui;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    cli::main()
+    // First of all, while there is one thread: this process may be on its way into a cell.
+    local::cell::enter().unwrap_or_else(cli::main)
 }

@@ -5,3 +5,6 @@
 //!
 //! The arrows: `planner → sandbox → local → reconciler`. Nothing here knows the reconciler; a cluster is a client that
 //! is given.
+
+pub mod cell;
+pub mod registry;
