@@ -61,11 +61,9 @@ impl Served {
 }
 
 fn client(monolithic: bool) -> Client {
-    let chunk = 1000;
     Client::new(ClientConfig {
         protocol: ClientProtocol::Http,
         use_monolithic_push: monolithic,
-        push_chunk_size: chunk,
         ..ClientConfig::default()
     })
 }
@@ -84,7 +82,8 @@ fn blobs(folder: &Path) -> usize {
 #[tokio::test]
 async fn what_a_client_pushes_whole_or_in_chunks_comes_back_by_tag_and_by_digest() -> anyhow::Result<()> {
     let served = Served::new().await?;
-    let content: Vec<u8> = (0..100_000_u32).flat_map(u32::to_le_bytes).collect();
+    // More than the chunk that this client makes.
+    let content: Vec<u8> = (0..1_300_000_u32).flat_map(u32::to_le_bytes).collect();
     for (tag, monolithic) in [("whole", true), ("chunks", false)] {
         let layers = [ImageLayer::oci_v1(content.clone(), None)];
         let config = Config::oci_v1(format!("{{\"a\":{monolithic}}}").into_bytes(), None);
@@ -180,15 +179,17 @@ async fn lists_come_in_order_and_in_pages() -> anyhow::Result<()> {
         served.push(WEB, tag, &[b"one"]).await?;
     }
     served.push("a", "1", &[b"one"]).await?;
-    let list = |path: String| async { anyhow::Ok(served.get(&path).await?.bytes().await?) };
-    let all: Value = serde_json::from_slice(&list(format!("/v2/{WEB}/tags/list")).await?)?;
+    let list = async |path: &str| -> anyhow::Result<Value> {
+        Ok(serde_json::from_slice(&served.get(path).await?.bytes().await?)?)
+    };
+    let all = list(&format!("/v2/{WEB}/tags/list")).await?;
     ensure!(all == json!({"name": WEB, "tags": ["a", "b", "c"]}), "{all}");
     let first = served.get(&format!("/v2/{WEB}/tags/list?n=2")).await?;
     let link = first.headers().get("link").context("a link")?.to_str()?.to_owned();
     let next = link.split(['<', '>']).nth(1).context("a path")?;
-    let rest: Value = serde_json::from_slice(&list(next.to_owned()).await?)?;
+    let rest = list(next).await?;
     ensure!(rest["tags"] == json!(["c"]), "{rest}");
-    let names: Value = serde_json::from_slice(&list("/v2/_catalog".to_owned()).await?)?;
+    let names = list("/v2/_catalog").await?;
     ensure!(names == json!({"repositories": ["a", WEB]}), "{names}");
     refused(served.get("/v2/none/tags/list").await?, StatusCode::NOT_FOUND, "NAME_UNKNOWN").await
 }

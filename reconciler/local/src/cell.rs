@@ -176,6 +176,13 @@ impl Cell {
         self
     }
 
+    /// The same with other folders of its own.
+    #[must_use]
+    pub fn at(mut self, own: &Path) -> Self {
+        self.own = own.to_owned();
+        self
+    }
+
     /// Where the process starts, as the process sees it; its home where nothing is said.
     #[must_use]
     pub fn in_folder(mut self, folder: &Path) -> Self {

@@ -6,5 +6,6 @@
 //! The arrows: `planner → sandbox → local → reconciler`. Nothing here knows the reconciler; a cluster is a client that
 //! is given.
 
+pub mod build;
 pub mod cell;
 pub mod registry;
