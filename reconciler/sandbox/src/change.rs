@@ -122,7 +122,8 @@ impl Cluster {
 fn is_released(writer: &Writer, object: &Object) -> bool {
     let spec_finalizers = value::at(object, "spec.finalizers").and_then(Value::as_array);
     let held_by_spec = writer.resource.kind == "Namespace" && spec_finalizers.is_some_and(|list| !list.is_empty());
-    value::finalizers(object).is_empty() && !held_by_spec
+    let is_being_stopped = value::number(object, "metadata.deletionGracePeriodSeconds").unwrap_or(0) > 0;
+    value::finalizers(object).is_empty() && !held_by_spec && !is_being_stopped
 }
 
 fn patched(writer: &Writer, target: Value, patch: &Value, kind: PatchKind) -> Result<Value, ApiError> {

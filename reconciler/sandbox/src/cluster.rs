@@ -29,6 +29,8 @@ pub struct Cluster {
     pub(crate) pages: Pages,
     pub(crate) dirty: crate::controllers::Dirty,
     pub(crate) addresses: crate::addresses::Addresses,
+    /// A node runs the pods; without one it is played that they run.
+    pub(crate) has_node: bool,
 }
 
 /// A write's result before it is rendered.
@@ -61,6 +63,7 @@ impl Cluster {
             pages: Pages::default(),
             dirty: crate::controllers::Dirty::default(),
             addresses: crate::addresses::Addresses::default(),
+            has_node: false,
         }
     }
 

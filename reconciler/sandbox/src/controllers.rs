@@ -1,10 +1,12 @@
-//! What stands behind the API: a few controllers in miniature. They run no containers; they say what would be said if
-//! everything went well, or, for a pod with the annotation [`FAIL`], what would be said if it did not.
+//! What stands behind the API: a few controllers in miniature. They run no containers. Where a node does, they follow
+//! what it says of its pods; where there is none, they say what would be said if everything went well, or, for a pod with
+//! the annotation [`FAIL`], what would be said if it did not.
 //!
 //! They run a moment after every write, one round at a time, each round looking once at every object that changed or
 //! whose neighbours did. What they do follows from what is stored and nothing else, so a restart continues anywhere.
 
 mod conditions;
+mod cron_job;
 mod deployment;
 mod garbage;
 mod job;
@@ -12,6 +14,8 @@ mod namespace;
 mod pods;
 mod replica_set;
 mod status;
+
+pub use pods::NODE;
 
 use crate::cluster::Cluster;
 use crate::resource::Resource;
@@ -51,7 +55,12 @@ impl Dirty {
                 }
             };
             self.keys.insert(entry.key.clone());
-            self.keys.extend(entry.owners.iter().filter_map(|uid| store.key_of(uid)).cloned());
+            let owners = |entry: &Entry| entry.owners.iter().filter_map(|uid| store.key_of(uid)).cloned().collect();
+            let direct: Vec<Key> = owners(entry);
+            // A Deployment waits for the last pod of an old ReplicaSet, whose own numbers are long 0.
+            let sets = direct.iter().filter(|key| key.kind == "ReplicaSet").filter_map(|key| store.get(key));
+            self.keys.extend(sets.flat_map(|set| owners(set)));
+            self.keys.extend(direct);
             self.note_neighbours(&entry.key, store);
         }
     }
@@ -117,6 +126,7 @@ impl Cluster {
             "ReplicaSet" => self.tend_replica_set(&entry, now),
             "Pod" => self.tend_pod(&entry, now),
             "Job" => self.tend_job(&entry, now),
+            "CronJob" if self.has_node => self.tend_cron_job(&entry, now),
             "PodDisruptionBudget" => self.tend_budget(&entry, now),
             "ResourceQuota" => self.tend_quota(&entry, now),
             "HTTPRoute" => self.tend_route(&entry, now),

@@ -1,8 +1,9 @@
 //! An in-process Kubernetes API: the default where there is no cluster, and the fast test double.
 //!
-//! It runs no containers. It keeps objects, validates, merges, watches and collects garbage as the real API server does,
-//! and marks workloads ready the way their controllers would. What it serves is the table in [`resource`]; anything else
-//! is a 404. `docs/sandbox.md` lists what differs from a real server.
+//! It keeps objects, validates, merges, watches and collects garbage as the real API server does. It runs no containers:
+//! it marks workloads ready the way their controllers would, unless a node is attached ([`Sandbox::attach_node`]) that
+//! runs them and says how they are. What it serves is the table in [`resource`]; anything else is a 404.
+//! `docs/sandbox.md` lists what differs from a real server.
 //!
 //! ```text
 //! kube client ──tower──┐
@@ -26,6 +27,7 @@ mod ids;
 pub mod journal;
 mod listen;
 mod lock;
+mod logs;
 pub mod managed;
 pub mod normal;
 pub mod openapi;
@@ -49,6 +51,7 @@ pub mod view;
 mod watch;
 pub mod write;
 
+pub use controllers::NODE;
 pub use listen::Listening;
 pub use lock::Taken;
 pub use sandbox::{OpenError, Sandbox};

@@ -8,6 +8,7 @@ use crate::status::{ApiError, Cause};
 use crate::store::Entry;
 use crate::value::{self, Object};
 use crate::write::Writer;
+use jiff::SignedDuration;
 use serde_json::{Value, json};
 use std::sync::Arc;
 
@@ -29,6 +30,7 @@ struct Options {
     uid: Option<String>,
     revision: Option<String>,
     propagation: Option<Propagation>,
+    grace_secs: Option<i64>,
 }
 
 impl Cluster {
@@ -57,7 +59,8 @@ impl Cluster {
 
     /// Deletes an object as a controller does: with everything it owns, in the background.
     pub(crate) fn delete_quietly(&mut self, writer: &mut Writer, entry: &Arc<Entry>) {
-        let options = Options { uid: None, revision: None, propagation: Some(Propagation::Background) };
+        let options =
+            Options { uid: None, revision: None, propagation: Some(Propagation::Background), grace_secs: None };
         self.delete(writer, entry, &options).expect("a deletion without preconditions is never refused");
     }
 
@@ -75,7 +78,8 @@ impl Cluster {
             finalizers.push(added.to_owned());
         }
         let is_namespace = writer.resource.kind == "Namespace";
-        if finalizers.is_empty() && !is_namespace {
+        let grace_secs = self.grace_secs(entry, &object, options);
+        if finalizers.is_empty() && !is_namespace && grace_secs == 0 {
             let gone = self.remove_unless_dry(writer, entry);
             let reply = if returns_object(writer.resource.kind) {
                 Reply::Object(gone)
@@ -92,12 +96,23 @@ impl Cluster {
             ));
         }
         value::set_finalizers(&mut object, &finalizers);
-        mark(writer, &mut object);
+        mark(writer, &mut object, grace_secs);
         if object == entry.object() {
             return Ok(Written { code: 200, reply: Reply::Object(entry.clone()) });
         }
         let entry = self.store_unless_dry(writer, entry.key.clone(), object);
         Ok(Written { code: 200, reply: Reply::Object(entry) })
+    }
+
+    /// How long a node has to stop a pod before it is gone; 0 where there is nothing to stop.
+    fn grace_secs(&self, entry: &Entry, object: &Object, options: &Options) -> i64 {
+        let is_over = matches!(value::text(object, "status.phase"), "Succeeded" | "Failed");
+        let runs = entry.key.kind == "Pod" && !is_over && !value::text(object, "spec.nodeName").is_empty();
+        if !self.has_node || !runs {
+            return 0;
+        }
+        let own = || value::number(object, "spec.terminationGracePeriodSeconds");
+        options.grace_secs.or_else(own).unwrap_or(30).max(0)
     }
 }
 
@@ -118,16 +133,18 @@ fn check(writer: &Writer, entry: &Entry, options: &Options) -> Result<(), ApiErr
     Ok(())
 }
 
-fn mark(writer: &Writer, object: &mut Object) {
-    if value::is_terminating(object) {
+fn mark(writer: &Writer, object: &mut Object, grace_secs: i64) {
+    let left = value::number(object, "metadata.deletionGracePeriodSeconds").unwrap_or(0);
+    // Asking again can make it shorter and never longer.
+    if value::is_terminating(object) && left <= grace_secs {
         return;
     }
     let counts = writer.resource.counts_generations();
     let generation = value::number(object, "metadata.generation").unwrap_or(0);
     let meta = value::metadata(object);
-    let now = value::time_text(writer.now);
-    meta.insert("deletionTimestamp".to_owned(), json!(now));
-    meta.insert("deletionGracePeriodSeconds".to_owned(), json!(0));
+    let gone = writer.now.checked_add(SignedDuration::from_secs(grace_secs)).unwrap_or(writer.now);
+    meta.insert("deletionTimestamp".to_owned(), json!(value::time_text(gone)));
+    meta.insert("deletionGracePeriodSeconds".to_owned(), json!(grace_secs));
     if counts {
         meta.insert("generation".to_owned(), json!(generation + 1));
     }
@@ -175,7 +192,12 @@ fn options(writer: &mut Writer, call: &Call) -> Result<Options, ApiError> {
             return Err(ApiError::bad_options("DeleteOptions", cause));
         }
     };
-    Ok(Options { uid: text("/preconditions/uid"), revision: text("/preconditions/resourceVersion"), propagation })
+    Ok(Options {
+        uid: text("/preconditions/uid"),
+        revision: text("/preconditions/resourceVersion"),
+        propagation,
+        grace_secs: body.get("gracePeriodSeconds").and_then(Value::as_i64).or(call.query.grace_secs),
+    })
 }
 
 /// Most kinds answer a deletion with a `Status`.

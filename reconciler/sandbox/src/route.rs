@@ -171,6 +171,8 @@ pub struct Query {
     pub validation: FieldValidation,
     /// `propagationPolicy` of a delete.
     pub propagation: Option<String>,
+    /// `gracePeriodSeconds` of a delete.
+    pub grace_secs: Option<i64>,
     /// `includeObject` of a table.
     pub include_object: Option<String>,
 }
@@ -209,6 +211,7 @@ impl Query {
             "force" => self.force = flag(value),
             "fieldValidation" => self.validation = field_validation(value)?,
             "propagationPolicy" => self.propagation = text(),
+            "gracePeriodSeconds" => self.grace_secs = Some(number(key, value)?),
             "includeObject" => self.include_object = text(),
             // The server ignores what it does not know, too.
             _ => {}

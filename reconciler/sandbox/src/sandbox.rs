@@ -74,6 +74,14 @@ impl Sandbox {
         SandboxService(self.shared.clone())
     }
 
+    /// From now on a node runs the pods: they are bound to [`NODE`](crate::NODE) and are as the node says, are deleted
+    /// after their grace period, and CronJobs make Jobs. `logs` is where the node keeps what containers say, each run of
+    /// a container in `<namespace>_<pod>_<uid>/<container>/<restarts>.log` in the form of a kubelet's files; what was
+    /// rotated away last is beside it as `<restarts>.log.1`.
+    pub fn attach_node(&self, logs: &Path) {
+        self.shared.attach_node(logs);
+    }
+
     /// Forgets the history that watches read, as a real server does after a while: open watches get 410 and list again.
     pub fn compact(&self) {
         self.shared.compact();

@@ -6,8 +6,9 @@ use crate::cluster::Cluster;
 use crate::journal::{Journal, Synced};
 use crate::status::ApiError;
 use jiff::Timestamp;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 use std::time::Duration;
 use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
@@ -25,6 +26,8 @@ pub(crate) struct Shared {
     controllers_run: AtomicBool,
     wake: Arc<Notify>,
     stopped: AtomicBool,
+    /// Where the node keeps logs; set when one is attached.
+    logs: OnceLock<PathBuf>,
 }
 
 #[derive(Debug)]
@@ -44,6 +47,7 @@ impl Shared {
             controllers_run: AtomicBool::new(false),
             wake: Arc::new(Notify::new()),
             stopped: AtomicBool::new(false),
+            logs: OnceLock::new(),
         })
     }
 
@@ -76,6 +80,23 @@ impl Shared {
             Ok(()) => answer,
             Err(error) => self.fail(&error).into(),
         }
+    }
+
+    /// Leaves pods to a node, which keeps its logs in this folder.
+    pub(crate) fn attach_node(self: &Arc<Self>, logs: &Path) {
+        if self.logs.set(logs.to_owned()).is_err() {
+            return tracing::warn!("the sandbox has one node, and it is attached already");
+        }
+        let mut state = self.lock();
+        state.cluster.has_node = true;
+        state.cluster.wake_everything();
+        drop(state);
+        self.settle_soon();
+    }
+
+    /// Where the node keeps its logs, if there is one.
+    pub(crate) fn logs(&self) -> Option<&Path> {
+        self.logs.get().map(PathBuf::as_path)
     }
 
     /// Forgets the history that watches read.

@@ -1,7 +1,7 @@
 //! HTTP: a tower service that reads requests into [`Call`]s and writes [`Answer`]s out.
 
 use crate::call::{Answer, Call, PatchKind, Verb, View};
-use crate::route::{self, Query, Route};
+use crate::route::{self, Part, Query, Route};
 use crate::server::Shared;
 use crate::status::{ApiError, Cause};
 use crate::{discovery, openapi, watch};
@@ -67,6 +67,9 @@ where
         fixed => return document(&fixed, request.headers()),
     };
     let (parts, body) = request.into_parts();
+    if target.part == Part::Log && parts.method == Method::GET && shared.logs().is_some() {
+        return crate::logs::respond(&shared, &target, parts.uri.query().unwrap_or_default()).await;
+    }
     let Ok(body) = Limited::new(body, MAX_BODY_BYTES).collect().await else {
         return json(&ApiError::too_long().into());
     };
@@ -217,7 +220,7 @@ pub(crate) fn json(answer: &Answer) -> Response<Body> {
     }
 }
 
-fn text(code: u16, words: &str) -> Response<Body> {
+pub(crate) fn text(code: u16, words: &str) -> Response<Body> {
     full(code, "text/plain; charset=utf-8", Bytes::copy_from_slice(words.as_bytes()))
 }
 
@@ -225,7 +228,7 @@ fn full(code: u16, content_type: &str, body: Bytes) -> Response<Body> {
     answered(code, content_type, Full::new(body).boxed_unsync())
 }
 
-fn answered(code: u16, content_type: &str, body: Body) -> Response<Body> {
+pub(crate) fn answered(code: u16, content_type: &str, body: Body) -> Response<Body> {
     let mut response = Response::new(body);
     *response.status_mut() = http::StatusCode::from_u16(code).unwrap_or(http::StatusCode::INTERNAL_SERVER_ERROR);
     if let Ok(value) = content_type.parse() {

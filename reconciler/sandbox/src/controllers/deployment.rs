@@ -59,7 +59,8 @@ impl Cluster {
 
     fn roll(&mut self, entry: &Arc<Entry>, object: &Object, sets: &Sets, hash: &str, now: Timestamp) {
         let wanted = value::number(object, "spec.replicas").unwrap_or(1);
-        let old_run = sets.old.iter().any(|set| number(set, "status.replicas") > 0);
+        let runs = |set: &Arc<Entry>| number(set, "status.replicas") > 0 || !self.controlled(set, "Pod").is_empty();
+        let old_run = sets.old.iter().any(runs);
         let recreate = value::text(object, "spec.strategy.type") == "Recreate";
         let target = if recreate && old_run { 0 } else { wanted };
         let newest = sets.old.iter().chain(&sets.current).map(|set| revision(&set.object())).max();

@@ -23,7 +23,10 @@ impl Cluster {
             return false;
         }
         let finalizers = value::finalizers(&object);
-        if finalizers.iter().any(|one| one == ORPHAN) {
+        if entry.key.kind == "Pod" && finalizers.is_empty() && !self.has_node {
+            // It was to be stopped by a node that is no longer there.
+            self.delete_as_controller(entry, now);
+        } else if finalizers.iter().any(|one| one == ORPHAN) {
             self.set_free(entry, now);
             self.drop_finalizer(entry, ORPHAN, now);
         } else if finalizers.iter().any(|one| one == FOREGROUND) {

@@ -1,4 +1,5 @@
-//! Pods: a word is put in for the kubelet. No container runs.
+//! Pods: bound to the one node there is. Where a node is attached, it says all else; otherwise a word is put in for the
+//! kubelet, and no container runs.
 
 use super::FAIL;
 use super::conditions::Condition;
@@ -10,11 +11,12 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 use std::sync::Arc;
 
-const NODE: &str = "sandbox";
+/// The name of the one node.
+pub const NODE: &str = "sandbox";
 const KUBELET: &str = "kubelet";
 
 impl Cluster {
-    /// A pending pod is bound to the node, and then runs, ends or fails at once.
+    /// A pending pod is bound to the node. Without one it then runs, ends or fails at once.
     pub(super) fn tend_pod(&mut self, entry: &Arc<Entry>, now: Timestamp) {
         let object = entry.object();
         if value::text(&object, "spec.nodeName").is_empty() {
@@ -22,6 +24,9 @@ impl Cluster {
             return self.edit(by, entry, |object| {
                 value::child(object, "spec").insert("nodeName".to_owned(), json!(NODE));
             });
+        }
+        if self.has_node {
+            return;
         }
         if value::text(&object, "status.phase") != "Pending" || value::at(&object, "status.startTime").is_some() {
             return;

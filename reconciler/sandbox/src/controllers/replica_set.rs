@@ -17,6 +17,8 @@ impl Cluster {
         let wanted = value::number(&object, "spec.replicas").unwrap_or(1).clamp(0, MAX_PODS);
         let pods = self.controlled(entry, "Pod");
         let (finished, running): (Vec<_>, Vec<_>) = pods.into_iter().partition(|pod| is_finished(&pod.object()));
+        // One that is being stopped counts no more.
+        let running: Vec<_> = running.into_iter().filter(|pod| !value::is_terminating(&pod.object())).collect();
         for pod in finished {
             self.delete_as_controller(&pod, now);
         }
@@ -34,7 +36,8 @@ impl Cluster {
     }
 
     fn replica_set_status(&self, entry: &Entry, object: &Object) -> Value {
-        let pods = self.controlled(entry, "Pod");
+        let mut pods = self.controlled(entry, "Pod");
+        pods.retain(|pod| !value::is_terminating(&pod.object()));
         let ready = pods.iter().filter(|pod| super::conditions::holds(&pod.object(), "Ready")).count();
         let mut status = json!({
             "replicas": pods.len(),
