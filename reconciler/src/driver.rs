@@ -127,6 +127,7 @@ impl Driver {
     async fn run(self: Arc<Self>, inbox: Inbox, stop: CancellationToken) {
         let Inbox { wakes, mut woken, due, asks } = inbox;
         self.world.synced().await;
+        self.count_builds();
         for tool in self.book.names() {
             self.read_soon(Due { tool, anew: true });
         }
@@ -232,7 +233,8 @@ impl Driver {
                 &builds.namespace(&subject.platform),
                 outcome.done(planner::plan::Action::Build),
             ),
-            waits: decided.plan.queued > 0,
+            // Who comes back only after a pause keeps no place from others meanwhile.
+            waits: decided.plan.queued > 0 && !matches!(ended, Ended::Failed { .. }),
         });
         heard::tell(self.listener.as_ref(), Heard { tool: tool.clone(), pass: Some((decided.plan, outcome)), asking });
         (ended, builds)

@@ -27,6 +27,7 @@ use crate::cluster::call::Answer;
 use grounds::Grounds;
 use kube::Client;
 use planner::Memo;
+use planner::builds::{BuildState, is_build};
 use planner::kinds::{KINDS, Needs};
 use planner::observed::Observed;
 use planner::stored::StoredRevision;
@@ -189,6 +190,23 @@ impl World {
         } else {
             memos.insert(tool.clone(), memo)
         };
+    }
+
+    /// Builds that are under way, by tool. Where they can't be read none is counted, and none is begun either.
+    #[must_use]
+    pub fn builds_under_way(&self) -> BTreeMap<ToolName, usize> {
+        let mut count = BTreeMap::new();
+        let Some((namespace, _)) = &self.inner.scope.builds else { return count };
+        for shelf in self.inner.shelves.iter().map(lock) {
+            let row = shelf.row;
+            for (tool, json) in shelf.in_namespace(namespace).filter(|_| is_build(row.kind)) {
+                let runs = raw::whole(row, &json.bytes()).is_ok_and(|live| !BuildState::of(&live).is_over());
+                if let (true, Ok(tool)) = (runs, ToolName::new(tool)) {
+                    *count.entry(tool).or_default() += 1;
+                }
+            }
+        }
+        count
     }
 
     /// Names of all Tools in the cluster.

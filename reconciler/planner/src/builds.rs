@@ -172,7 +172,7 @@ fn was_asked_again(input: &Input, live: &Value) -> bool {
 /// This tool's builds, whoever needs them.
 fn mine<'a>(input: &'a Input) -> impl Iterator<Item = (&'a ObjectId, &'a Value)> {
     let namespace = input.platform.builds.as_ref().map(|builds| builds.namespace(input.platform));
-    let here = move |id: &&ObjectId| namespace.as_ref().is_some_and(|namespace| is_build(id, namespace));
+    let here = move |id: &&ObjectId| namespace.as_ref().is_some_and(|namespace| is_build_in(id, namespace));
     let ours = |id: &&ObjectId| input.observed.is_ours(id, input.tool.name.as_str(), input.field_manager);
     let ids = input.observed.objects.keys().filter(here).filter(ours);
     ids.filter_map(|id| Some((id, input.observed.live(id)?)))
@@ -193,7 +193,7 @@ fn superseded(wanted: &BTreeSet<&ObjectId>, input: &Input) -> Vec<Step> {
 /// How many builds of this tool are under way, with those that have just begun.
 #[must_use]
 pub fn under_way(observed: &Observed, namespace: &str, begun: usize) -> usize {
-    let here = |id: &&ObjectId| is_build(id, namespace);
+    let here = |id: &&ObjectId| is_build_in(id, namespace);
     let live = observed.objects.keys().filter(here).filter_map(|id| observed.live(id));
     live.filter(|live| !BuildState::of(live).is_over()).count() + begun
 }
@@ -201,13 +201,19 @@ pub fn under_way(observed: &Observed, namespace: &str, begun: usize) -> usize {
 /// Names of this tool's builds that have made their images.
 #[must_use]
 pub fn succeeded(observed: &Observed, namespace: &str) -> BTreeSet<String> {
-    let here = observed.objects.keys().filter(|id| is_build(id, namespace));
+    let here = observed.objects.keys().filter(|id| is_build_in(id, namespace));
     let done = |id: &&ObjectId| observed.live(id).is_some_and(|live| BuildState::of(live) == BuildState::Succeeded);
     here.filter(done).map(|id| id.name.clone()).collect()
 }
 
-fn is_build(id: &ObjectId, namespace: &str) -> bool {
-    id.namespace.as_deref() == Some(namespace) && matches!(id.kind.as_str(), "Job" | "PipelineRun")
+/// Whether builds are of this kind; the namespace tells them from other Jobs.
+#[must_use]
+pub fn is_build(kind: &str) -> bool {
+    matches!(kind, "Job" | "PipelineRun")
+}
+
+fn is_build_in(id: &ObjectId, namespace: &str) -> bool {
+    id.namespace.as_deref() == Some(namespace) && is_build(&id.kind)
 }
 
 fn gone(id: &ObjectId, live: &Value) -> Option<Step> {

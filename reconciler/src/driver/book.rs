@@ -120,6 +120,11 @@ impl Book {
         self.page().knows(tool)
     }
 
+    /// Whether another tool is promoted from this one.
+    pub(super) fn is_promoted_from(&self, tool: &ToolName) -> bool {
+        self.page().promoted.contains_key(tool)
+    }
+
     /// Asks the config repository. What was last known of it keeps being served where that fails.
     pub(super) async fn poll_config(&self, git: &Git) -> Result<Option<NewPage>, BookError> {
         let refs = git.ls_refs(&self.config_url, ["HEAD"]).await?;

@@ -1,7 +1,7 @@
 //! What one tool's pass depends on besides the tool: changes that touch everyone, what was deleted everywhere, and how many
 //! tools vanished at once. Nothing of it is asked of anybody.
 
-use super::build_places::{BuildPlaces, Seen};
+use super::build_places::{BuildPlaces, Rank, Room, Seen};
 use super::deletions::Deletions;
 use super::{Driver, lock};
 use crate::pass::{Decided, Subject};
@@ -37,8 +37,8 @@ impl Driver {
         circumstances.deletions_left = lock(&self.everyone.deletions).left(budget, objects, Instant::now());
         circumstances.wave = if lock(&self.everyone.waves).is_stopped() { Wave::Stopped } else { Wave::Later };
         if let Some(builds) = &subject.platform.builds {
-            let (at_once, per_tool) = (builds.at_once as usize, builds.at_once_per_tool as usize);
-            let lent = lock(&self.everyone.builds).lend(&subject.tool.name, at_once, per_tool);
+            let tool = &subject.tool.name;
+            let lent = lock(&self.everyone.builds).lend(tool, self.rank(tool), Room::of(builds));
             circumstances.builds_left = u32::try_from(lent).unwrap_or(u32::MAX);
         }
         if subject.forgotten {
@@ -81,7 +81,16 @@ impl Driver {
     /// Gives back the places for builds that a pass was lent. Returned is who may be woken for what is free.
     pub(super) fn give_back(&self, tool: &ToolName, seen: Option<Seen>) -> Vec<ToolName> {
         let Some(builds) = self.book.platform().builds else { return Vec::new() };
-        lock(&self.everyone.builds).ended(tool, seen, builds.at_once as usize)
+        lock(&self.everyone.builds).ended(tool, self.rank(tool), seen, Room::of(&builds))
+    }
+
+    /// Counts the builds that are under way at the start: no pass may begin one before.
+    pub(super) fn count_builds(&self) {
+        lock(&self.everyone.builds).count(self.world.builds_under_way());
+    }
+
+    fn rank(&self, tool: &ToolName) -> Rank {
+        if self.book.is_promoted_from(tool) { Rank::Beta } else { Rank::Main }
     }
 
     /// Drops what is remembered of a tool that is no more.

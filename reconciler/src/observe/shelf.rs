@@ -161,6 +161,14 @@ impl Shelf {
         self.tools.keys().map(|name| &**name)
     }
 
+    /// What stands in one namespace, each with the tool it belongs to.
+    pub(super) fn in_namespace(&self, namespace: &str) -> impl Iterator<Item = (&str, &Text)> {
+        let all =
+            self.tools.iter().flat_map(|(tool, entries)| entries.iter().map(|(key, entry)| (&**tool, key, entry)));
+        let here = all.filter(move |(_, key, _)| key.namespace.as_deref() == Some(namespace));
+        here.map(|(tool, _, entry)| (tool, &entry.json))
+    }
+
     /// How many objects are kept, and the bytes their texts are kept in.
     pub(super) fn size(&self) -> (usize, usize) {
         let texts = self.tools.values().flatten().map(|(_, entry)| entry.json.kept_bytes());

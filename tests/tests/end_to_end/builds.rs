@@ -12,10 +12,14 @@ const BUILT: &str = "components:\n  web:\n    build: {ref: main}\n    run: {comm
 
 /// A platform that builds. More memory than any node has keeps a build from beginning.
 async fn building(name: &str, memory: &str) -> anyhow::Result<Platform> {
+    building_at_once(name, memory, 10).await
+}
+
+async fn building_at_once(name: &str, memory: &str, at_once: u32) -> anyhow::Result<Platform> {
     let platform = Platform::prepare(name, Route::Ingress).await?;
     let image = format!("registry.example/toolforge@sha256:{}", "1".repeat(64));
     platform.commit_setting(&format!(
-        "builds: {{backend: lifecycle, lifecycle: {{image: \"{image}\", memory: \"{memory}\"}}}}"
+        "builds: {{backend: lifecycle, at_once: {at_once}, lifecycle: {{image: \"{image}\", memory: \"{memory}\"}}}}"
     ))?;
     platform.run().await?;
     Ok(platform)
@@ -117,4 +121,28 @@ async fn a_failed_build_is_told_with_the_end_of_its_log_and_a_correction_cancels
         Ok(all.iter().all(|job| job["metadata"]["name"] != second["metadata"]["name"]).then_some(()))
     });
     gone.await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_new_process_counts_the_builds_that_run_before_it_begins_another() -> anyhow::Result<()> {
+    let platform = building_at_once("places", "900Ti", 1).await?;
+    let last = platform.tool("zebra")?;
+    last.commit(BUILT)?;
+    until_built(&last, "a build", |_| true).await?;
+    platform.stop().await?;
+    // In name order all of these are looked at before the one that builds.
+    let waiting = ["ant", "bee", "cat", "dog"].map(|name| platform.tool(name));
+    let waiting = waiting.into_iter().collect::<anyhow::Result<Vec<_>>>()?;
+    for tool in &waiting {
+        tool.commit(BUILT)?;
+    }
+    platform.run().await?;
+    for tool in &waiting {
+        tool.reason("Built", "AwaitingBuild").await?;
+    }
+    platform.quiet().await?;
+    for tool in &waiting {
+        ensure!(builds(tool).await?.is_empty(), "{} builds, too", tool.name());
+    }
+    Ok(())
 }

@@ -15,6 +15,8 @@ pub(super) struct Page {
     pub tools: BTreeMap<ToolName, Followed>,
     /// Tools whose files are broken, and what is wrong: held at what was last known of them.
     pub unreadable: BTreeMap<ToolName, String>,
+    /// By tool, those that are promoted from it.
+    pub promoted: BTreeMap<ToolName, BTreeSet<ToolName>>,
     followers: BTreeMap<RepositoryKey, Vec<ToolName>>,
 }
 
@@ -57,6 +59,7 @@ impl Page {
                 tools.insert(name.clone(), known.tool.clone());
             }
         }
+        let promoted = promoted(&tools);
         let tools = followed(&tools);
         let mut followers: BTreeMap<_, Vec<_>> = BTreeMap::new();
         for (name, followed) in &tools {
@@ -64,7 +67,15 @@ impl Page {
                 followers.entry(url.key()).or_default().push(name.clone());
             }
         }
-        Ok(Self { commit: repo.commit.clone(), platform, folder: folder.clone(), tools, unreadable, followers })
+        Ok(Self {
+            commit: repo.commit.clone(),
+            platform,
+            folder: folder.clone(),
+            tools,
+            unreadable,
+            promoted,
+            followers,
+        })
     }
 
     /// Names of all tools, also of those whose files are broken now.
@@ -130,6 +141,14 @@ fn followed(tools: &BTreeMap<ToolName, Tool>) -> BTreeMap<ToolName, Followed> {
         (name.clone(), Followed { tool: tool.clone(), url, siblings, joined })
     };
     tools.iter().map(row).collect()
+}
+
+fn promoted(tools: &BTreeMap<ToolName, Tool>) -> BTreeMap<ToolName, BTreeSet<ToolName>> {
+    let mut promoted: BTreeMap<ToolName, BTreeSet<ToolName>> = BTreeMap::new();
+    for (to, from) in tools.iter().filter_map(|(to, tool)| Some((to, &tool.promotion.as_ref()?.from))) {
+        promoted.entry(from.clone()).or_default().insert(to.clone());
+    }
+    promoted
 }
 
 /// Everybody who takes part in a promotion, with all who are joined with them, directly or through others.
