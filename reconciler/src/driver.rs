@@ -31,6 +31,7 @@ pub use start::{Environment, Options, git, registry, serve};
 
 use crate::cluster::Cluster;
 use crate::events::Recorder;
+use crate::execute::Doors;
 use crate::observe::World;
 use crate::pass::{self, Decided, Missed, News, Subject, Told};
 use crate::queue::{Ended, Queue};
@@ -197,6 +198,7 @@ impl Driver {
         let now = subject.circumstances.now;
         subject.circumstances.fights = lock(&self.fights).of(tool, self.begun.elapsed(), now);
         let mut observed = self.world.observed(tool);
+        observed.forerunner = self.forerunner(&subject);
         let draft = subject.draft(&observed);
         let answers = self.images.add(&subject, draft.images_needed(&observed), &mut observed, self.begun.elapsed());
         if let Answers::Soon { patience } = answers {
@@ -216,6 +218,9 @@ impl Driver {
         lock(&self.fights).note(&decided.plan, &outcome, self.begun.elapsed());
         let told = self.say(&subject, &decided, &outcome).await;
         for next in self.account(&decided, &outcome) {
+            send(wakes, next, false);
+        }
+        for next in self.promoted_anew(tool, &outcome) {
             send(wakes, next, false);
         }
         self.metrics.pass(&decided.plan, &outcome, begun.elapsed());
@@ -241,7 +246,10 @@ impl Driver {
     }
 
     async fn execute(&self, decided: &Decided) -> Outcome {
-        pass::execute(decided, &self.cluster.client, &|id, answer| self.world.learn(id, answer)).await
+        let doors = Doors { client: &self.cluster.client, registry: &self.registry };
+        let outcome = pass::execute(decided, doors, &|id, answer| self.world.learn(id, answer)).await;
+        self.images.learn(&decided.plan, &outcome, self.begun.elapsed());
+        outcome
     }
 
     /// Status, events and one log line; each only when there is something to say.

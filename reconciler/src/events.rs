@@ -151,6 +151,7 @@ fn word(action: Action) -> &'static str {
     match action {
         Action::Create => "Create",
         Action::Build => "Build",
+        Action::Promote => "Promote",
         Action::Configure => "Configure",
         Action::Replace => "Replace",
         Action::Prune => "Prune",

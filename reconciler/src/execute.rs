@@ -7,6 +7,7 @@
 
 use crate::cluster::address;
 use crate::cluster::call::{self, Answer, CallError};
+use crate::registry::{Reference, Registry, RegistryError};
 use bytes::Bytes;
 use futures::StreamExt;
 use futures::stream;
@@ -17,7 +18,7 @@ use planner::observed::uid_of;
 use planner::outcome::{Failure, FailureKind, Outcome, Row, RowResult};
 use planner::plan::{Action, Plan, Request, Step};
 use planner::settled::{self, Settled};
-use renderer::ObjectId;
+use renderer::{Digest, ObjectId};
 use serde_json::{Value, json};
 
 /// Under which name we apply: all our fields in `metadata.managedFields`.
@@ -32,8 +33,17 @@ const TAKEN: &str = "the name was taken by the time it was to be made";
 /// Steps of one order in flight at once.
 const AT_ONCE: usize = 8;
 
+/// Where steps are sent.
+#[derive(Clone, Copy)]
+pub struct Doors<'a> {
+    /// The cluster.
+    pub client: &'a Client,
+    /// The registry.
+    pub registry: &'a Registry,
+}
+
 /// Executes a plan. `learn` is given the server's answers as they come; see `World::learn`.
-pub async fn execute(client: &Client, plan: &Plan, learn: &(dyn Fn(&ObjectId, &Answer) + Sync)) -> Outcome {
+pub async fn execute(doors: Doors<'_>, plan: &Plan, learn: &(dyn Fn(&ObjectId, &Answer) + Sync)) -> Outcome {
     let mut outcome = Outcome::default();
     for together in plan.steps.chunk_by(|a, b| place(a) == place(b)) {
         if outcome.failures().any(|(row, failure)| is_taken(row.action, failure)) {
@@ -41,7 +51,7 @@ pub async fn execute(client: &Client, plan: &Plan, learn: &(dyn Fn(&ObjectId, &A
             continue;
         }
         // Collected: a closure over borrowed steps, kept across an await, makes the future unfit for `spawn`.
-        let steps: Vec<_> = together.iter().map(|step| execute_step(client, step, learn)).collect();
+        let steps: Vec<_> = together.iter().map(|step| execute_step(doors, step, learn)).collect();
         for (row, settled) in stream::iter(steps).buffered(AT_ONCE).collect::<Vec<_>>().await {
             outcome.rows.push(row);
             outcome.settled.extend(settled);
@@ -67,15 +77,16 @@ fn place(step: &Step) -> (u8, bool, bool) {
 }
 
 async fn execute_step(
-    client: &Client,
+    doors: Doors<'_>,
     step: &Step,
     learn: &(dyn Fn(&ObjectId, &Answer) + Sync),
 ) -> (Row, Vec<Settled>) {
     let row = |result| Row { id: step.id.clone(), action: step.action, result };
     let mut last = None;
     for request in &step.requests {
-        match send(client, &step.id, request).await {
-            Ok(answer) => {
+        match send(doors, &step.id, request).await {
+            Ok(None) => {}
+            Ok(Some(answer)) => {
                 learn(&step.id, &answer);
                 last = Some(answer);
             }
@@ -94,7 +105,13 @@ async fn execute_step(
     (row(RowResult::Done { uid }), settled)
 }
 
-async fn send(client: &Client, id: &ObjectId, request: &Request) -> Result<Answer, Failure> {
+/// The API server's answer; none where it was not asked.
+async fn send(doors: Doors<'_>, id: &ObjectId, request: &Request) -> Result<Option<Answer>, Failure> {
+    if let Request::Promote { from, digest, to } = request {
+        let promoted = promote(doors.registry, from, digest, to).await;
+        return promoted.map(|()| None).map_err(|error| unpromoted(&error));
+    }
+    let client = doors.client;
     let Some(row) = Kind::of_id(id) else {
         let message = format!("{} is no kind we speak", id.kind);
         return Err(Failure { kind: FailureKind::Invalid, message, retry_after_secs: None });
@@ -103,16 +120,45 @@ async fn send(client: &Client, id: &ObjectId, request: &Request) -> Result<Answe
     let answer = match request {
         Request::Create { body } => {
             let made = create(client, &path, body).await.map(Answer::Made);
-            return made.map_err(|error| failure(row, request, &error));
+            return made.map(Some).map_err(|error| failure(row, request, &error));
         }
         Request::Apply { body } => call::apply(client, &path, FIELD_MANAGER, body).await,
         Request::Patch { operations } => {
             let path = address::query(&path, &[("fieldManager", FIELD_MANAGER), ("fieldValidation", "Strict")]);
             call::patch(client, &path, call::JSON_PATCH, operations).await
         }
-        Request::Delete { uid } => return delete(client, row, &path, uid).await.map_err(|e| failure(row, request, &e)),
+        Request::Delete { uid } => {
+            let deleted = delete(client, row, &path, uid).await;
+            return deleted.map(Some).map_err(|error| failure(row, request, &error));
+        }
+        Request::Promote { .. } => return Ok(None),
     };
-    answer.map(Answer::Object).map_err(|error| failure(row, request, &error))
+    answer.map(|bytes| Some(Answer::Object(bytes))).map_err(|error| failure(row, request, &error))
+}
+
+/// The digest counts, whatever the tag it was found under says by now.
+async fn promote(registry: &Registry, from: &str, digest: &Digest, to: &str) -> Result<(), RegistryError> {
+    let (from, to) = (Reference::parse(from)?.pinned(digest.clone()), Reference::parse(to)?);
+    let (_, moved) = registry.promote(&from, &to).await?;
+    tracing::debug!(%to, mounted = moved.mounted, copied = moved.copied, "image taken over");
+    Ok(())
+}
+
+/// What a registry's refusal means for people and for the next pass.
+fn unpromoted(error: &RegistryError) -> Failure {
+    let kind = match error {
+        RegistryError::Denied { .. } | RegistryError::ReadOnly { .. } | RegistryError::Full { .. } => {
+            FailureKind::Denied
+        }
+        RegistryError::Missing { .. } => FailureKind::Stale,
+        RegistryError::Status { status: 429, .. } => FailureKind::Throttled,
+        RegistryError::Dial(_) | RegistryError::Status { .. } | RegistryError::Garbage { .. } => {
+            FailureKind::Unreachable
+        }
+        _ => FailureKind::Invalid,
+    };
+    let retry_after_secs = error.retry_after().map(|pause| pause.as_secs());
+    Failure { kind, message: error.to_string(), retry_after_secs }
 }
 
 /// An apply that was made for a version which no object ever has: where there is one, it is not that version, and the

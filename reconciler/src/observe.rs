@@ -20,7 +20,7 @@ mod text;
 mod watch;
 
 pub use naming::{Stored, naming_images, stored};
-pub use once::{confirm, once};
+pub use once::{builds, confirm, once, once_for};
 pub use patience::Pace;
 
 use crate::cluster::call::Answer;

@@ -4,7 +4,7 @@
 use crate::cluster::call::{Answer, CallError};
 use crate::dry_run;
 use crate::events::Recorder;
-use crate::execute::{self, FIELD_MANAGER};
+use crate::execute::{self, Doors, FIELD_MANAGER};
 use crate::observe;
 use crate::registry::Registry;
 use crate::status;
@@ -228,13 +228,13 @@ pub async fn decide(subject: &Subject, mut observed: Observed, client: &Client, 
 }
 
 /// Executes the plan, unless its judge is against it: then nothing is done, and the log says why.
-pub async fn execute(decided: &Decided, client: &Client, learn: &(dyn Fn(&ObjectId, &Answer) + Sync)) -> Outcome {
+pub async fn execute(decided: &Decided, doors: Doors<'_>, learn: &(dyn Fn(&ObjectId, &Answer) + Sync)) -> Outcome {
     if let Some(first) = decided.violations.first() {
         let (tool, id, rule) = (&decided.plan.tool, &first.id, first.rule);
         tracing::error!(%tool, object = %id, %rule, "the plan was refused; nothing was done. This is a defect in toolforge");
         return Outcome::default();
     }
-    execute::execute(client, &decided.plan, learn).await
+    execute::execute(doors, &decided.plan, learn).await
 }
 
 /// What became of a status.

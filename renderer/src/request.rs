@@ -25,6 +25,8 @@ pub const BUILD_ID: &str = "toolforge.org/build-id";
 pub const BUILD_IMAGE: &str = "toolforge.org/build-image";
 /// Annotation of a build: the commit it fetches.
 pub const BUILD_COMMIT: &str = "toolforge.org/build-commit";
+/// Annotation of a build: the components that waited for it when it was asked for, with commas.
+pub const BUILD_COMPONENTS: &str = "toolforge.org/build-components";
 /// Label of a build's pods: the tool. Not the tool's mark, which never stands in a template.
 pub const BUILD_OF: &str = "toolforge.org/build-of";
 /// Digits of the id in a build's name.
@@ -117,6 +119,7 @@ struct Order<'a> {
 impl Order<'_> {
     fn object(&self, kind: Gvk, spec: Value) -> Object {
         let mark = |key: &str, value: &str| (key.to_owned(), value.to_owned());
+        let components: Vec<_> = self.request.components.iter().map(ComponentName::as_str).collect();
         let head = Head {
             kind,
             namespace: Some(self.builds.namespace(self.platform)),
@@ -127,6 +130,7 @@ impl Order<'_> {
                 mark(PLATFORM_MARK, &self.platform.name),
             ]),
             annotations: BTreeMap::from([
+                mark(BUILD_COMPONENTS, &components.join(",")),
                 mark(BUILD_ID, self.request.id.as_str()),
                 mark(BUILD_IMAGE, &self.request.image()),
                 mark(BUILD_COMMIT, self.request.source.commit.as_str()),

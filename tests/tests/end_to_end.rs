@@ -30,6 +30,8 @@ mod neighbours;
 mod not_ours;
 #[path = "end_to_end/plans.rs"]
 mod plans;
+#[path = "end_to_end/promotion.rs"]
+mod promotion;
 #[path = "end_to_end/prune.rs"]
 mod prune;
 #[path = "end_to_end/replace.rs"]

@@ -13,10 +13,12 @@ use planner::plan::{Action, Cause, Plan, Request, Step, Target};
 use reconciler::cluster::call::Answer;
 use reconciler::cluster::door::{Requests, Verb};
 use reconciler::cluster::{Cluster, address, call};
+use reconciler::dialer::{Dialer, Rules};
 use reconciler::events::Recorder;
-use reconciler::execute::execute;
+use reconciler::execute::{Doors, execute};
 use reconciler::lease::{self, Claim};
 use reconciler::observe::{self, Counters, Scope, World};
+use reconciler::registry::Registry;
 use reconciler::status;
 use renderer::{ObjectId, ToolName};
 use serde_json::{Value, json};
@@ -30,6 +32,12 @@ struct Here {
     cluster: Cluster,
     requests: Requests,
     tool: ToolName,
+}
+
+/// None that may be asked.
+fn no_registry() -> Registry {
+    let dialer = Dialer::new(Rules::default()).expect("a dialer");
+    Registry::new(dialer, Default::default(), Default::default())
 }
 
 /// A tool of its own for each test, with its namespace; and the kind Tool, which all share.
@@ -108,7 +116,8 @@ impl Here {
     }
 
     async fn execute(&self, steps: Vec<Step>, learn: &(dyn Fn(&ObjectId, &Answer) + Sync)) -> Outcome {
-        execute(&self.cluster.client, &self.plan(steps), learn).await
+        let registry = no_registry();
+        execute(Doors { client: &self.cluster.client, registry: &registry }, &self.plan(steps), learn).await
     }
 
     fn plan(&self, steps: Vec<Step>) -> Plan {

@@ -7,10 +7,13 @@ use kube::Client;
 use planner::observed::ImageSeen;
 use planner::plan::Plan;
 use reconciler::cluster::{Cluster, door::Requests};
+use reconciler::dialer::{Dialer, Rules};
 use reconciler::driver::platform;
 use reconciler::events::Recorder;
+use reconciler::execute::Doors;
 use reconciler::observe::{self, Scope};
 use reconciler::pass::{self, Decided, News, Subject};
+use reconciler::registry::Registry;
 use reconciler::{source, status};
 use renderer::build::Siblings;
 use renderer::{CommitId, Digest, Platform, Revision, Tool, TreeId};
@@ -77,6 +80,12 @@ struct World {
     scope: Scope,
 }
 
+/// None that may be asked.
+fn no_registry() -> Registry {
+    let dialer = Dialer::new(Rules::default()).expect("a dialer");
+    Registry::new(dialer, Default::default(), Default::default())
+}
+
 impl World {
     async fn new(platform: &Platform) -> Self {
         let sandbox = Sandbox::in_memory();
@@ -103,7 +112,9 @@ impl World {
         let mut decided = self.decide(subject).await;
         let whole = steps >= decided.plan.steps.len();
         decided.plan.steps.truncate(steps);
-        let outcome = pass::execute(&decided, &self.client, &|_, _| {}).await;
+        let registry = no_registry();
+        let doors = Doors { client: &self.client, registry: &registry };
+        let outcome = pass::execute(&decided, doors, &|_, _| {}).await;
         assert_eq!(outcome.failures().count(), 0, "{:#?}", outcome.rows);
         let live = status::read(&self.client, &subject.tool.name).await.expect("the Tool can be read");
         if let (true, Some(live)) = (whole, live) {

@@ -5,13 +5,21 @@
 //! build that failed is not asked for again while what it is made of stays the same. Its success is no news by itself:
 //! the image in the registry is. What a newer revision no longer needs is cancelled.
 
+mod awaited;
+mod state;
+mod told;
+
+pub use awaited::{Awaited, again, awaited};
+pub use state::BuildState;
+pub use told::{Build, told};
+
 use crate::decide::Input;
 use crate::draft::Draft;
 use crate::moment::Moment;
 use crate::observed::{Observed, is_terminating, uid_of};
 use crate::plan::{Action, Cause, Held, Request, Step, Why};
 use crate::pods;
-use crate::readiness::{self, Readiness};
+use crate::promotion::builds_it;
 use crate::target::Targets;
 use renderer::request::BuildRequest;
 use renderer::{Image, ObjectId, Rendered, RenderedComponent};
@@ -20,61 +28,6 @@ use std::collections::BTreeSet;
 
 /// Finished builds of one tool that are kept for whoever wants to read them, besides those that are wanted now.
 const KEPT: usize = 5;
-
-/// How a build stands.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum BuildState {
-    /// It was asked for and has not begun.
-    Pending,
-    /// It is under way.
-    Running,
-    /// It made its image.
-    Succeeded,
-    /// It will not make it, and why.
-    Failed(String),
-    /// It took longer than it may.
-    TimedOut,
-    /// It is being taken back.
-    Cancelled,
-}
-
-impl BuildState {
-    /// Of a live Job or PipelineRun.
-    #[must_use]
-    pub fn of(live: &Value) -> Self {
-        if is_terminating(live) {
-            return Self::Cancelled;
-        }
-        match readiness::of(live) {
-            Readiness::Ready => Self::Succeeded,
-            Readiness::InProgress(why) if why == "not started" => Self::Pending,
-            Readiness::InProgress(_) => Self::Running,
-            Readiness::Failed(why) if ["DeadlineExceeded", "PipelineRunTimeout"].iter().any(|r| why.contains(r)) => {
-                Self::TimedOut
-            }
-            Readiness::Failed(why) => Self::Failed(why),
-        }
-    }
-
-    /// Whether it is over.
-    #[must_use]
-    pub fn is_over(&self) -> bool {
-        matches!(self, Self::Succeeded | Self::Failed(_) | Self::TimedOut)
-    }
-
-    /// In one word, as people are shown it.
-    #[must_use]
-    pub fn word(&self) -> &'static str {
-        match self {
-            Self::Pending => "pending",
-            Self::Running => "running",
-            Self::Succeeded => "succeeded",
-            Self::Failed(_) => "failed",
-            Self::TimedOut => "timed out",
-            Self::Cancelled => "cancelled",
-        }
-    }
-}
 
 /// Adds to a plan what the revision's builds need; nothing where images come from elsewhere.
 pub(crate) fn plan(draft: &mut Draft<'_>, newest: &Rendered, targets: &Targets) {
@@ -103,6 +56,9 @@ pub(crate) fn plan(draft: &mut Draft<'_>, newest: &Rendered, targets: &Targets) 
         }
         match input.observed.live(&object.id) {
             Some(live) => judge(draft, request, &object.id, live),
+            None if let Some(other) = builds_it(&request.image(), input.observed) => {
+                draft.plan.remarks.push(format!("{} is being built for {other}, and taken over from there", object.id));
+            }
             None if places > 0 => {
                 places -= 1;
                 draft.plan.steps.push(Step {
@@ -151,6 +107,7 @@ fn judge(draft: &mut Draft<'_>, request: &BuildRequest, id: &ObjectId, live: &Va
             let secs = draft.input.platform.builds.as_ref().map_or(0, |builds| builds.timeout_secs);
             format!("it was ended after {secs} s")
         }
+        BuildState::Cancelled { over: true } => "somebody cancelled it".to_owned(),
         _ => return,
     };
     if was_asked_again(&draft.input, live)
@@ -196,6 +153,14 @@ pub fn under_way(observed: &Observed, namespace: &str, begun: usize) -> usize {
     let here = |id: &&ObjectId| is_build_in(id, namespace);
     let live = observed.objects.keys().filter(here).filter_map(|id| observed.live(id));
     live.filter(|live| !BuildState::of(live).is_over()).count() + begun
+}
+
+/// What the names of builds that are under way end with: the first digits of their ids.
+#[must_use]
+pub fn ids_under_way(observed: &Observed, namespace: &str) -> BTreeSet<String> {
+    let here = observed.objects.keys().filter(|id| is_build_in(id, namespace));
+    let runs = |id: &&ObjectId| observed.live(id).is_some_and(|live| !BuildState::of(live).is_over());
+    here.filter(runs).filter_map(|id| Some(id.name.rsplit_once('-')?.1.to_owned())).collect()
 }
 
 /// Names of this tool's builds that have made their images.

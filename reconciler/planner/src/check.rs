@@ -2,12 +2,12 @@
 //! decision with the code that made the plan; a mistake there must be made twice to do harm.
 
 use crate::kinds::{Kind, Replace, Scope};
-use crate::observed::{MARK, Observed, uid_of};
+use crate::observed::{ImageSeen, MARK, Observed, uid_of};
 use crate::plan::{Action, Plan, Request, Step};
 use crate::prune::doomed_id;
 use crate::replace;
 use renderer::request::build_stem;
-use renderer::{ObjectId, Platform};
+use renderer::{Digest, ObjectId, Platform};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::collections::BTreeSet;
@@ -50,6 +50,8 @@ pub enum Rule {
     Unguarded,
     /// A pod that could leave its sandbox.
     Privileged,
+    /// An image is taken over that is not the one which the declared promotion has.
+    OtherImage,
 }
 
 impl fmt::Display for Rule {
@@ -67,6 +69,7 @@ impl fmt::Display for Rule {
             Self::NotAllowed => "nobody has allowed to replace the object",
             Self::Unguarded => "the request would also change what nobody has looked at",
             Self::Privileged => "a pod could leave its sandbox",
+            Self::OtherImage => "it takes over an image that the promotion does not have",
         })
     }
 }
@@ -110,7 +113,7 @@ impl Judge<'_> {
     fn over_budget(&self, plan: &Plan) -> Vec<ObjectId> {
         let budget = &self.platform.deletion_budget;
         let prunes = plan.steps.iter().filter(|s| s.action == Action::Prune && !self.is_bookkeeping(plan, &s.id));
-        let doomed: Vec<_> = prunes.filter_map(|step| Some((step.id.clone(), deleted_uid(step)?.to_owned()))).collect();
+        let doomed: Vec<_> = prunes.filter_map(|step| Some((step.id.clone(), step.deletes()?.to_owned()))).collect();
         let share = self.observed.inventory.len() as u64 * u64::from(budget.per_pass_percent) / 100;
         let most = usize::try_from(share.max(u64::from(budget.per_pass))).unwrap_or(usize::MAX);
         let tool = self.observed.live(&tool_id(plan));
@@ -152,6 +155,10 @@ impl Judge<'_> {
                 require(self.observed.live(&step.id).is_none(), Rule::NotAbsent);
                 require(step.requests.iter().all(only_makes), Rule::Unguarded);
             }
+            Action::Promote => {
+                let images = |request: &Request| matches!(request, Request::Promote { .. });
+                require(!step.requests.is_empty() && step.requests.iter().all(images), Rule::OtherImage);
+            }
             Action::Create => {
                 require(self.confirmed_absent(&step.id) || self.may_be_presumed(&step.id), Rule::NotAbsent);
                 require(step.requests.iter().all(only_makes), Rule::Unguarded);
@@ -168,6 +175,10 @@ impl Judge<'_> {
                     require(pod_specs(body).all(is_confined), Rule::Privileged);
                 }
                 Request::Patch { operations } => require(is_guarded(operations), Rule::Unguarded),
+                Request::Promote { from, digest, to } => {
+                    require(step.action == Action::Promote, Rule::OtherObject);
+                    require(self.may_take_over(tool, from, digest, to), Rule::OtherImage);
+                }
                 Request::Delete { .. } => {
                     require(matches!(step.action, Action::Prune | Action::Replace), Rule::OtherObject);
                 }
@@ -180,7 +191,7 @@ impl Judge<'_> {
     fn may_replace(&self, plan: &Plan, step: &Step) -> bool {
         let tool = self.observed.live(&tool_id(plan));
         let allowed = tool.and_then(|tool| tool.pointer("/spec/pin/allowPrune")).and_then(Value::as_str);
-        let doomed = deleted_uid(step).map(|uid| doomed_id(&[(step.id.clone(), uid.to_owned())]));
+        let doomed = step.deletes().map(|uid| doomed_id(&[(step.id.clone(), uid.to_owned())]));
         matches!(replace::of(&step.id), Replace::Freely(_)) || (doomed.is_some() && allowed == doomed.as_deref())
     }
 
@@ -188,6 +199,9 @@ impl Judge<'_> {
         let own_namespace = format!("tool-{tool}");
         if self.is_build(tool, id) {
             return true;
+        }
+        if id.kind == "Image" {
+            return id.group == "toolforge.org" && id.namespace.as_ref() == Some(&own_namespace);
         }
         match (id.namespace.as_deref(), Kind::of_id(id).map(|row| row.scope)) {
             (Some(namespace), Some(Scope::Tool)) => namespace == own_namespace,
@@ -208,6 +222,22 @@ impl Judge<'_> {
         let digits = id.name.rsplit_once('-').filter(|(_, digits)| digits.len() == 12);
         let stem = digits.map(|(stem, _)| stem);
         kind && namespace.is_some() && id.namespace == namespace && stem == Some(build_stem(tool).as_str())
+    }
+
+    /// From the place of the tool that the config repository names, to a place of this tool's own: the same build, with
+    /// the digest that was Ready there, or that the registry has said.
+    fn may_take_over(&self, tool: &str, from: &str, digest: &Digest, to: &str) -> bool {
+        let Some(forerunner) = &self.observed.forerunner else { return false };
+        let parts = |reference: &str, of: &str| {
+            let below = reference.strip_prefix(&format!("{}/tool-{of}/", self.platform.registry.host))?;
+            let (name, tag) = below.split_once(':')?;
+            (!name.contains('/')).then(|| tag.to_owned())
+        };
+        let tags = (parts(from, forerunner.name.as_str()), parts(to, tool));
+        let mut proven = forerunner.stored.iter().flat_map(|stored| stored.images.values());
+        let seen = self.observed.images.get(from) == Some(&ImageSeen::Found(digest.clone()));
+        let known = seen || proven.any(|image| image.source == from && image.digest == *digest);
+        tags.0.is_some() && tags.0 == tags.1 && known
     }
 
     /// The very uid we are about to delete is in the inventory, or carries our mark and our Apply entry.
@@ -238,13 +268,6 @@ impl Judge<'_> {
             || self.observed.is_absent(id)
             || id.namespace.as_ref().is_some_and(|name| self.observed.is_absent(&namespace(name)))
     }
-}
-
-fn deleted_uid(step: &Step) -> Option<&str> {
-    step.requests.iter().find_map(|request| match request {
-        Request::Delete { uid } => Some(uid.as_str()),
-        _ => None,
-    })
 }
 
 fn tool_id(plan: &Plan) -> ObjectId {

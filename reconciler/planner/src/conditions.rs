@@ -234,7 +234,7 @@ fn entry(id: &ObjectId, uid: &str) -> Value {
 
 fn needs_a_person(why: &Why) -> bool {
     match why {
-        Why::AwaitingBuild { .. } | Why::Suspended | Why::NotObserved(_) => false,
+        Why::AwaitingBuild { .. } | Why::Suspended | Why::NotObserved(_) | Why::Soaking { .. } => false,
         other => !other.passes() && !other.is_wanted(),
     }
 }

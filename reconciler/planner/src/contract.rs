@@ -112,6 +112,8 @@ pub enum Sent {
     Patch(String),
     /// Delete of this uid.
     Delete(String),
+    /// An image of this digest is taken over to this reference.
+    Promote(String, String),
 }
 
 /// A question that was left open.
@@ -241,6 +243,7 @@ impl Sent {
             Request::Create { body } | Request::Apply { body } => Self::Apply(sha256(&without_secrets(id, body))),
             Request::Patch { operations } => Self::Patch(sha256(&without_guard(operations))),
             Request::Delete { uid } => Self::Delete(uid.clone()),
+            Request::Promote { digest, to, .. } => Self::Promote(digest.to_string(), to.clone()),
         }
     }
 }

@@ -9,6 +9,7 @@ use crate::deployments::{self, Deployment, State};
 use crate::moment::Moment;
 use crate::pin::Pin;
 use crate::plan::Why;
+use crate::promotion::soaking;
 use crate::stored::StoredRevision;
 use crate::target::{images_of, images_unknown};
 use renderer::{CommitId, Rendered, Revision};
@@ -40,6 +41,10 @@ pub(crate) fn course<'a>(input: &Input<'a>, pin: &Pin) -> Course<'a> {
     let Some(commit) = revision.commit.as_ref().filter(|_| !rendered.unusable) else {
         return Course::only(input.newest);
     };
+    if let Some(why) = soaking(input, revision) {
+        let to = stored(input, 0).unwrap_or(Newest::Nothing);
+        return Course { to, kept_back: Some(why), deployment: None };
+    }
     let last_good = input.observed.stored.first().filter(|stored| stored.revision.commit.as_ref() != Some(commit));
     match (last_good, failed_before(input, rendered, commit, pin)) {
         (Some(_), Some(why)) => Course {

@@ -13,7 +13,7 @@ use crate::plan::{Action, Cause, Held, Plan, Target, Why};
 use crate::prune::{self, Wanted, prune};
 use crate::target::{Targets, targets};
 use crate::terms::Noted;
-use crate::{autoscale, builds, pods, record, removal};
+use crate::{autoscale, builds, pods, promotion, record, removal};
 use renderer::{Object, ObjectId, Rendered};
 use std::cell::LazyCell;
 use std::collections::{BTreeMap, BTreeSet};
@@ -56,6 +56,7 @@ impl<'a> Draft<'a> {
         }
         self.plan.held.extend(targets.held.iter().cloned());
         if let Some(rendered) = usable {
+            self.plan.steps.extend(promotion::steps(rendered, self.input.observed));
             builds::plan(self, rendered, &targets);
         }
         self.plan.deployment = course.deployment;
@@ -68,6 +69,9 @@ impl<'a> Draft<'a> {
         }
         // Last, because what is kept back on purpose keeps nothing else waiting.
         if let Some(why) = course.kept_back {
+            if let Why::Soaking { until, .. } = &why {
+                self.plan.due = self.plan.due.into_iter().chain(*until).min();
+            }
             self.hold_tool(why);
         }
     }

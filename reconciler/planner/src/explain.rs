@@ -3,7 +3,7 @@
 
 use crate::drift::{ChangeKind, FieldChange};
 use crate::kinds::{self, Replace};
-use crate::plan::{Action, Cause, Held, Plan, Step};
+use crate::plan::{Action, Cause, Held, Plan, Request, Step};
 use crate::replace;
 use renderer::diagnostic::on_one_line;
 
@@ -80,7 +80,7 @@ pub fn header(plan: &Plan) -> String {
 
 fn step_lines(step: &Step, width: usize, paint: Paint, ago: Ago) -> String {
     let tone = match step.action {
-        Action::Create | Action::Build => Tone::Added,
+        Action::Create | Action::Build | Action::Promote => Tone::Added,
         Action::Configure | Action::Restore => Tone::Changed,
         Action::Prune | Action::ScaleDown | Action::Replace => Tone::Removed,
     };
@@ -92,10 +92,23 @@ fn step_lines(step: &Step, width: usize, paint: Paint, ago: Ago) -> String {
     {
         out.push_str(&format!("    deleted and made anew: {consequence}\n"));
     }
+    for request in &step.requests {
+        if let Request::Promote { from, digest, .. } = request {
+            out.push_str(&format!(
+                "    {}\n",
+                on_one_line(&short_digests(&format!("{digest}, from {}", without_tag(from))))
+            ));
+        }
+    }
     for change in &step.changes {
         out.push_str(&format!("    {}\n", on_one_line(&short_digests(&field(change)))));
     }
     out
+}
+
+/// The digest says which it is; a build's tag has 64 digits of its own.
+fn without_tag(image: &str) -> &str {
+    image.rsplit_once(':').map_or(image, |(path, _)| path)
 }
 
 pub(crate) fn cause(step: &Step, ago: Ago) -> String {
@@ -160,6 +173,7 @@ pub fn totals(plan: &Plan) -> String {
         (count(Action::Replace), "replace"),
         (count(Action::Create), "create"),
         (count(Action::Build), "build"),
+        (count(Action::Promote), "promote"),
         (count(Action::ScaleDown), "scale down"),
         (count(Action::Restore), "restore"),
         (count(Action::Prune), "prune"),

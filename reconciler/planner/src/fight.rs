@@ -37,9 +37,13 @@ impl Matter {
         match step.action {
             Action::Create if matches!(step.cause, Cause::Drift { .. }) => BTreeSet::from([Self::Existence]),
             Action::Configure => step.changes.iter().map(|change| Self::Field(change.path.clone())).collect(),
-            Action::Create | Action::Build | Action::Replace | Action::Prune | Action::ScaleDown | Action::Restore => {
-                BTreeSet::new()
-            }
+            Action::Create
+            | Action::Build
+            | Action::Promote
+            | Action::Replace
+            | Action::Prune
+            | Action::ScaleDown
+            | Action::Restore => BTreeSet::new(),
         }
     }
 }

@@ -5,6 +5,7 @@
 
 use crate::live::Live;
 use crate::memo::Memo;
+use crate::promotion::Forerunner;
 use crate::question::Answered;
 use crate::settled::Settled;
 use crate::stored::StoredRevision;
@@ -36,6 +37,9 @@ pub struct Observed {
     pub gaps: Vec<Gap>,
     /// Why the builds could not be looked at, where that says nothing of the tool's own namespace: a maintainer may not.
     pub builds_unseen: Option<String>,
+    /// The tool that this one is promoted from; none where it is promoted from none.
+    #[serde(default)]
+    pub forerunner: Option<Forerunner>,
     /// Fields on which the API server insists, as the Tool's status lists them.
     #[serde(default)]
     pub settled: Vec<Settled>,

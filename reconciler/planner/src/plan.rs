@@ -9,7 +9,7 @@ use crate::drift::FieldChange;
 use crate::moment::Moment;
 use crate::question::Question;
 use crate::settled::Settled;
-use renderer::{CommitId, ObjectId, ToolName};
+use renderer::{CommitId, Digest, ObjectId, ToolName};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::fmt;
@@ -95,6 +95,8 @@ pub enum Action {
     Create,
     /// An image is missing, and is asked for.
     Build,
+    /// An image is missing, and is taken over from the tool that this one is promoted from.
+    Promote,
     /// It is there and differs.
     Configure,
     /// It is there and differs in a field that can't be changed: it is deleted, and the next pass makes it anew.
@@ -145,6 +147,15 @@ pub enum Request {
     Patch {
         /// RFC 6902 operations.
         operations: Value,
+    },
+    /// In the registry: the image gets a place of this tool's, with the digest it has.
+    Promote {
+        /// `repository:tag` of the tool it is promoted from.
+        from: String,
+        /// What is taken over, whatever the tag says by then.
+        digest: Digest,
+        /// `repository:tag` of this tool.
+        to: String,
     },
     /// Delete with a uid precondition: never another object that took the name.
     Delete {
@@ -222,6 +233,15 @@ impl Plan {
 }
 
 impl Step {
+    /// The uid of the object that it deletes, if it does.
+    #[must_use]
+    pub fn deletes(&self) -> Option<&str> {
+        self.requests.iter().find_map(|request| match request {
+            Request::Delete { uid } => Some(uid.as_str()),
+            _ => None,
+        })
+    }
+
     /// Whether it takes pods away: under a quota what frees room goes before what needs it.
     #[must_use]
     pub fn is_scale_down(&self) -> bool {
@@ -236,7 +256,7 @@ impl Action {
     #[must_use]
     pub fn sign(self) -> char {
         match self {
-            Self::Create | Self::Build => '+',
+            Self::Create | Self::Build | Self::Promote => '+',
             Self::Configure | Self::Restore => '~',
             Self::Replace => '!',
             Self::Prune | Self::ScaleDown => '-',
@@ -249,6 +269,7 @@ impl fmt::Display for Action {
         f.pad(match self {
             Self::Create => "create",
             Self::Build => "build",
+            Self::Promote => "promote",
             Self::Configure => "configure",
             Self::Replace => "replace",
             Self::Prune => "prune",

@@ -97,7 +97,7 @@ pub fn learnt(step: &Step, answer: &Value, field_manager: &str) -> Vec<Settled> 
     let Some(uid) = uid_of(answer) else { return Vec::new() };
     let applied = step.requests.iter().find_map(|request| match request {
         Request::Create { body } | Request::Apply { body } => Object::new(body.clone()).ok(),
-        Request::Patch { .. } | Request::Delete { .. } => None,
+        Request::Patch { .. } | Request::Delete { .. } | Request::Promote { .. } => None,
     });
     let changes = (step.action != Action::Create).then_some(step.changes.as_slice());
     let still = still(changes, applied.as_ref(), answer, field_manager);

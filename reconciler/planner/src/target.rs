@@ -3,6 +3,7 @@
 
 use crate::observed::{ImageSeen, Observed};
 use crate::plan::{Held, Why};
+use crate::promotion::{self, Offer};
 use crate::readiness::{self, Readiness};
 use crate::stored::{StoredImage, StoredRevision};
 use renderer::rendered::{ComponentKind, PinnedImage};
@@ -230,9 +231,18 @@ fn digest_of(
     }
     match observed.images.get(&source) {
         Some(ImageSeen::Found(digest)) => Ok(StoredImage { digest: digest.clone(), source }),
-        Some(ImageSeen::Missing) => Err(Why::AwaitingBuild { image: source }),
+        Some(ImageSeen::Missing) => Err(taken_over(&component.image, observed, source)),
         Some(ImageSeen::Unknown(why)) => Err(Why::NotObserved(format!("registry: {why}"))),
         None => Err(Why::NotObserved("registry: not asked".to_owned())),
+    }
+}
+
+/// The image is not in its place: it is taken over, or has to be built.
+fn taken_over(image: &Image, observed: &Observed, source: String) -> Why {
+    match (promotion::offer(image, observed), promotion::image_id(image)) {
+        (Offer::Image(_), Some(id)) => Why::AwaitingStep(id),
+        (Offer::Unknown(why), _) => Why::NotObserved(format!("registry: {why}")),
+        (Offer::Image(_) | Offer::None, _) => Why::AwaitingBuild { image: source },
     }
 }
 
@@ -290,7 +300,9 @@ pub fn images_needed(newest: &Rendered, commit: Option<&CommitId>, observed: &Ob
     let open = |component: &&RenderedComponent| {
         matches!(digest_of(component, commit, observed), Err(Why::NotObserved(_) | Why::AwaitingBuild { .. }))
     };
-    newest.components.iter().filter(open).filter_map(|component| image_source(&component.image)).collect()
+    let places =
+        |component: &RenderedComponent| [image_source(&component.image), promotion::source(&component.image, observed)];
+    newest.components.iter().filter(open).flat_map(places).flatten().collect()
 }
 
 /// A held component is shown by its main object: the workload.

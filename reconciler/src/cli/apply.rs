@@ -131,7 +131,7 @@ async fn claim(args: &Args, target: &Target) -> anyhow::Result<Option<lease::Hel
 }
 
 /// What the branch says now; a repository that can't be read holds the tool, as it does in `run`.
-async fn newest(target: &Target) -> anyhow::Result<Result<Revision, String>> {
+pub async fn newest(target: &Target) -> anyhow::Result<Result<Revision, String>> {
     let Target { declared, tool, siblings, .. } = target;
     let url = RepositoryUrl::parse(&tool.repository).map_err(|error| wrong_use(error.to_string()))?;
     let refs = declared.git.ls_refs(&url, [tool.branch.as_str()]).await;
@@ -196,14 +196,14 @@ impl<'a> Apply<'a> {
     async fn decide(&self) -> Decided {
         let cluster = &self.target.connected.cluster;
         let scope = Scope::of(&cluster.name, &self.subject.platform);
-        let observed = observe::once(&cluster.client, &scope, &self.subject.tool.name).await;
+        let observed = observe::once_for(&cluster.client, &scope, &self.subject.tool).await;
         decide(&self.subject, observed, &cluster.client, &self.target.declared.registry).await
     }
 
     async fn execute(&self, decided: &Decided) -> Outcome {
         let cluster = &self.target.connected.cluster;
         let name = &self.subject.tool.name;
-        let outcome = pass::execute(decided, &cluster.client, &|_, _| {}).await;
+        let outcome = pass::execute(decided, self.target.doors(), &|_, _| {}).await;
         // Without its Tool, which a first pass may just have failed to make, there is nobody to tell.
         if let Ok(Some(live)) = reconciler::status::read(&cluster.client, name).await {
             let news =

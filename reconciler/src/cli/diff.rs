@@ -101,7 +101,7 @@ pub async fn run(args: &Args, ui: &Ui) -> anyhow::Result<Exit> {
     };
     let cluster = &target.connected.cluster;
     let scope = Scope::of(&cluster.name, &subject.platform);
-    let observed = observe::once(&cluster.client, &scope, &subject.tool.name).await;
+    let observed = observe::once_for(&cluster.client, &scope, &subject.tool).await;
     let decided = decide(&subject, observed, &cluster.client, &target.declared.registry).await;
     if let Some(object) = &args.fields {
         fields(object.as_deref(), &decided, &subject, ui)?;

@@ -9,6 +9,7 @@ use planner::observed::label;
 use reconciler::cluster::address;
 use reconciler::cluster::call::{self, CallError};
 use reconciler::driver;
+use reconciler::execute::Doors;
 use reconciler::registry::{Registry, RegistryError};
 use reconciler::source::config_repo::{self, PlatformFolder};
 use reconciler::source::worktree::Worktree;
@@ -116,6 +117,13 @@ impl TargetArgs {
         };
         let siblings = Siblings::of(&tool, &declared.tools);
         Ok(Target { connected, declared, tool, siblings })
+    }
+}
+
+impl Target {
+    /// Where steps are sent.
+    pub fn doors(&self) -> Doors<'_> {
+        Doors { client: &self.connected.cluster.client, registry: &self.declared.registry }
     }
 }
 

@@ -125,6 +125,11 @@ impl Book {
         self.page().promoted.contains_key(tool)
     }
 
+    /// The tools that are promoted from this one.
+    pub(super) fn promoted_from(&self, tool: &ToolName) -> BTreeSet<ToolName> {
+        self.page().promoted.get(tool).cloned().unwrap_or_default()
+    }
+
     /// Asks the config repository. What was last known of it keeps being served where that fails.
     pub(super) async fn poll_config(&self, git: &Git) -> Result<Option<NewPage>, BookError> {
         let refs = git.ls_refs(&self.config_url, ["HEAD"]).await?;

@@ -5,13 +5,14 @@ use super::build_places::{BuildPlaces, Rank, Room, Seen};
 use super::deletions::Deletions;
 use super::{Driver, lock};
 use crate::pass::{Decided, Subject};
-use planner::Wave;
-use planner::observed::label;
+use planner::observed::{label, resource_version_of};
 use planner::outcome::{Outcome, RowResult};
 use planner::plan::{Action, Plan, Why};
 use planner::waves::{Came, Waves};
+use planner::{Forerunner, Wave};
 use renderer::ToolName;
 use renderer::render::PLATFORM_MARK;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Mutex;
 use std::time::Duration;
 use tokio::time::Instant;
@@ -26,6 +27,8 @@ pub struct Everyone {
     deletions: Mutex<Deletions>,
     builds: Mutex<BuildPlaces>,
     vanished: Mutex<Option<(Instant, Option<String>)>>,
+    /// The version of each forerunner's Tool of which those that are promoted from it were told last.
+    forerunners: Mutex<BTreeMap<ToolName, String>>,
 }
 
 impl Driver {
@@ -97,6 +100,27 @@ impl Driver {
     pub(super) fn forget_place(&self, tool: &ToolName) {
         lock(&self.everyone.builds).forget(tool);
         lock(&self.everyone.waves).forget(tool);
+        lock(&self.everyone.forerunners).remove(tool);
+    }
+
+    /// What is known of the tool that this one is promoted from.
+    pub(super) fn forerunner(&self, subject: &Subject) -> Option<Forerunner> {
+        let from = &subject.tool.promotion.as_ref()?.from;
+        let builds = subject.platform.builds.as_ref().map(|builds| builds.namespace(&subject.platform));
+        Some(Forerunner::of(from, &self.world.observed(from), builds.as_deref()))
+    }
+
+    /// Tools that are promoted from this one, where there is something new to know of it: what it did, or what anybody has
+    /// written on its Tool.
+    pub(super) fn promoted_anew(&self, tool: &ToolName, outcome: &Outcome) -> BTreeSet<ToolName> {
+        let promoted = self.book.promoted_from(tool);
+        if promoted.is_empty() {
+            return promoted;
+        }
+        let live = self.world.tool(tool);
+        let version = live.as_ref().and_then(resource_version_of).unwrap_or_default().to_owned();
+        let before = lock(&self.everyone.forerunners).insert(tool.clone(), version.clone());
+        if outcome.rows.is_empty() && before == Some(version) { BTreeSet::new() } else { promoted }
     }
 
     /// Why the tools that vanished from the config repository are left alone, if they are too many.

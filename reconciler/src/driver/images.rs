@@ -18,7 +18,9 @@ use crate::registry::{Reference, RegistryError};
 use crate::status;
 use futures::FutureExt as _;
 use planner::observed::{ImageSeen, Observed};
+use planner::outcome::{Outcome, RowResult};
 use planner::pin::Pin;
+use planner::plan::{Action, Plan, Request, Step};
 use renderer::{Digest, ToolName};
 use std::collections::BTreeSet;
 use std::panic::AssertUnwindSafe;
@@ -75,7 +77,8 @@ impl Images {
         let pin = Pin::of(observed.live(&status::id(tool)), subject.circumstances.now);
         let commit = subject.newest.as_ref().ok().and_then(|revision| revision.commit.clone());
         let builds = subject.platform.builds.as_ref().map(|builds| builds.namespace(&subject.platform));
-        let built = builds.map(|namespace| planner::builds::succeeded(observed, &namespace)).unwrap_or_default();
+        let mut built = builds.map(|namespace| planner::builds::succeeded(observed, &namespace)).unwrap_or_default();
+        built.extend(observed.forerunner.iter().flat_map(|forerunner| forerunner.built.iter().cloned()));
         let known = lock(&self.wishes).needs(tool, Occasion { commit, retry: pin.retry, built }, needed, now);
         for (reference, anew) in known.ask {
             self.ask(Ask { tool: tool.clone(), reference, anew });
@@ -88,6 +91,19 @@ impl Images {
             Some(patience) => Answers::Soon { patience },
             None if known.open.is_empty() => Answers::All,
             None => Answers::Late,
+        }
+    }
+
+    /// What was taken over is there: nobody need be asked.
+    pub(super) fn learn(&self, plan: &Plan, outcome: &Outcome, now: Moment) {
+        let done = |step: &&Step| {
+            outcome.rows.iter().any(|row| row.id == step.id && matches!(row.result, RowResult::Done { .. }))
+        };
+        let steps = plan.steps.iter().filter(|step| step.action == Action::Promote).filter(done);
+        for request in steps.flat_map(|step| &step.requests) {
+            if let Request::Promote { digest, to, .. } = request {
+                lock(&self.wishes).answered(&plan.tool, to, &ImageSeen::Found(digest.clone()), now);
+            }
         }
     }
 

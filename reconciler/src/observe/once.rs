@@ -9,15 +9,43 @@ use crate::cluster::call::{self, CallError};
 use futures::StreamExt;
 use futures::stream;
 use kube::Client;
+use planner::Forerunner;
 use planner::kinds::{self, Kind, Needs, Watched};
 use planner::observed::{MARK, Observed, Seen};
 use renderer::request::BUILD_OF;
-use renderer::{ObjectId, ToolName};
+use renderer::{ObjectId, Tool, ToolName};
 use serde_json::Value;
 use std::collections::BTreeMap;
 
 /// Requests in flight at once.
 const AT_ONCE: usize = 8;
+
+/// Everything that a pass for this tool goes by: of itself, and of the tool that it is promoted from.
+pub async fn once_for(client: &Client, scope: &Scope, tool: &Tool) -> Observed {
+    let mut observed = once(client, scope, &tool.name).await;
+    if let Some(promotion) = &tool.promotion {
+        observed.forerunner = Some(forerunner(client, scope, &promotion.from).await);
+    }
+    observed
+}
+
+/// The tool that another is promoted from: how it is, and what it was Ready with.
+async fn forerunner(client: &Client, scope: &Scope, tool: &ToolName) -> Forerunner {
+    let mut observed = Observed::default();
+    for (group, kind) in [("toolforge.org", "Tool"), ("apps", "ControllerRevision")] {
+        let Some(row) = Kind::of(group, kind) else { continue };
+        let (objects, gap) = match look(client, scope, row, tool).await {
+            Ok(Look::Listed(objects)) => (objects, None),
+            Ok(Look::Absent(_)) => continue,
+            Err(error) => (Vec::new(), Some(error.to_string())),
+        };
+        let known = objects.iter().map(|raw| (raw.key.id(row), &raw.stamp, &raw.json));
+        assemble::add(&mut observed, row, known, gap.as_deref());
+    }
+    add_builds(&mut observed, client, scope, Some(tool)).await;
+    assemble::finish(&mut observed, tool);
+    Forerunner::of(tool, &observed, scope.builds.as_ref().map(|(namespace, _)| namespace.as_str()))
+}
 
 /// Everything that can be learned of one tool now. What could not be read is a gap.
 pub async fn once(client: &Client, scope: &Scope, tool: &ToolName) -> Observed {
@@ -38,18 +66,26 @@ pub async fn once(client: &Client, scope: &Scope, tool: &ToolName) -> Observed {
         let known = objects.iter().map(|raw| (raw.key.id(row), &raw.stamp, &raw.json));
         assemble::add(&mut observed, row, known, gap.as_deref());
     }
-    add_builds(&mut observed, client, scope, tool).await;
+    add_builds(&mut observed, client, scope, Some(tool)).await;
     assemble::finish(&mut observed, tool);
     observed
 }
 
+/// The builds of one tool or of all, with what their pods say, and nothing else. [`Observed::builds_unseen`] says why not.
+pub async fn builds(client: &Client, scope: &Scope, tool: Option<&ToolName>) -> Observed {
+    let mut observed = Observed { cluster: scope.cluster.clone(), ..Observed::default() };
+    add_builds(&mut observed, client, scope, tool).await;
+    observed
+}
+
 /// What is being built for this tool. Who may not look there sees everything else all the same.
-async fn add_builds(observed: &mut Observed, client: &Client, scope: &Scope, tool: &ToolName) {
+async fn add_builds(observed: &mut Observed, client: &Client, scope: &Scope, tool: Option<&ToolName>) {
     let Some((namespace, needs)) = &scope.builds else { return };
     let kind = if *needs == Needs::Tekton { ("tekton.dev", "PipelineRun") } else { ("batch", "Job") };
     let looks = [(kind, MARK), (("", "Pod"), BUILD_OF)].into_iter().filter_map(|((group, kind), label)| {
         let row = Kind::of(group, kind)?;
-        Some((row, Selection { row, namespace: Some(namespace.clone()), label: Some(format!("{label}={tool}")) }))
+        let label = tool.map_or(label.to_owned(), |tool| format!("{label}={tool}"));
+        Some((row, Selection { row, namespace: Some(namespace.clone()), label: Some(label) }))
     });
     for (row, selection) in looks {
         match reading::list(client, &selection, None, |raw| raw).await {

@@ -5,7 +5,9 @@ use http::Method;
 use planner::outcome::{FailureKind, Outcome, RowResult};
 use planner::plan::{Action, Cause, Plan, Request, Step, Target};
 use reconciler::cluster::call::Answer;
-use reconciler::execute::execute;
+use reconciler::dialer::{Dialer, Rules};
+use reconciler::execute::{Doors, execute};
+use reconciler::registry::Registry;
 use renderer::ObjectId;
 use serde_json::{Value, json};
 use std::sync::Mutex;
@@ -23,12 +25,18 @@ fn create(kind: &str, name: &str) -> Step {
     step(Action::Create, id(kind, name), Request::Create { body: json!({"metadata": {"name": name}}) })
 }
 
+/// None that may be asked.
+fn no_registry() -> Registry {
+    let dialer = Dialer::new(Rules::default()).expect("a dialer");
+    Registry::new(dialer, Default::default(), Default::default())
+}
+
 fn plan(steps: Vec<Step>) -> Plan {
     Plan { steps, ..Plan::nothing(tool("a"), "fake", Target { branch: "main".to_owned(), commit: None }) }
 }
 
 async fn run(fake: &Fake, steps: Vec<Step>) -> Outcome {
-    execute(&fake.client(), &plan(steps), &|_, _| {}).await
+    execute(Doors { client: &fake.client(), registry: &no_registry() }, &plan(steps), &|_, _| {}).await
 }
 
 fn stored(ask: &Ask) -> Reply {
@@ -111,7 +119,7 @@ async fn a_name_that_is_taken_is_learnt_and_nothing_of_a_later_order_is_sent() {
     let learn = |id: &ObjectId, answer: &Answer| {
         learnt.lock().expect("nobody panics").push((id.name.clone(), matches!(answer, Answer::Taken)));
     };
-    let outcome = execute(&fake.client(), &plan(steps), &learn).await;
+    let outcome = execute(Doors { client: &fake.client(), registry: &no_registry() }, &plan(steps), &learn).await;
     let failed: Vec<_> = outcome.failures().map(|(row, failure)| (row.id.name.as_str(), failure.kind)).collect();
     assert_eq!(failed, ["taken", "after", "old"].map(|name| (name, FailureKind::Stale)));
     assert_eq!(fake.asked().len(), 3, "{:?}", fake.asked());
@@ -184,7 +192,7 @@ async fn what_is_gone_is_pruned_and_another_object_under_its_name_is_left_alone(
     let prune = |name: &str| step(Action::Prune, id("Service", name), Request::Delete { uid: "u1".to_owned() });
     let learned: Mutex<Vec<(String, bool)>> = Mutex::default();
     let steps = ["gone", "other", "finalized", "here"].map(prune).to_vec();
-    let outcome = execute(&fake.client(), &plan(steps), &|id, answer| {
+    let outcome = execute(Doors { client: &fake.client(), registry: &no_registry() }, &plan(steps), &|id, answer| {
         let deleted = matches!(answer, Answer::Deleted { uid } if uid == "u1");
         learned.lock().expect("the list").push((id.name.clone(), deleted));
     })

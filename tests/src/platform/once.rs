@@ -4,8 +4,10 @@ use anyhow::{Context as _, ensure};
 use planner::contract::Contract;
 use planner::outcome::Outcome;
 use reconciler::driver;
+use reconciler::execute::Doors;
 use reconciler::observe::{self, Scope};
 use reconciler::pass::{self, Decided, Subject};
+use reconciler::registry::Registry;
 use reconciler::source::RepositoryUrl;
 use reconciler::source::config_repo;
 use renderer::Siblings;
@@ -18,6 +20,7 @@ pub struct Planned {
     pub decided: Decided,
     /// The plan as a contract.
     pub contract: Contract,
+    registry: Registry,
 }
 
 impl Platform {
@@ -40,7 +43,7 @@ impl Platform {
         let refs = git.ls_refs(&RepositoryUrl::parse(&declared.repository)?, [declared.branch.as_str()]).await;
         let newest = driver::newest(&platform, declared, &siblings, refs, &git).await;
         let registry = driver::registry(git.dialer().clone(), &platform, &|_| None);
-        let observed = observe::once(client, &Scope::of("test", &platform), &declared.name).await;
+        let observed = observe::once_for(client, &Scope::of("test", &platform), declared).await;
         let newest = newest.map_err(|error| error.to_string());
         let subject = Subject {
             platform,
@@ -53,13 +56,14 @@ impl Platform {
         };
         let decided = pass::decide(&subject, observed, client, &registry).await;
         let contract = subject.draft(&decided.observed).contract(&decided, "tests");
-        Ok(Planned { decided, contract })
+        Ok(Planned { decided, contract, registry })
     }
 
     /// Plans for a tool and executes the plan, once.
     pub async fn apply(&self, tool: &Tool<'_>) -> anyhow::Result<Outcome> {
-        let decided = self.diff(tool).await?;
+        let Planned { decided, registry, .. } = self.plan_as(&self.client, tool).await?;
         ensure!(decided.violations.is_empty(), "{:?}", decided.violations);
-        Ok(pass::execute(&decided, &self.client, &|_, _| ()).await)
+        let doors = Doors { client: &self.client, registry: &registry };
+        Ok(pass::execute(&decided, doors, &|_, _| ()).await)
     }
 }

@@ -8,10 +8,10 @@ use tests::registry::Image;
 
 use crate::image_of;
 
-const BUILT: &str = "components:\n  web:\n    build: {ref: main}\n    run: {command: web}\n";
+pub const BUILT: &str = "components:\n  web:\n    build: {ref: main}\n    run: {command: web}\n";
 
 /// A platform that builds. More memory than any node has keeps a build from beginning.
-async fn building(name: &str, memory: &str) -> anyhow::Result<Platform> {
+pub async fn building(name: &str, memory: &str) -> anyhow::Result<Platform> {
     building_at_once(name, memory, 10).await
 }
 
@@ -26,7 +26,7 @@ async fn building_at_once(name: &str, memory: &str, at_once: u32) -> anyhow::Res
 }
 
 /// The builds of a tool, oldest first.
-async fn builds(tool: &Tool<'_>) -> anyhow::Result<Vec<Value>> {
+pub async fn builds(tool: &Tool<'_>) -> anyhow::Result<Vec<Value>> {
     let platform = tool.platform();
     let mut jobs = platform.objects("Job", &format!("{}-builds", platform.namespace())).await?;
     jobs.retain(|job| job["metadata"]["labels"]["toolforge.org/tool"] == tool.name());
@@ -35,12 +35,12 @@ async fn builds(tool: &Tool<'_>) -> anyhow::Result<Vec<Value>> {
 }
 
 /// Waits until there is a build for which this holds.
-async fn until_built(tool: &Tool<'_>, what: &str, is: impl Fn(&Value) -> bool) -> anyhow::Result<Value> {
+pub async fn until_built(tool: &Tool<'_>, what: &str, is: impl Fn(&Value) -> bool) -> anyhow::Result<Value> {
     tool.platform().until(what, async || Ok(builds(tool).await?.into_iter().find(|job| is(job)))).await
 }
 
 /// Pushes what the build would have: where its request says.
-async fn push(platform: &Platform, build: &Value, layer: &str) -> anyhow::Result<String> {
+pub async fn push(platform: &Platform, build: &Value, layer: &str) -> anyhow::Result<String> {
     let image = build["metadata"]["annotations"]["toolforge.org/build-image"].as_str().context("an image")?;
     let (name, tag) = image.rsplit_once(':').context("a tag")?;
     let registry = platform.registry()?;
@@ -48,7 +48,7 @@ async fn push(platform: &Platform, build: &Value, layer: &str) -> anyhow::Result
     registry.push(path, tag, &Image { layers: &[layer], ..Default::default() }).await
 }
 
-fn is_complete(job: &Value) -> bool {
+pub fn is_complete(job: &Value) -> bool {
     let conditions = job["status"]["conditions"].as_array().into_iter().flatten();
     conditions.into_iter().any(|condition| condition["type"] == "Complete" && condition["status"] == "True")
 }

@@ -1,6 +1,7 @@
 //! Why something waits: the closed list of reasons, each with its one word and its sentence.
 
-use renderer::{CommitId, ObjectId};
+use crate::moment::Moment;
+use renderer::{CommitId, ObjectId, ToolName};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
@@ -65,6 +66,19 @@ pub enum Why {
         /// In the words of whoever failed.
         why: String,
     },
+    /// The tool that this one is promoted from has to be Ready with this revision for a while.
+    Soaking {
+        /// That tool.
+        from: ToolName,
+        /// The revision.
+        commit: CommitId,
+        /// Since when it is; none where it is not.
+        since: Option<Moment>,
+        /// When that is long enough.
+        until: Option<Moment>,
+        /// What runs meanwhile; none where nothing was ever Ready.
+        meanwhile: Option<CommitId>,
+    },
     /// It comes from the platform and touches many tools: they get it a few at a time.
     AwaitingWave {
         /// Too many tools failed with it: nobody else gets it.
@@ -105,6 +119,7 @@ impl Why {
             Self::Suspended => "Suspended",
             Self::Pinned { .. } => "Pinned",
             Self::RolledBack { .. } => "RolledBack",
+            Self::Soaking { .. } => "Soaking",
             Self::AwaitingWave { .. } => "AwaitingWave",
             Self::Fighting { .. } => "Fighting",
             Self::Terminating => "Terminating",
@@ -137,7 +152,7 @@ impl Why {
     /// Whether it is as a person wants it: nothing is wrong.
     #[must_use]
     pub fn is_wanted(&self) -> bool {
-        matches!(self, Self::Pinned { unknown: None, .. })
+        matches!(self, Self::Pinned { unknown: None, .. } | Self::Soaking { meanwhile: Some(_), .. })
     }
 }
 
@@ -166,6 +181,16 @@ impl fmt::Display for Why {
                 if terms.is_empty() { Ok(()) } else { write!(f, ", {terms}") }
             }
             Self::RolledBack { commit, why } => write!(f, "rolled back {}: {why}", commit.short()),
+            Self::Soaking { from, commit, since: Some(since), until: Some(until), .. } => {
+                write!(
+                    f,
+                    "soaking {}: {from} is Ready with it since {since}, and has to be until {until}",
+                    commit.short()
+                )
+            }
+            Self::Soaking { from, commit, .. } => {
+                write!(f, "soaking {}: {from} has to be Ready with it first", commit.short())
+            }
             Self::AwaitingWave { stopped: false } => {
                 f.write_str("awaiting its wave: the platform changes a few tools at a time")
             }

@@ -57,6 +57,8 @@ pub struct World {
     pub wrong: Option<String>,
     /// With which words a dry-run create is refused.
     pub refuses: Option<String>,
+    /// The tool that this one is promoted from.
+    pub forerunner: Option<planner::Forerunner>,
     /// Nobody has been here.
     pub untrodden: bool,
     /// What may go unsaid does.
@@ -112,6 +114,7 @@ impl World {
             lenient: false,
             wrong: None,
             refuses: None,
+            forerunner: None,
             untrodden: false,
             terse: false,
             said: 0,
@@ -183,6 +186,7 @@ impl World {
             stored,
             gaps: self.gaps.clone(),
             builds_unseen: None,
+            forerunner: self.forerunner.clone(),
             settled: self.settled(),
             answers: Vec::new(),
             untrodden: self.untrodden,
@@ -419,6 +423,9 @@ impl World {
             }
             Request::Apply { body } => self.apply(id, body, MANAGER),
             Request::Patch { operations } => self.patch(id, operations),
+            Request::Promote { digest, to, .. } => {
+                self.images.insert(to.clone(), ImageSeen::Found(digest.clone()));
+            }
             Request::Delete { uid } => {
                 assert_eq!(self.objects[id]["metadata"]["uid"], **uid, "uid precondition");
                 self.objects.remove(id);

@@ -35,7 +35,7 @@ fn after(live: Option<&Value>, requests: &[Request]) -> Option<Value> {
         Request::Apply { body } if object.is_null() => Some(body.clone()),
         Request::Apply { body } => applied(&object, body),
         Request::Patch { operations } => json_patch::apply(&object, operations).ok(),
-        Request::Delete { .. } => None,
+        Request::Delete { .. } | Request::Promote { .. } => None,
     })
 }
 
