@@ -2,6 +2,8 @@
 //! how a command does its work, and no command decides about streams, colours or exit codes.
 
 mod apply;
+mod build;
+mod builds;
 mod check;
 mod completions;
 mod connect;
@@ -104,6 +106,8 @@ enum Command {
     Run(run::Args),
     Status(status::Args),
     Logs(logs::Args),
+    Builds(builds::Args),
+    Build(build::Args),
     History(history::Args),
     Rollback(pin::RollbackArgs),
     Retry(pin::RetryArgs),
@@ -202,6 +206,8 @@ async fn asking(command: Command, ui: &Ui, stop: CancellationToken) -> anyhow::R
         Command::Run(args) => run::run(&args, ui, stop).await,
         Command::Status(args) => status::run(&args, ui).await,
         Command::Logs(args) => logs::run(&args, ui).await,
+        Command::Builds(args) => builds::run(&args, ui).await,
+        Command::Build(args) => build::run(&args, ui).await,
         Command::History(args) => history::run(&args, ui).await,
         Command::Rollback(args) => pin::rollback(&args, ui).await,
         Command::Retry(args) => pin::retry(&args, ui).await,

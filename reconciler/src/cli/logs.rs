@@ -1,8 +1,10 @@
 //! `logs`: what a tool's containers print, by the pods' own log API. Nothing is stored here.
 
+pub mod build;
+
 use super::connect::{ClusterArgs, Connected};
 use super::local::tool_name;
-use super::target::unread;
+use super::target::{PlatformArgs, unread};
 use crate::ui::{Exit, Failure, Style, Ui, failed, json_fit, wrong_use};
 use futures::TryStreamExt as _;
 use futures::io::{AsyncBufRead, AsyncBufReadExt as _};
@@ -21,7 +23,9 @@ Examples:
   toolforge logs wordcount                 all its components, the last lines of each pod
   toolforge logs wordcount web -f          one component, and what it says from now on
   toolforge logs wordcount --since 3600    the last hour
-  toolforge logs wordcount web --previous  what it said before it was restarted")]
+  toolforge logs wordcount web --previous  what it said before it was restarted
+  toolforge logs wordcount --build         what its newest build said, phase by phase
+  toolforge logs wordcount web --build -f  the build of one component, and what it says from now on")]
 pub struct Args {
     /// The tool
     #[arg(value_parser = tool_name)]
@@ -38,14 +42,20 @@ pub struct Args {
     /// Of the containers before the last restart
     #[arg(long)]
     previous: bool,
-    /// How many lines of each pod; by default 100, and all with `--since`
+    /// How many lines of each pod; by default 100, and all with `--since`; of a build all of each phase
     #[arg(long, value_name = "LINES")]
     tail: Option<u64>,
+    /// What the newest build says, instead of what runs
+    #[arg(long, conflicts_with = "previous")]
+    build: bool,
+    #[command(flatten)]
+    platform: PlatformArgs,
     #[command(flatten)]
     cluster: ClusterArgs,
 }
 
-fn component_name(text: &str) -> Result<ComponentName, String> {
+/// For clap: a component's name, or why it is none.
+pub fn component_name(text: &str) -> Result<ComponentName, String> {
     ComponentName::new(text).map_err(|bad| bad.expected.to_owned())
 }
 
@@ -66,6 +76,9 @@ struct Line {
 }
 
 pub async fn run(args: &Args, ui: &Ui) -> anyhow::Result<Exit> {
+    if args.build {
+        return build::run(args, ui).await;
+    }
     let connected = args.cluster.connect(None).await?;
     if connected.is_sandbox().await.map_err(|error| unread("the cluster's version", error))? {
         let hint = "Choose a real cluster with `--cluster`; `toolforge status` says how the tool is.";
