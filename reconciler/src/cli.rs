@@ -21,6 +21,7 @@ mod logs;
 mod pin;
 mod place;
 mod plan_file;
+mod promote;
 mod rebase;
 mod render;
 mod run;
@@ -111,6 +112,7 @@ enum Command {
     History(history::Args),
     Rollback(pin::RollbackArgs),
     Retry(pin::RetryArgs),
+    Promote(promote::Args),
     Hold(pin::HoldArgs),
     Release(pin::ReleaseArgs),
     Suspend(pin::SuspendArgs),
@@ -211,6 +213,7 @@ async fn asking(command: Command, ui: &Ui, stop: CancellationToken) -> anyhow::R
         Command::History(args) => history::run(&args, ui).await,
         Command::Rollback(args) => pin::rollback(&args, ui).await,
         Command::Retry(args) => pin::retry(&args, ui).await,
+        Command::Promote(args) => promote::run(&args, ui).await,
         Command::Hold(args) => pin::hold(&args, ui).await,
         Command::Release(args) => pin::release(&args, ui).await,
         Command::Suspend(args) => pin::suspend(&args, ui).await,

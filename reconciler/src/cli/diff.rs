@@ -5,6 +5,8 @@ mod revision;
 mod saved;
 mod yaml;
 
+pub use revision::of_commit;
+
 use super::plan_file;
 use super::target::{Target, TargetArgs, is_repository_of};
 use crate::ui::{self, Exit, Failure, Ui, failed, wrong_use};

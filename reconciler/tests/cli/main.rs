@@ -6,5 +6,6 @@ mod harness;
 mod help;
 mod pins;
 mod plans;
+mod promote;
 mod server;
 mod world;

@@ -20,11 +20,25 @@ pub async fn wanted(args: &Args, target: &Target, here: &Worktree, ui: &Ui) -> a
             tip(target, &repository, name).await?
         }
     };
+    resolve(&mut revision, target).await;
+    Ok(revision)
+}
+
+/// What a commit says, of the repository at hand where it is this tool's.
+pub async fn of_commit(target: &Target, here: &Worktree, commit: &CommitId) -> Result<Revision, Failure> {
+    let at_hand = is_repository_of(&target.tool, here);
+    let repository = if at_hand { at(&target.tool, here) } else { target.tool.clone() };
+    let mut revision = tip(target, &repository, commit.as_str()).await?;
+    resolve(&mut revision, target).await;
+    Ok(revision)
+}
+
+/// Adds what is built from elsewhere.
+async fn resolve(revision: &mut Revision, target: &Target) {
     let context = ParseContext::new(&target.declared.platform, &target.tool);
     let config = renderer::config::parse(&revision.files, &context).config;
     let needed: Vec<_> = sources_needed(&config, &target.tool, &target.siblings).into_iter().collect();
     revision.resolved = target.declared.git.resolve_sources(&target.tool, &needed, |_| None).await;
-    Ok(revision)
 }
 
 /// The tool, read from the repository at hand: no network, and also what was not pushed yet.
