@@ -3,12 +3,14 @@
 
 mod apply;
 mod build;
+mod build_image;
 mod builds;
 mod check;
 mod completions;
 mod connect;
 mod delete;
 mod demo;
+mod detect;
 mod diff;
 mod fetch_source;
 mod gc;
@@ -26,6 +28,7 @@ mod rebase;
 mod render;
 mod run;
 mod schema;
+mod state;
 mod status;
 mod target;
 
@@ -119,6 +122,7 @@ enum Command {
     Resume(pin::ResumeArgs),
     Prune(delete::PruneArgs),
     Delete(delete::DeleteArgs),
+    Detect(detect::Args),
     Image(image::Args),
     Rebase(rebase::Args),
     Gc(gc::Args),
@@ -126,6 +130,8 @@ enum Command {
     Schema(schema::Args),
     #[command(hide = true)]
     FetchSource(fetch_source::Args),
+    #[command(hide = true)]
+    BuildImage(build_image::Args),
     Completions(completions::Args),
 }
 
@@ -224,6 +230,8 @@ async fn asking(command: Command, ui: &Ui, stop: CancellationToken) -> anyhow::R
         Command::Rebase(args) => rebase::run(&args, ui).await,
         Command::Gc(args) => gc::run(&args, ui).await,
         Command::FetchSource(args) => fetch_source::run(&args, ui).await,
+        Command::BuildImage(args) => build_image::run(&args, ui).await,
+        Command::Detect(args) => detect::run(&args, ui).await,
         Command::Init(_) | Command::Check(_) | Command::Render(_) | Command::Schema(_) | Command::Completions(_) => {
             Ok(Exit::Done)
         }

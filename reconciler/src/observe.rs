@@ -73,7 +73,7 @@ impl Scope {
             route,
             builds: platform.builds.as_ref().map(|builds| {
                 let needs = match builds.backend {
-                    Backend::Lifecycle(_) => Needs::Always,
+                    Backend::Lifecycle(_) | Backend::Local => Needs::Always,
                     Backend::Tekton(_) => Needs::Tekton,
                 };
                 (builds.namespace(platform), needs)

@@ -7,6 +7,7 @@
 
 mod challenge;
 mod fault;
+mod push;
 mod read;
 mod rebase;
 mod reference;
@@ -16,6 +17,7 @@ mod tokens;
 mod write;
 
 pub use fault::RegistryError;
+pub use push::PushError;
 pub use read::Manifest;
 pub use rebase::{Base, Planned, Rebase, RebaseError};
 pub use reference::{BadReference, Reference};

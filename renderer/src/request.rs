@@ -2,11 +2,14 @@
 //!
 //! One [`BuildRequest`] for each [`BuildId`] of a tool, however many components share it. Which of them are due is the
 //! planner's to decide; here stands what such a request looks like as an object: a Job that runs the phases of the Cloud
-//! Native Buildpacks lifecycle, or a PipelineRun. Both live in a namespace out of every tool's reach, and carry the tool's
+//! Native Buildpacks lifecycle or our own program, or a PipelineRun. Both live in a namespace out of every tool's reach, and carry the tool's
 //! mark on their own metadata, so that what becomes of them wakes it.
 
 mod lifecycle;
+mod local;
 mod tekton;
+
+pub use local::SELF_IMAGE;
 
 use crate::build::BuildInputs;
 use crate::config::Build;
@@ -92,6 +95,7 @@ impl BuildRequest {
         Some(match &builds.backend {
             Backend::Lifecycle(settings) => lifecycle::job(&order, settings),
             Backend::Tekton(settings) => tekton::pipeline_run(&order, settings),
+            Backend::Local => local::job(&order),
         })
     }
 }

@@ -232,6 +232,13 @@ impl Builder {
     }
 }
 
+/// Which machines images are for that are built here.
+#[must_use]
+pub fn target() -> planner::image::Target {
+    let machine = export::Machine::this();
+    planner::image::Target::parse(&format!("{}/{}", machine.os, machine.arch))
+}
+
 /// A name as one step of a path: an image's path has slashes, and a name with a slash in it is another one.
 fn escaped(name: &str) -> String {
     let mut escaped = String::new();

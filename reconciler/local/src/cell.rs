@@ -289,6 +289,20 @@ pub fn give(path: &Path) -> Result<(), CellError> {
     Ok(())
 }
 
+/// From now on no other process of our user reads this one's environment and memory.
+///
+/// # Errors
+/// Where the kernel does not allow that.
+pub fn keep_to_ourselves() -> io::Result<()> {
+    Ok(nix::sys::prctl::set_dumpable(false)?)
+}
+
+/// Whether we are root, and strangers' processes therefore somebody else's.
+#[must_use]
+pub fn is_root() -> bool {
+    geteuid().is_root()
+}
+
 /// Whether nobody may pass every folder on the way to `path`.
 fn reachable(path: &Path) -> Result<(), CellError> {
     for folder in path.ancestors().skip(1).filter(|folder| !folder.as_os_str().is_empty()) {

@@ -55,7 +55,7 @@ pub async fn run(args: &Args, ui: &Ui) -> anyhow::Result<Exit> {
 }
 
 /// The one host, as a tool's repository is reached: inner addresses only where they are spelt out.
-fn rules(url: &RepositoryUrl) -> Rules {
+pub fn rules(url: &RepositoryUrl) -> Rules {
     let mut rules = Rules::default();
     if let Some(host) = url.host_port() {
         rules.name(host);
@@ -63,7 +63,7 @@ fn rules(url: &RepositoryUrl) -> Rules {
     rules
 }
 
-fn unread(url: &RepositoryUrl, error: SourceError) -> anyhow::Error {
+pub fn unread(url: &RepositoryUrl, error: SourceError) -> anyhow::Error {
     let hint = error.hint();
     let failed = failed(format!("cannot fetch {url}")).because(error);
     match hint {

@@ -133,6 +133,7 @@ pub fn platform(file: &std::path::Path, ui: &Ui) -> anyhow::Result<Platform> {
     let name = file.display().to_string();
     let (platform, report) = renderer::platform::parse(&bytes, &name);
     tell(&report, &[(name.clone(), bytes.as_slice())], ui);
+    let platform = platform.map(|found| found.with_own_buildpacks(local::build::Packs::digest()));
     platform.ok_or_else(|| wrong_use(format!("{name} can't be used")).hint("Correct the errors above.").into())
 }
 

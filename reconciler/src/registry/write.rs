@@ -13,7 +13,7 @@ use sha2::Digest as _;
 use url::Url;
 
 /// What is held of a layer at once. Small enough to be sent before a server's silence counts as its end.
-const CHUNK_BYTES: usize = 4 << 20;
+pub(super) const CHUNK_BYTES: usize = 4 << 20;
 const BYTES: &str = "application/octet-stream";
 
 /// How blobs came to be where they are.
@@ -37,7 +37,7 @@ impl Moved {
 }
 
 /// What a registry makes of the wish to store a blob.
-enum Begun<'a> {
+pub(super) enum Begun<'a> {
     /// It had it elsewhere, and now here.
     Mounted,
     /// It waits for the bytes.
@@ -45,7 +45,7 @@ enum Begun<'a> {
 }
 
 /// Bytes on their way: wherever the registry said that they go next.
-struct Upload<'a> {
+pub(super) struct Upload<'a> {
     registry: &'a Registry,
     to: &'a Reference,
     url: Url,
@@ -108,7 +108,7 @@ impl Registry {
         Ok(Moved { copied: 1, copied_bytes: blob.size_bytes, ..Moved::default() })
     }
 
-    async fn begin<'a>(
+    pub(super) async fn begin<'a>(
         &'a self,
         to: &'a Reference,
         mount: Option<(&Reference, &Digest)>,
@@ -130,7 +130,7 @@ impl Registry {
         }
     }
 
-    async fn has_blob(&self, at: &Reference, digest: &Digest) -> Result<bool, RegistryError> {
+    pub(super) async fn has_blob(&self, at: &Reference, digest: &Digest) -> Result<bool, RegistryError> {
         let url = self.url(&at.host, &format!("{}/blobs/{digest}", at.path))?;
         let response = self.exchange(&Request::new(Method::HEAD, url, at.scope(Access::Pull))).await?;
         match response.status() {
@@ -160,7 +160,7 @@ impl Upload<'_> {
         self.finish(chunk, &blob.digest).await
     }
 
-    async fn chunk(&mut self, bytes: Vec<u8>) -> Result<(), RegistryError> {
+    pub(super) async fn chunk(&mut self, bytes: Vec<u8>) -> Result<(), RegistryError> {
         let length = bytes.len() as u64;
         let range = format!("{}-{}", self.sent_bytes, self.sent_bytes + length.saturating_sub(1));
         let request = self.request(Method::PATCH, self.url.clone(), bytes).with("content-range", range);
@@ -173,7 +173,7 @@ impl Upload<'_> {
         Ok(())
     }
 
-    async fn finish(self, rest: Vec<u8>, digest: &Digest) -> Result<(), RegistryError> {
+    pub(super) async fn finish(self, rest: Vec<u8>, digest: &Digest) -> Result<(), RegistryError> {
         let mut url = self.url.clone();
         url.query_pairs_mut().append_pair("digest", digest.as_str());
         let response = self.registry.exchange(&self.request(Method::PUT, url, rest)).await?;

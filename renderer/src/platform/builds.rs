@@ -1,6 +1,8 @@
 //! Who builds images, and how much at once.
 
 use super::Platform;
+use crate::names::Digest;
+use crate::request::SELF_IMAGE;
 use serde::{Deserialize, Serialize};
 
 /// Builds that the platform runs; without them images come from elsewhere, and are waited for.
@@ -24,6 +26,8 @@ pub enum Backend {
     Lifecycle(Lifecycle),
     /// A PipelineRun of Tekton.
     Tekton(Tekton),
+    /// Our own program with our own buildpacks, on the machine that runs the platform.
+    Local,
 }
 
 /// Settings of [`Backend::Lifecycle`].
@@ -48,6 +52,18 @@ pub struct Tekton {
     pub pipeline: String,
     /// Account its tasks run as; none leaves it to Tekton.
     pub service_account: Option<String>,
+}
+
+impl Platform {
+    /// The same, with our own buildpacks as the builder where the platform builds on its own machine: they come with the
+    /// program, so their hash is part of what a build is made of, and no platform file can name it.
+    #[must_use]
+    pub fn with_own_buildpacks(mut self, buildpacks: &Digest) -> Self {
+        if self.builds.as_ref().is_some_and(|builds| builds.backend == Backend::Local) {
+            self.builder.image = format!("{SELF_IMAGE}@{buildpacks}");
+        }
+        self
+    }
 }
 
 impl Builds {

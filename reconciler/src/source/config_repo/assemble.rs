@@ -54,7 +54,7 @@ impl<'a> Assembly<'a> {
             Some(name) => self.tool(path, name, &bytes),
             None => {
                 let (platform, report) = renderer::platform::parse(&bytes, path);
-                self.found.platform = platform;
+                self.found.platform = platform.map(|found| found.with_own_buildpacks(local::build::Packs::digest()));
                 report.diagnostics
             }
         };

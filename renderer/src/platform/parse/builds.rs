@@ -6,12 +6,13 @@ use crate::diagnostic::{Code, Findings};
 use crate::platform::{Backend, Builds, Lifecycle, Tekton};
 use crate::yaml::Entry;
 
+const BACKENDS: &[&str] = &["lifecycle", "tekton", "local"];
 const KEYS: &[&str] = &["backend", "at_once", "at_once_per_tool", "timeout", "lifecycle", "tekton"];
 
 pub(super) fn builds(entry: &Entry, findings: &mut Findings) -> Option<Builds> {
     let section = open(entry, "`builds`", KEYS, findings)?;
     let backend = section.required("backend", findings)?;
-    let kind = one_of(backend, &["lifecycle", "tekton"], &[("cnb", "lifecycle"), ("kpack", "lifecycle")], findings)?;
+    let kind = one_of(backend, BACKENDS, &[("cnb", "lifecycle"), ("kpack", "lifecycle")], findings)?;
     for other in ["lifecycle", "tekton"].iter().filter(|other| **other != kind).filter_map(|other| section.get(other)) {
         findings
             .add(Code::WrongKind, other.key_place, format!("`{}` does not belong to the backend {kind}", other.key))
@@ -19,7 +20,8 @@ pub(super) fn builds(entry: &Entry, findings: &mut Findings) -> Option<Builds> {
     }
     let backend = match kind {
         "lifecycle" => Backend::Lifecycle(lifecycle(section.required("lifecycle", findings)?, findings)?),
-        _ => Backend::Tekton(tekton(section.get("tekton"), findings)?),
+        "tekton" => Backend::Tekton(tekton(section.get("tekton"), findings)?),
+        _ => Backend::Local,
     };
     let mut builds = Builds { backend, at_once: 10, at_once_per_tool: 1, timeout_secs: 1800 };
     set(&mut builds.at_once, count(&section, "at_once", findings));
