@@ -7,7 +7,8 @@
 //! one, the address would be chosen by somebody else.
 //!
 //! One client is shared by everyone, so that connections are kept alive between cycles; the client itself is never
-//! handed out, because it would accept an unchecked literal address.
+//! handed out, because it would accept an unchecked literal address. It is made when somebody dials: that reads all
+//! certificates of the machine, and most commands dial nobody.
 
 mod credentials;
 mod rules;
@@ -18,7 +19,7 @@ pub use rules::{HostPort, Refusal, Rules};
 
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use std::net::{SocketAddr, TcpStream};
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 use std::time::Duration;
 use url::Url;
 
@@ -66,10 +67,18 @@ pub enum DialError {
 /// The shared client and the rules it obeys. Cheap to clone.
 #[derive(Clone)]
 pub struct Dialer {
-    client: reqwest::Client,
-    /// For a trusted host on a port that nobody trusts: it resolves to public addresses alone.
-    public: reqwest::Client,
+    clients: Arc<Clients>,
     rules: Arc<RwLock<Rules>>,
+}
+
+/// A client, once it was needed; or why there can be none on this machine.
+type Made = OnceLock<Result<reqwest::Client, DialError>>;
+
+#[derive(Default)]
+struct Clients {
+    all: Made,
+    /// For a trusted host on a port that nobody trusts: it resolves to public addresses alone.
+    public: Made,
 }
 
 /// One request: what [`Dialer::send`] needs to know beside the method and the URL.
@@ -88,17 +97,10 @@ pub struct Ask<'a> {
 }
 
 impl Dialer {
-    /// A dialer that obeys `rules`.
-    ///
-    /// # Errors
-    /// Where the TLS set-up of this machine cannot be used.
-    pub fn new(rules: Rules) -> Result<Self, DialError> {
-        // Fails where main has installed it already, which is just as good.
-        drop(rustls::crypto::ring::default_provider().install_default());
-        let rules = Arc::new(RwLock::new(rules));
-        let all = client(&rules, rules.clone())?;
-        let public = client(&rules, Arc::default())?;
-        Ok(Self { client: all, public, rules })
+    /// A dialer that obeys `rules`. Nothing is read or opened yet.
+    #[must_use]
+    pub fn new(rules: Rules) -> Self {
+        Self { clients: Arc::default(), rules: Arc::new(RwLock::new(rules)) }
     }
 
     /// Replaces the rules: the config repository changed. Connections that are open stay open.
@@ -116,11 +118,11 @@ impl Dialer {
     /// [`body`].
     ///
     /// # Errors
-    /// Where the host is refused or does not answer.
+    /// Where the host is refused or does not answer, or the TLS set-up of this machine cannot be used.
     pub async fn send(&self, method: http::Method, url: &Url, ask: Ask<'_>) -> Result<reqwest::Response, DialError> {
         let rules = read(&self.rules);
         rules.admit_url(url).map_err(DialError::HostNotAllowed)?;
-        let client = if rules.trust_another_port(url) { &self.public } else { &self.client };
+        let client = if rules.trust_another_port(url) { self.public() } else { self.all() }?;
         let mut request = client.request(method, url.clone());
         for (name, value) in ask.headers {
             request = request.header(name, value);
@@ -140,6 +142,14 @@ impl Dialer {
         }
         let limit = ask.timeout.unwrap_or(READ_TIMEOUT);
         request.send().await.map_err(|e| explain(&e, url, limit))
+    }
+
+    fn all(&self) -> Result<reqwest::Client, DialError> {
+        self.clients.all.get_or_init(|| client(&self.rules, self.rules.clone())).clone()
+    }
+
+    fn public(&self) -> Result<reqwest::Client, DialError> {
+        self.clients.public.get_or_init(|| client(&self.rules, Arc::default())).clone()
     }
 
     /// A plain TCP connection to a checked address (git://), with read and write time limits. Blocks.
@@ -223,6 +233,8 @@ fn read(rules: &RwLock<Rules>) -> Rules {
 
 /// A client whose redirects obey `rules`, and whose look-ups obey `names`.
 fn client(rules: &Arc<RwLock<Rules>>, names: Arc<RwLock<Rules>>) -> Result<reqwest::Client, DialError> {
+    // Fails where main has installed it already, which is just as good.
+    drop(rustls::crypto::ring::default_provider().install_default());
     reqwest::Client::builder()
         .user_agent(USER_AGENT)
         .no_proxy()
@@ -319,7 +331,7 @@ mod tests {
     async fn a_trusted_name_reaches_no_private_address_on_another_port() {
         let mut rules = Rules::default();
         rules.reach(HostPort::parse("localhost:1"));
-        let dialer = Dialer::new(rules).expect("a dialer");
+        let dialer = Dialer::new(rules);
         let asked = async |url: &str| {
             let url = Url::parse(url).expect("a URL");
             dialer.send(http::Method::GET, &url, Ask::default()).await.expect_err("refused or closed")
@@ -328,8 +340,25 @@ mod tests {
         assert!(matches!(asked("http://localhost:2/x").await, DialError::HostNotAllowed(_)));
         let url = Url::parse("http://localhost:2/x").expect("a URL");
         // The look-up of the other client refuses by itself, too.
-        let error = dialer.public.get(url.clone()).send().await.expect_err("refused");
+        let public = dialer.public().expect("TLS of this machine");
+        let error = public.get(url.clone()).send().await.expect_err("refused");
         assert!(matches!(explain(&error, &url, READ_TIMEOUT), DialError::HostNotAllowed(_)));
+    }
+
+    #[tokio::test]
+    async fn a_client_is_made_for_the_first_request_that_may_go_out_and_no_other() {
+        let made = |dialer: &Dialer| [&dialer.clients.all, &dialer.clients.public].map(|made| made.get().is_some());
+        let mut rules = Rules::default();
+        rules.reach(HostPort::parse("127.0.0.1:1"));
+        let dialer = Dialer::new(rules);
+        let ask = async |url: &str| {
+            let url = Url::parse(url).expect("a URL");
+            drop(dialer.send(http::Method::GET, &url, Ask::default()).await.expect_err("refused or closed"));
+        };
+        ask("http://10.0.0.1/x").await;
+        assert_eq!(made(&dialer), [false, false]);
+        ask("http://127.0.0.1:1/x").await;
+        assert_eq!(made(&dialer.clone()), [true, false]);
     }
 
     #[tokio::test]
@@ -338,7 +367,7 @@ mod tests {
         rules.reach(HostPort::parse("127.0.0.1"));
         let closed = TcpStream::connect("127.0.0.1:1").expect_err("nobody listens there").to_string();
         let url = Url::parse("http://user:s3cret@127.0.0.1:1/x").expect("a URL");
-        let dialer = Dialer::new(rules).expect("a dialer");
+        let dialer = Dialer::new(rules);
         let error = dialer.send(http::Method::GET, &url, Ask::default()).await.expect_err("closed");
         assert_eq!(error, DialError::Unreachable { host: "127.0.0.1:1".to_owned(), why: closed });
     }

@@ -51,7 +51,7 @@ impl Fake {
         let mut rules = Rules::default();
         rules.reach(HostPort::parse(&host));
         let credentials = credentials.map(|(user, password)| (host, Credentials::new(user, Secret::new(password))));
-        Registry::new(Dialer::new(rules).expect("a dialer"), credentials.into_iter().collect(), BTreeSet::new())
+        Registry::new(Dialer::new(rules), credentials.into_iter().collect(), BTreeSet::new())
     }
 
     fn requests(&self) -> Vec<String> {
@@ -197,7 +197,7 @@ async fn a_token_may_neither_live_for_ever_nor_fill_memory() {
 #[tokio::test]
 async fn a_registry_that_nobody_wrote_down_is_not_dialled() {
     let fake = Fake::start(Mode::Plain(200, MANIFEST, true)).await;
-    let dialer = Dialer::new(Rules::default()).expect("a dialer");
+    let dialer = Dialer::new(Rules::default());
     let reader = Registry::new(dialer, BTreeMap::new(), BTreeSet::new());
     let error = reader.resolve(&fake.repository(), "abc").await.expect_err("refused");
     assert!(matches!(error, RegistryError::Dial(DialError::HostNotAllowed(_))), "{error:?}");

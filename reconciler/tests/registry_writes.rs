@@ -66,7 +66,7 @@ impl Fake {
         let mut rules = Rules::default();
         rules.reach(HostPort::parse(&self.address));
         let login = (self.address.clone(), Credentials::new("u", Secret::new("pass")));
-        Registry::new(Dialer::new(rules).expect("a dialer"), BTreeMap::from([login]), BTreeSet::new())
+        Registry::new(Dialer::new(rules), BTreeMap::from([login]), BTreeSet::new())
     }
 
     fn at(&self, tag: &str) -> Reference {
@@ -236,7 +236,7 @@ async fn uploads_go_to_no_inner_address_and_no_password_to_another_host() {
     rules.reach(HostPort::parse(&fake.address));
     rules.reach(HostPort::parse(&store.address));
     let login = (fake.address.clone(), Credentials::new("u", Secret::new("pass")));
-    let ours = Registry::new(Dialer::new(rules).expect("a dialer"), BTreeMap::from([login]), BTreeSet::new());
+    let ours = Registry::new(Dialer::new(rules), BTreeMap::from([login]), BTreeSet::new());
     assert!(ours.push_blob(&fake.at("main:to"), b"a layer".to_vec()).await.is_ok());
     let asked = store.asked();
     assert!(asked.len() == 1 && asked[0].starts_with("PUT") && asked[0].ends_with(" nobody"), "{asked:?}");

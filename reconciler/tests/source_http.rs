@@ -441,11 +441,7 @@ async fn credentials_go_to_their_repository_and_never_into_an_error() {
     let mut rules = Rules::default();
     rules.name(HostPort::new("127.0.0.1", Some(w.host.port)));
     let credentials = Credentials::new("user", Secret::new("s3cret"));
-    let git = Git::new(
-        Dialer::new(rules).expect("a dialer"),
-        Settings::new(w.cache.join("private")),
-        vec![(plain.clone(), credentials)],
-    );
+    let git = Git::new(Dialer::new(rules), Settings::new(w.cache.join("private")), vec![(plain.clone(), credentials)]);
     let refs = git.ls_refs(&plain, ["main"]).await.expect("refs");
     git.snapshot(&plain, &refs.branches["main"], "").await.expect("a snapshot");
 
@@ -474,7 +470,7 @@ async fn credentials_for_https_never_leave_over_http() {
     rules.name(HostPort::new("127.0.0.1", Some(w.host.port)));
     let credentials = Credentials::new("user", Secret::new("s3cret"));
     let settings = Settings::new(w.cache.join("private"));
-    let git = Git::new(Dialer::new(rules).expect("a dialer"), settings, vec![(https, credentials)]);
+    let git = Git::new(Dialer::new(rules), settings, vec![(https, credentials)]);
     let asked = git.ls_refs(&plain, ["main"]).await;
     assert!(matches!(asked, Err(SourceError::Denied { .. })), "{asked:?}");
     let commit = id(&w.tool.git(&["rev-parse", "HEAD"]));

@@ -159,7 +159,7 @@ async fn ssh_is_run_in_batch_mode_on_the_checked_address() {
     settings.ssh_program = program.display().to_string();
     let mut rules = Rules::default();
     rules.trust(HostPort::parse("localhost"));
-    let reader = Git::new(Dialer::new(rules).expect("a dialer"), settings, Vec::new());
+    let reader = Git::new(Dialer::new(rules), settings, Vec::new());
 
     let path = repository.path.display().to_string().replace(' ', "%20");
     let url = RepositoryUrl::parse(&format!("ssh://git@localhost{path}"));

@@ -28,7 +28,7 @@ async fn main() -> anyhow::Result<()> {
     let host = Host::start()?;
     let wanted: Vec<_> = (0..REPOSITORIES).map(|n| host.wanted(n)).collect::<Result<_, _>>()?;
     let folder = tempfile::tempdir()?;
-    let git = Git::new(Dialer::new(host.rules()?)?, Settings::new(folder.path()), Default::default());
+    let git = Git::new(Dialer::new(host.rules()?), Settings::new(folder.path()), Default::default());
     println!("{REPOSITORIES} repositories over http on this machine\n");
     println!("| what | repositories | requests | wall, s | own CPU, s |\n|---|---|---|---|---|");
     for what in ["first poll", "second poll", "third poll"] {

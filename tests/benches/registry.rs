@@ -28,7 +28,7 @@ async fn main() -> anyhow::Result<()> {
     let real = Real::start().await?;
     let mut rules = Rules::default();
     rules.reach(HostPort::parse(real.address()));
-    let ours = Registry::new(Dialer::new(rules)?, BTreeMap::new(), BTreeSet::new());
+    let ours = Registry::new(Dialer::new(rules), BTreeMap::new(), BTreeSet::new());
     let address = real.address().to_owned();
     let at = |n: usize, tag: &str| Reference::parse(&format!("{address}/tool-{n}/web:{tag}"));
     push(&real).await?;

@@ -26,7 +26,7 @@ fn ours(addresses: &[&str], login: (&str, &str)) -> anyhow::Result<Registry> {
         rules.reach(HostPort::parse(address));
         credentials.insert((*address).to_owned(), Credentials::new(login.0, Secret::new(login.1)));
     }
-    Ok(Registry::new(Dialer::new(rules)?, credentials, BTreeSet::new()))
+    Ok(Registry::new(Dialer::new(rules), credentials, BTreeSet::new()))
 }
 
 async fn real() -> anyhow::Result<(Real, Registry)> {

@@ -44,7 +44,7 @@ pub async fn run(args: &Args, ui: &Ui) -> anyhow::Result<Exit> {
     }
     std::fs::create_dir_all(&args.into).with_context(|| format!("cannot make {}", args.into.display()))?;
     let cache = tempfile::tempdir().context("cannot make a folder to fetch into")?;
-    let git = Git::new(Dialer::new(rules(&url))?, Settings::new(cache.path()), Vec::new());
+    let git = Git::new(Dialer::new(rules(&url)), Settings::new(cache.path()), Vec::new());
     let written = git.checkout(&url, &commit, &args.path, &args.into).await;
     let written = written.map_err(|error| unread(&url, error))?;
     if let Some(platform) = &args.platform {

@@ -52,9 +52,9 @@ pub type Environment<'a> = &'a (dyn Fn(&str) -> Option<String> + Sync);
 /// Reads repositories for one config repository: one dialer, and credentials for that repository alone.
 ///
 /// # Errors
-/// Where TLS can't be set up on this machine, or the environment holds no number where it should.
+/// Where the environment holds no number where it should.
 pub fn git(config: &RepositoryUrl, cache: PathBuf, environment: Environment) -> anyhow::Result<Git> {
-    let dialer = Dialer::new(bootstrap_rules(config))?;
+    let dialer = Dialer::new(bootstrap_rules(config));
     let credentials = config.credentials().or_else(|| Credentials::from_env(GIT_CREDENTIALS, environment));
     let credentials = credentials.map(|found| (config.clone(), found)).into_iter().collect();
     let mut settings = Settings::new(cache);

@@ -148,7 +148,7 @@ pub fn reader_with(settings: Settings, ports: &[u16]) -> Git {
     for port in ports {
         rules.name(HostPort::new("127.0.0.1", Some(*port)));
     }
-    Git::new(Dialer::new(rules).expect("a dialer"), settings, Vec::new())
+    Git::new(Dialer::new(rules), settings, Vec::new())
 }
 
 async fn serve(
