@@ -10,16 +10,18 @@
 pub mod address;
 pub mod call;
 pub mod door;
+mod one_connection;
 pub mod saved;
 
 use door::{Door, Requests};
 use kube::Client;
-use kube::client::{Body, ClientBuilder};
+use kube::client::{Body, ClientBuilder, ConfigExt as _};
 use kube::config::{Config, KubeConfigOptions, Kubeconfig, KubeconfigError};
+use one_connection::OneConnection;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
-use tower::BoxError;
+use tower::{BoxError, Layer as _};
 
 /// `--cluster sandbox`.
 pub const SANDBOX: &str = "sandbox";
@@ -191,42 +193,46 @@ pub enum ConnectError {
     },
 }
 
+/// The settings of a context of the kubeconfig.
+///
+/// # Errors
+/// Where the kubeconfig cannot be used.
+pub async fn config_of_context(context: &str) -> Result<Config, ConnectError> {
+    let options = KubeConfigOptions { context: Some(context.to_owned()), ..KubeConfigOptions::default() };
+    Config::from_kubeconfig(&options)
+        .await
+        .map_err(|source| ConnectError::Kubeconfig { context: context.to_owned(), source })
+}
+
+/// The settings of the cluster this process runs in.
+///
+/// # Errors
+/// Where there is no usable service account.
+pub fn config_of_service_account() -> Result<Config, ConnectError> {
+    Ok(Config::incluster()?)
+}
+
 impl Cluster {
-    /// A client of a real cluster. No request is sent.
-    ///
-    /// # Errors
-    /// Where the kubeconfig or the service account cannot be used.
-    pub async fn of_context(context: &str, requests: &Requests) -> Result<Self, ConnectError> {
-        let options = KubeConfigOptions { context: Some(context.to_owned()), ..KubeConfigOptions::default() };
-        let config = Config::from_kubeconfig(&options)
-            .await
-            .map_err(|source| ConnectError::Kubeconfig { context: context.to_owned(), source })?;
-        Self::of_config(context, config, requests)
-    }
-
-    /// A client of the cluster this process runs in. No request is sent.
-    ///
-    /// # Errors
-    /// Where there is no usable service account.
-    pub fn of_service_account(requests: &Requests) -> Result<Self, ConnectError> {
-        Self::of_config(IN_CLUSTER, Config::incluster()?, requests)
-    }
-
-    /// A client of whatever `config` describes; its retries, time limits and `User-Agent` become ours.
+    /// A client of whatever `config` describes, for who stays; its retries, time limits and `User-Agent` become ours. No
+    /// request is sent.
     ///
     /// # Errors
     /// Where keys or certificates cannot be used.
-    pub fn of_config(name: &str, mut config: Config, requests: &Requests) -> Result<Self, ConnectError> {
-        install_crypto();
-        config.default_retry = false;
-        config.connect_timeout = Some(CONNECT_LIMIT);
-        config.read_timeout = Some(READ_LIMIT);
-        config.reset_reader_on_write = true;
-        config.headers.retain(|(name, _)| name != http::header::USER_AGENT);
-        config.headers.push((http::header::USER_AGENT, http::HeaderValue::from_static(USER_AGENT)));
-        let builder = ClientBuilder::try_from(config)
-            .map_err(|source| ConnectError::Client { name: name.to_owned(), source: Box::new(source) })?;
-        let client = builder.with_layer(&Door::new(requests)).build();
+    pub fn of_config(name: &str, config: Config, requests: &Requests) -> Result<Self, ConnectError> {
+        let builder = ClientBuilder::try_from(ours(config)).map_err(|source| ConnectError::client(name, source))?;
+        Ok(Self { name: name.to_owned(), client: builder.with_layer(&Door::new(requests)).build() })
+    }
+
+    /// The same for a command, that asks and ends: over one connection, where the server can share one.
+    ///
+    /// # Errors
+    /// Where keys or certificates cannot be used.
+    pub fn on_one_connection(name: &str, config: Config, requests: &Requests) -> Result<Self, ConnectError> {
+        // Only the other client knows of proxies.
+        if config.proxy_url.is_some() {
+            return Self::of_config(name, config, requests);
+        }
+        let client = one_client(ours(config), requests).map_err(|source| ConnectError::client(name, source))?;
         Ok(Self { name: name.to_owned(), client })
     }
 
@@ -241,6 +247,30 @@ impl Cluster {
     {
         let client = ClientBuilder::new(service, "default").with_layer(&Door::new(requests)).build();
         Self { name: name.to_owned(), client }
+    }
+}
+
+fn ours(mut config: Config) -> Config {
+    install_crypto();
+    config.default_retry = false;
+    config.connect_timeout = Some(CONNECT_LIMIT);
+    config.read_timeout = Some(READ_LIMIT);
+    config.reset_reader_on_write = true;
+    config.headers.retain(|(name, _)| name != http::header::USER_AGENT);
+    config.headers.push((http::header::USER_AGENT, http::HeaderValue::from_static(USER_AGENT)));
+    config
+}
+
+fn one_client(config: Config, requests: &Requests) -> Result<Client, kube::Error> {
+    let service = config.extra_headers_layer()?.layer(OneConnection::to(&config)?);
+    let service = tower::util::option_layer(config.auth_layer()?).layer(service);
+    let service = config.base_uri_layer().layer(service);
+    Ok(ClientBuilder::new(service, config.default_namespace).with_layer(&Door::new(requests)).build())
+}
+
+impl ConnectError {
+    fn client(name: &str, source: kube::Error) -> Self {
+        Self::Client { name: name.to_owned(), source: Box::new(source) }
     }
 }
 

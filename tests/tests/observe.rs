@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -317,6 +318,8 @@ struct Wire {
     address: SocketAddr,
     /// Whether it is whole: where it is not, nobody is let in, and whoever was in is out.
     whole: tokio::sync::watch::Sender<bool>,
+    /// How many connections came.
+    came: Arc<AtomicUsize>,
 }
 
 impl Wire {
@@ -324,8 +327,11 @@ impl Wire {
         let server = server.trim_start_matches("https://").to_owned();
         let listener = TcpListener::bind("127.0.0.1:0").await?;
         let (address, (whole, state)) = (listener.local_addr()?, tokio::sync::watch::channel(true));
+        let came = Arc::<AtomicUsize>::default();
+        let counted = came.clone();
         tokio::spawn(async move {
             while let Ok((mut near, _)) = listener.accept().await {
+                counted.fetch_add(1, Ordering::Relaxed);
                 let (mut state, server) = (state.clone(), server.clone());
                 tokio::spawn(async move {
                     let Ok(mut far) = TcpStream::connect(server).await else { return };
@@ -336,16 +342,24 @@ impl Wire {
                 });
             }
         });
-        Ok(Self { address, whole })
+        Ok(Self { address, whole, came })
+    }
+
+    fn came(&self) -> usize {
+        self.came.load(Ordering::Relaxed)
     }
 
     /// A client of this wire, as a user of its own.
     async fn cluster(&self, here: &Here, user: &str) -> anyhow::Result<Cluster> {
+        Ok(Cluster::of_config("real", self.config(here, user).await?, &Requests::default())?)
+    }
+
+    async fn config(&self, here: &Here, user: &str) -> anyhow::Result<kube::Config> {
         let mut config = here.plane.config(ADMIN).await?;
         config.cluster_url = format!("https://{}", self.address).parse()?;
         config.auth_info.impersonate = Some(user.to_owned());
         config.auth_info.impersonate_groups = Some(vec!["system:masters".to_owned()]);
-        Ok(Cluster::of_config("real", config, &Requests::default())?)
+        Ok(config)
     }
 }
 
@@ -434,6 +448,25 @@ async fn one_look_sees_what_the_watches_see() -> anyhow::Result<()> {
     assert_eq!(looked, watched);
     assert_eq!(looked.secrets, Some(["s".to_owned()].into()));
     assert!(!format!("{looked:?}").contains("hunter2"));
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_command_asks_everything_over_one_connection_and_opens_another_where_that_has_ended() -> anyhow::Result<()> {
+    let here = here("one-line").await?;
+    let (wire, requests) = (Wire::to(here.plane.server()).await?, Requests::default());
+    let cluster = Cluster::on_one_connection("real", wire.config(&here, "one-line").await?, &requests)?;
+    let gaps = async || observe::once(&cluster.client, &here.scope(), &here.tool).await.gaps;
+    ensure!(gaps().await.is_empty());
+    ensure!(gaps().await.is_empty());
+    let asked = requests.of(Verb::List);
+    ensure!(asked > 20 && wire.came() == 1, "{asked} lists over {} connections", wire.came());
+    wire.whole.send_replace(false);
+    ensure!(!gaps().await.is_empty(), "it is cut");
+    let before = wire.came();
+    wire.whole.send_replace(true);
+    ensure!(gaps().await.is_empty());
+    ensure!(wire.came() == before + 1, "{} connections", wire.came() - before);
     Ok(())
 }
 

@@ -8,7 +8,7 @@ use crate::ui::{Failure, failed, wrong_use};
 use kube::config::{Config, KubeConfigOptions, Kubeconfig};
 use reconciler::cluster::call::{self, CallError};
 use reconciler::cluster::door::Requests;
-use reconciler::cluster::{self, AtHand, Choice, Cluster, SANDBOX, SANDBOX_TITLE};
+use reconciler::cluster::{self, AtHand, Choice, Cluster, ConnectError, SANDBOX, SANDBOX_TITLE};
 use renderer::Platform;
 use sandbox::{OpenError, Sandbox};
 use serde_json::Value;
@@ -64,24 +64,37 @@ impl ClusterArgs {
         }
     }
 
-    /// Chooses and opens. No request is sent yet.
+    /// Chooses and opens, for a command that asks and ends. No request is sent yet.
     pub async fn connect(&self, platform: Option<&Platform>) -> anyhow::Result<Connected> {
+        self.reach(platform, Cluster::on_one_connection).await
+    }
+
+    /// The same for who stays and watches.
+    pub async fn connect_to_stay(&self, platform: Option<&Platform>) -> anyhow::Result<Connected> {
+        self.reach(platform, Cluster::of_config).await
+    }
+
+    async fn reach(&self, platform: Option<&Platform>, open: Opens) -> anyhow::Result<Connected> {
         let requests = Requests::default();
-        if let Some(file) = &self.kubeconfig {
-            let cluster = by_file(file, self.cluster.as_deref(), &requests).await?;
-            return Ok(Connected::real(cluster, requests));
-        }
-        match self.choice(platform)? {
-            Choice::Sandbox => self.open_sandbox(requests).await,
-            Choice::InCluster => {
-                let cluster = Cluster::of_service_account(&requests).map_err(|error| unusable(IN_POD, error))?;
-                Ok(Connected::real(cluster, requests))
+        let (name, config, hint) = match &self.kubeconfig {
+            Some(file) => {
+                let (name, config) = by_file(file, self.cluster.as_deref()).await?;
+                (name, config, CONTEXTS)
             }
-            Choice::Context(name) => {
-                let cluster = Cluster::of_context(&name, &requests).await.map_err(|error| unusable(CONTEXTS, error))?;
-                Ok(Connected::real(cluster, requests))
-            }
-        }
+            None => match self.choice(platform)? {
+                Choice::Sandbox => return self.open_sandbox(requests, open).await,
+                Choice::InCluster => {
+                    let config = cluster::config_of_service_account().map_err(|error| unusable(IN_POD, error))?;
+                    (cluster::IN_CLUSTER.to_owned(), config, IN_POD)
+                }
+                Choice::Context(name) => {
+                    let config = cluster::config_of_context(&name).await.map_err(|error| unusable(CONTEXTS, error))?;
+                    (name, config, CONTEXTS)
+                }
+            },
+        };
+        let cluster = open(&name, config, &requests).map_err(|error| unusable(hint, error))?;
+        Ok(Connected::real(cluster, requests))
     }
 
     /// Whether flags, platform and machine choose the sandbox.
@@ -98,7 +111,7 @@ impl ClusterArgs {
         self.sandbox_folder.clone().unwrap_or_else(cluster::sandbox_dir)
     }
 
-    async fn open_sandbox(&self, requests: Requests) -> anyhow::Result<Connected> {
+    async fn open_sandbox(&self, requests: Requests, open: Opens) -> anyhow::Result<Connected> {
         let folder = self.sandbox_folder();
         match Sandbox::open(&folder) {
             Ok(sandbox) => {
@@ -111,8 +124,9 @@ impl ClusterArgs {
                     let message = format!("the sandbox in {} is in use by process {pid}", folder.display());
                     return Err(failed(message).hint("Wait for it, or choose another `--sandbox-folder`.").into());
                 }
-                let mut cluster = by_file(&file, None, &requests).await?;
-                cluster.name = format!("sandbox (process {pid})");
+                let (_, config) = by_file(&file, None).await?;
+                let cluster = open(&format!("sandbox (process {pid})"), config, &requests);
+                let cluster = cluster.map_err(|error| unusable(CONTEXTS, error))?;
                 Ok(Connected::real(cluster, requests))
             }
             Err(error) => {
@@ -126,7 +140,10 @@ impl ClusterArgs {
 const CONTEXTS: &str = "Run `kubectl config get-contexts` to see what there is.";
 const IN_POD: &str = "`in-cluster` works in a pod that has a service account.";
 
-async fn by_file(file: &Path, context: Option<&str>, requests: &Requests) -> anyhow::Result<Cluster> {
+/// How a cluster is spoken to, once its settings are known.
+type Opens = fn(&str, Config, &Requests) -> Result<Cluster, ConnectError>;
+
+async fn by_file(file: &Path, context: Option<&str>) -> Result<(String, Config), Failure> {
     let wrong = |error: kube::config::KubeconfigError| {
         wrong_use(format!("cannot use the kubeconfig {}", file.display())).hint(CONTEXTS).because(error)
     };
@@ -134,9 +151,9 @@ async fn by_file(file: &Path, context: Option<&str>, requests: &Requests) -> any
     let name = context.map(str::to_owned).or(read.current_context.clone()).unwrap_or_default();
     let options = KubeConfigOptions { context: Some(name.clone()), ..KubeConfigOptions::default() };
     let config = Config::from_custom_kubeconfig(read, &options).await.map_err(wrong)?;
-    Ok(Cluster::of_config(&name, config, requests).map_err(|error| unusable(CONTEXTS, error))?)
+    Ok((name, config))
 }
 
-fn unusable(hint: &str, error: cluster::ConnectError) -> Failure {
+fn unusable(hint: &str, error: ConnectError) -> Failure {
     wrong_use("cannot use that cluster").hint(hint).because(error)
 }

@@ -60,7 +60,7 @@ pub struct Args {
 pub async fn run(args: &Args, ui: &Ui, stop: CancellationToken) -> anyhow::Result<Exit> {
     let config = config_url(&args.config)?;
     let declared = Declared::of_repository(&args.config, args.platform.as_deref(), ui).await?;
-    let connected = args.cluster.connect(Some(&declared.platform)).await?;
+    let connected = args.cluster.connect_to_stay(Some(&declared.platform)).await?;
     let listening = match &connected.sandbox {
         Some(sandbox) => Some(sandbox.listen(SocketAddr::from(([127, 0, 0, 1], 0))).await?),
         None => None,
