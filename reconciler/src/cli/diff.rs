@@ -82,11 +82,11 @@ pub struct Args {
 }
 
 pub async fn run(args: &Args, ui: &Ui) -> anyhow::Result<Exit> {
-    let here = worktree::read(Path::new(".")).map_err(|error| failed("cannot read this folder").because(error))?;
     if let Some(against) = &args.against {
+        let here = worktree::read(Path::new(".")).map_err(|error| failed("cannot read this folder").because(error))?;
         return branches::run(args, &here, against, ui).await;
     }
-    let target = target(args, &here, ui).await?;
+    let (target, here) = target(args, ui).await?;
     let newest = revision::wanted(args, &target, &here, ui).await?;
     if args.out.is_some() && newest.commit.is_none() {
         let hint = "Commit first, or name a `--branch` or `--commit`.";
@@ -119,12 +119,12 @@ pub async fn run(args: &Args, ui: &Ui) -> anyhow::Result<Exit> {
 }
 
 /// The tool, on its cluster or on what was saved of it.
-async fn target(args: &Args, here: &Worktree, ui: &Ui) -> anyhow::Result<Target> {
-    let Some(file) = &args.live else { return args.target.find(here, ui).await };
+async fn target(args: &Args, ui: &Ui) -> anyhow::Result<(Target, Worktree)> {
+    let Some(file) = &args.live else { return args.target.find_beside(None, ui).await };
     let (saved, connected) = saved::open(file, ui)?;
-    let target = args.target.find_on(Some(connected), here, ui).await?;
+    let (target, here) = args.target.find_beside(Some(connected), ui).await?;
     saved::tell_left_out(&saved, &target.tool.name, file, ui);
-    Ok(target)
+    Ok((target, here))
 }
 
 /// Findings and hint are talk, the plan is data.

@@ -12,7 +12,7 @@ use reconciler::driver;
 use reconciler::execute::Doors;
 use reconciler::registry::{Registry, RegistryError};
 use reconciler::source::config_repo::{self, PlatformFolder};
-use reconciler::source::worktree::Worktree;
+use reconciler::source::worktree::{self, Worktree};
 use reconciler::source::{Git, RepositoryUrl, SourceError};
 use renderer::build::same_repository;
 use renderer::render::PLATFORM_MARK;
@@ -105,12 +105,21 @@ impl AtArgs {
 impl TargetArgs {
     /// Finds everything. `here` is the working tree the command was called in.
     pub async fn find(&self, here: &Worktree, ui: &Ui) -> anyhow::Result<Target> {
-        self.find_on(None, here, ui).await
+        let (connected, declared) = self.at.find(ui).await?;
+        self.of(connected, declared, here)
     }
 
-    /// The same, on a cluster that is open already.
-    pub async fn find_on(&self, open: Option<Connected>, here: &Worktree, ui: &Ui) -> anyhow::Result<Target> {
-        let (connected, declared) = self.at.find_on(open, ui).await?;
+    /// The same, on a cluster that may be open already, while the working tree is read: that asks git, which takes as
+    /// long as a cluster.
+    pub async fn find_beside(&self, open: Option<Connected>, ui: &Ui) -> anyhow::Result<(Target, Worktree)> {
+        let here = tokio::task::spawn_blocking(|| worktree::read(Path::new(".")));
+        let (here, found) = tokio::join!(here, self.at.find_on(open, ui));
+        let here = here?.map_err(|error| failed("cannot read this folder").because(error))?;
+        let (connected, declared) = found?;
+        Ok((self.of(connected, declared, &here)?, here))
+    }
+
+    fn of(&self, connected: Connected, declared: Declared, here: &Worktree) -> anyhow::Result<Target> {
         let tool = match &self.tool {
             Some(name) => named(&declared.tools, name)?,
             None => whose(&declared.tools, here)?,
@@ -157,9 +166,11 @@ impl Declared {
     /// As it was published on the cluster.
     pub async fn of_cluster(connected: &Connected, namespace: &str) -> anyhow::Result<Self> {
         let client = &connected.cluster.client;
-        let platform = published_platform(client, namespace).await?;
+        // Neither needs the other. Of two errors the same one is told each time.
+        let (platform, tools) = tokio::join!(published_platform(client, namespace), tools(client));
+        let (platform, tools) = (platform?, tools?);
         let ours = |tool: &&Value| label(tool, PLATFORM_MARK) == Some(&platform.name);
-        let tools = tools(client).await?.iter().filter(ours).filter_map(Tool::from_object).collect();
+        let tools = tools.iter().filter(ours).filter_map(Tool::from_object).collect();
         let git = git(&nowhere())?;
         let folder = PlatformFolder {
             path: String::new(),

@@ -17,16 +17,17 @@ use renderer::{ObjectId, Tool, ToolName};
 use serde_json::Value;
 use std::collections::BTreeMap;
 
-/// Requests in flight at once.
+/// Requests of a look in flight at once: all of them, for they share a connection.
+const ALL: usize = 32;
+/// Names that are confirmed at once: many passes may do so at the same time.
 const AT_ONCE: usize = 8;
 
 /// Everything that a pass for this tool goes by: of itself, and of the tool that it is promoted from.
 pub async fn once_for(client: &Client, scope: &Scope, tool: &Tool) -> Observed {
-    let mut observed = once(client, scope, &tool.name).await;
-    if let Some(promotion) = &tool.promotion {
-        observed.forerunner = Some(forerunner(client, scope, &promotion.from).await);
-    }
-    observed
+    let Some(promotion) = &tool.promotion else { return once(client, scope, &tool.name).await };
+    let looks = (once(client, scope, &tool.name), forerunner(client, scope, &promotion.from));
+    let (observed, forerunner) = futures::join!(looks.0, looks.1);
+    Observed { forerunner: Some(forerunner), ..observed }
 }
 
 /// The tool that another is promoted from: how it is, and what it was Ready with.
@@ -42,7 +43,7 @@ async fn forerunner(client: &Client, scope: &Scope, tool: &ToolName) -> Forerunn
         let known = objects.iter().map(|raw| (raw.key.id(row), &raw.stamp, &raw.json));
         assemble::add(&mut observed, row, known, gap.as_deref());
     }
-    add_builds(&mut observed, client, scope, Some(tool)).await;
+    add_builds(&mut observed, look_at_builds(client, scope, Some(tool)).await);
     assemble::finish(&mut observed, tool);
     Forerunner::of(tool, &observed, scope.builds.as_ref().map(|(namespace, _)| namespace.as_str()))
 }
@@ -53,7 +54,8 @@ pub async fn once(client: &Client, scope: &Scope, tool: &ToolName) -> Observed {
     // A CRD is no tool's, and maintainers may not read it.
     let rows = scope.rows().filter(|row| row.kind != "CustomResourceDefinition" && row.scope != kinds::Scope::Builds);
     let looks = rows.map(|row| async move { (row, look(client, scope, row, tool).await) });
-    let found: Vec<_> = stream::iter(looks).buffered(AT_ONCE).collect().await;
+    let looks = stream::iter(looks).buffered(ALL).collect::<Vec<_>>();
+    let (found, builds) = futures::join!(looks, look_at_builds(client, scope, Some(tool)));
     for (row, answer) in found {
         let (objects, gap) = match answer {
             Ok(Look::Listed(objects)) => (objects, None),
@@ -66,7 +68,7 @@ pub async fn once(client: &Client, scope: &Scope, tool: &ToolName) -> Observed {
         let known = objects.iter().map(|raw| (raw.key.id(row), &raw.stamp, &raw.json));
         assemble::add(&mut observed, row, known, gap.as_deref());
     }
-    add_builds(&mut observed, client, scope, Some(tool)).await;
+    add_builds(&mut observed, builds);
     assemble::finish(&mut observed, tool);
     observed
 }
@@ -74,28 +76,39 @@ pub async fn once(client: &Client, scope: &Scope, tool: &ToolName) -> Observed {
 /// The builds of one tool or of all, with what their pods say, and nothing else. [`Observed::builds_unseen`] says why not.
 pub async fn builds(client: &Client, scope: &Scope, tool: Option<&ToolName>) -> Observed {
     let mut observed = Observed { cluster: scope.cluster.clone(), ..Observed::default() };
-    add_builds(&mut observed, client, scope, tool).await;
+    add_builds(&mut observed, look_at_builds(client, scope, tool).await);
     observed
 }
 
-/// What is being built for this tool. Who may not look there sees everything else all the same.
-async fn add_builds(observed: &mut Observed, client: &Client, scope: &Scope, tool: Option<&ToolName>) {
-    let Some((namespace, needs)) = &scope.builds else { return };
+/// What is known of builds. Who may not look there sees everything else all the same.
+fn add_builds(observed: &mut Observed, found: Vec<Builds>) {
+    for (row, answer) in found {
+        match answer {
+            Ok(objects) => {
+                let known = objects.iter().map(|raw| (raw.key.id(row), &raw.stamp, &raw.json));
+                assemble::add(observed, row, known, None);
+            }
+            Err(error) => observed.builds_unseen = Some(error.to_string()),
+        }
+    }
+}
+
+/// Builds, or their pods.
+type Builds = (&'static Kind, Result<Vec<Raw>, CallError>);
+
+/// What is being built for this tool or for all, and the pods of it.
+async fn look_at_builds(client: &Client, scope: &Scope, tool: Option<&ToolName>) -> Vec<Builds> {
+    let Some((namespace, needs)) = &scope.builds else { return Vec::new() };
     let kind = if *needs == Needs::Tekton { ("tekton.dev", "PipelineRun") } else { ("batch", "Job") };
     let looks = [(kind, MARK), (("", "Pod"), BUILD_OF)].into_iter().filter_map(|((group, kind), label)| {
         let row = Kind::of(group, kind)?;
         let label = tool.map_or(label.to_owned(), |tool| format!("{label}={tool}"));
         Some((row, Selection { row, namespace: Some(namespace.clone()), label: Some(label) }))
     });
-    for (row, selection) in looks {
-        match reading::list(client, &selection, None, |raw| raw).await {
-            Ok(listed) => {
-                let pairs = listed.objects.iter().map(|raw| (raw.key.id(row), &raw.stamp, &raw.json));
-                assemble::add(observed, row, pairs, None);
-            }
-            Err(error) => observed.builds_unseen = Some(error.to_string()),
-        }
-    }
+    let looks = looks.map(|(row, selection)| async move {
+        (row, reading::list(client, &selection, None, |raw| raw).await.map(|listed| listed.objects))
+    });
+    futures::future::join_all(looks).await
 }
 
 /// What one look at a kind showed.
