@@ -38,7 +38,6 @@ use crate::queue::{Ended, Queue};
 use crate::registry::Registry;
 use crate::source::Git;
 use crate::source::watch_folder::WatchFolder;
-use crate::status;
 use everyone::Everyone;
 use fights::Fights;
 use images::{Answers, Ask, Images};
@@ -265,7 +264,7 @@ impl Driver {
         let news = News { live: &live, decided, outcome, unsaid: &rows, since: since.unwrap_or(wall), patient };
         let told = pass::tell(&self.cluster.client, &self.recorder, &news).await;
         if let Told::Written(answer) = &told {
-            self.world.learn(&status::id(&plan.tool), answer);
+            self.world.learn(&planner::tool_id(&plan.tool), answer);
         }
         match told {
             Told::Unsaid => lock(&self.unsaid).note(plan, outcome, (now, wall)),

@@ -233,7 +233,7 @@ impl World {
         texts.find_map(|json| {
             // Most are about other commits, and need not be taken apart.
             std::str::from_utf8(&json).ok().filter(|text| text.contains(commit.as_str()))?;
-            StoredRevision::from_value(&raw::whole(shelf.row, &json).ok()?).ok()?.as_read(tool, commit)
+            StoredRevision::from_json(tool.name.as_str(), &json).ok()?.as_read(tool, commit)
         })
     }
 

@@ -104,12 +104,14 @@ impl Subject {
         render_config(&self.platform, &self.tool, &nothing, &Config::default(), &self.siblings).objects
     }
 
-    /// Renders what a plan is made of. An explicit file, once stored, is never forgotten for an inferred one.
+    /// Renders what a plan is made of. An explicit file, once stored, is never forgotten for an inferred one; and a commit
+    /// elsewhere in the repository is none of this tool's.
     #[must_use]
     pub fn draft(&self, observed: &Observed) -> Draft<'_> {
         let newest = self.newest.as_ref().map_err(String::as_str).map(|revision| {
             let files = planner::files_that_count(&revision.files, &observed.stored);
             let revision = Revision { files, ..revision.clone() };
+            let revision = planner::under_known_commit(revision, &self.tool, observed);
             let rendered = Arc::new(self.render(&revision));
             (revision, rendered)
         });
@@ -118,7 +120,7 @@ impl Subject {
             Ok((revision, rendered)) if *revision == stored.revision => Arc::clone(rendered),
             _ => Arc::new(self.render(&stored.revision)),
         });
-        let tool = observed.live(&status::id(&self.tool.name));
+        let tool = observed.live(&planner::tool_id(&self.tool.name));
         let pinned = planner::pinned_revision(tool, &observed.stored, self.circumstances.now);
         let pinned = pinned.map(|stored| self.render(&stored.revision));
         let frame = if newest.is_ok() { Vec::new() } else { self.frame() };

@@ -7,8 +7,8 @@ use crate::cluster::address;
 use crate::cluster::call::{self, Answer, CallError};
 use kube::Client;
 use planner::kinds::Kind;
+use renderer::ToolName;
 use renderer::diagnostic::fit_to_print;
-use renderer::{ObjectId, ToolName};
 use serde_json::{Value, json};
 
 /// Under which name the status is written.
@@ -57,18 +57,7 @@ pub async fn read(client: &Client, tool: &ToolName) -> Result<Option<Value>, Cal
     }
 }
 
-/// The Tool's id.
-#[must_use]
-pub fn id(tool: &ToolName) -> ObjectId {
-    ObjectId {
-        group: "toolforge.org".to_owned(),
-        kind: "Tool".to_owned(),
-        namespace: None,
-        name: tool.as_str().to_owned(),
-    }
-}
-
 fn path(tool: &ToolName) -> String {
-    let id = id(tool);
+    let id = planner::tool_id(tool);
     Kind::of_id(&id).map(|row| address::object(row, &id)).unwrap_or_default()
 }

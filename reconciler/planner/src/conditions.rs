@@ -4,12 +4,12 @@
 
 mod passing;
 
-use crate::deployments;
+use crate::deployments::{self, Deployment, State};
 use crate::kinds::{Kind, Scope};
 use crate::live::Live;
 use crate::moment::Moment;
 use crate::observed::{Observed, uid_of};
-use crate::outcome::{FailureKind, Outcome, RowResult};
+use crate::outcome::{FailureKind, Outcome, Row, RowResult};
 use crate::plan::{Action, Cause, Held, Plan, Why};
 use crate::removal;
 use crate::settled;
@@ -183,7 +183,8 @@ impl Pass<'_> {
             let stamp = self.observed.seen_live(id).and_then(Live::stamp);
             stamp.is_some_and(|stamp| listed(id) == Some(&*stamp.uid))
         };
-        let rest = self.observed.objects.keys().filter(|id| !stays(id));
+        let own = self.plan.tool.namespace();
+        let rest = self.observed.objects.keys().filter(|id| is_listed(id, &own) && !stays(id));
         for (id, live) in rest.filter_map(|id| Some((id, self.observed.live(id)?))) {
             if self.observed.is_ours(id, self.plan.tool.as_str(), self.field_manager)
                 && let Some(uid) = uid_of(live)
@@ -202,14 +203,21 @@ impl Pass<'_> {
                 _ => {}
             }
         }
-        let own = self.plan.tool.namespace();
         ours.retain(|id, _| is_listed(id, &own));
         ours.into_iter().map(|(id, uid)| entry(&id, &uid)).collect()
     }
 
+    /// Whether this very pass has stored the revision: what becomes Ready is said in the pass that finds it so.
+    fn has_stored(&self) -> bool {
+        let stores = |row: &Row| row.id.kind == "ControllerRevision" && row.action == Action::Create;
+        self.outcome.rows.iter().any(|row| stores(row) && matches!(row.result, RowResult::Done { .. }))
+    }
+
     fn deployments(&self) -> Vec<Value> {
         let list = deployments::listed(self.previous);
-        let mut list = deployments::after(list, self.plan.deployment.as_ref(), &self.observed.stored, self.now);
+        let seen = self.plan.deployment.clone();
+        let seen = seen.map(|seen| if self.has_stored() { Deployment { state: State::Ready, ..seen } } else { seen });
+        let mut list = deployments::after(list, seen.as_ref(), &self.observed.stored, self.now);
         if let Some(first) = list.first_mut().filter(|first| first.started_at == Some(self.now)) {
             first.started_at = Some(self.since);
         }

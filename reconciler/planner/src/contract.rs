@@ -21,6 +21,7 @@ pub use differences::Difference;
 pub use text::NotAPlan;
 
 use crate::check::Violation;
+use crate::decide::tool_id;
 use crate::drift::{FieldChange, Shown};
 use crate::kinds::Kind;
 use crate::observed::{Observed, uid_of};
@@ -165,13 +166,7 @@ impl Contract {
     #[must_use]
     pub fn of(terms: &Terms) -> Self {
         let Terms { plan, observed, .. } = *terms;
-        let tool = ObjectId {
-            group: "toolforge.org".to_owned(),
-            kind: "Tool".to_owned(),
-            namespace: None,
-            name: plan.tool.to_string(),
-        };
-        let tool_uid = observed.live(&tool).and_then(uid_of).map(str::to_owned);
+        let tool_uid = observed.live(&tool_id(&plan.tool)).and_then(uid_of).map(str::to_owned);
         let steps = plan.steps.iter();
         Self {
             id: plan.id(),

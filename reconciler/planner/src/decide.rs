@@ -16,7 +16,7 @@ use crate::pin::Pin;
 use crate::plan::{Plan, Why};
 use crate::{autoscale, removal};
 use renderer::render::PLATFORM_MARK;
-use renderer::{CommitId, Object, ObjectId, Platform, Rendered, Revision, Tool};
+use renderer::{CommitId, Object, ObjectId, Platform, Rendered, Revision, Tool, ToolName};
 use serde_json::Value;
 use std::collections::BTreeMap;
 
@@ -138,12 +138,7 @@ impl Input<'_> {
     }
 
     pub(crate) fn tool_id(&self) -> ObjectId {
-        ObjectId {
-            group: "toolforge.org".to_owned(),
-            kind: "Tool".to_owned(),
-            namespace: None,
-            name: self.tool.name.to_string(),
-        }
+        tool_id(&self.tool.name)
     }
 
     /// Why nothing at all can be planned. Without the stored revisions nobody knows what ran, and a one-off might run
@@ -170,6 +165,17 @@ impl Input<'_> {
             )));
         }
         self.unknown_or_foreign()
+    }
+}
+
+/// The id of a Tool.
+#[must_use]
+pub fn tool_id(name: &ToolName) -> ObjectId {
+    ObjectId {
+        group: "toolforge.org".to_owned(),
+        kind: "Tool".to_owned(),
+        namespace: None,
+        name: name.as_str().to_owned(),
     }
 }
 

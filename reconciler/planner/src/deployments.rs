@@ -132,8 +132,10 @@ pub fn after(mut list: Vec<Entry>, seen: Option<&Deployment>, stored: &[StoredRe
 }
 
 impl Entry {
+    /// Another commit that means the same goes on with what is on its way: its pods are there already.
     fn is_about(&self, seen: &Deployment) -> bool {
-        self.deployment.id == seen.id && self.deployment.commit == seen.commit
+        let goes_on = self.deployment.state == State::Progressing;
+        self.deployment.id == seen.id && (goes_on || self.deployment.commit == seen.commit)
     }
 
     fn turn(&mut self, seen: &Deployment, now: Moment) {
@@ -194,6 +196,16 @@ mod tests {
         assert_eq!((list.len(), list[0].deployment.state, list[0].ended_at), (2, State::Ready, Some(at(4))));
         let again = listed(Some(&serde_json::json!({"deployments": list})));
         assert_eq!(again, list, "it comes back from a status as it was");
+    }
+
+    #[test]
+    fn a_commit_that_means_the_same_goes_on_with_what_is_on_its_way_and_is_another_one_afterwards() {
+        let list = after(Vec::new(), Some(&deployment("x", 'a', State::Progressing)), &[], at(1));
+        let list = after(list, Some(&deployment("x", 'b', State::Progressing)), &[], at(2));
+        assert_eq!((list.len(), list[0].started_at), (1, Some(at(1))));
+        let list = after(list, Some(&deployment("x", 'b', State::Ready)), &[], at(3));
+        let list = after(list, Some(&deployment("x", 'c', State::Ready)), &[], at(4));
+        assert_eq!((list.len(), list[0].started_at), (2, Some(at(4))));
     }
 
     #[test]

@@ -52,13 +52,13 @@ mod why;
 
 pub use check::Judge;
 pub use course::pinned_revision;
-pub use decide::{Circumstances, Input, Newest, Wave, plan, plan_and_memo};
+pub use decide::{Circumstances, Input, Newest, Wave, plan, plan_and_memo, tool_id};
 pub use fight::Fight;
 pub use live::{Live, Stamp};
 pub use memo::Memo;
 pub use moment::Moment;
 pub use promotion::Forerunner;
-pub use record::{platform_digest, rendered_digest};
+pub use record::{platform_digest, rendered_digest, under_known_commit};
 pub use removal::{left_alone, left_recently};
 pub use target::{files_that_count, images_needed};
 pub use why::{field_verdicts, told};

@@ -1,14 +1,18 @@
 //! When a revision is Ready it is stored, once; the oldest beyond [`KEPT`] go.
+//!
+//! A tool may be a folder among others, and a commit elsewhere in their repository is none of its own, as `git log --
+//! <folder>` has it: see [`under_known_commit`].
 
-use crate::decide::{Input, Newest};
-use crate::observed::uid_of;
+use crate::decide::{Input, Newest, tool_id};
+use crate::deployments::{self, State};
+use crate::observed::Observed;
 use crate::plan::{Action, Cause, Request, Step};
 use crate::prune::one_off_key;
 use crate::readiness;
 use crate::stored::{KEPT, StoredRevision};
 use crate::target::Targets;
 use renderer::length_prefixed::hex;
-use renderer::{ObjectId, Platform, Rendered, Revision};
+use renderer::{ObjectId, Platform, Rendered, Revision, Tool};
 use sha2::{Digest as _, Sha256};
 
 /// The steps that store the revision and drop what is beyond the number kept; none where it is stored already.
@@ -41,6 +45,26 @@ pub(crate) fn steps(revision: &Revision, targets: &Targets, input: &Input) -> Ve
     };
     let old = stored.iter().skip(KEPT - 1).filter_map(|old| drop_old(old, input));
     std::iter::once(create).chain(old).collect()
+}
+
+/// What was read, under the commit by which it is known: where a tool is a folder of a repository, and a newer commit left
+/// that folder, and whatever it builds from elsewhere, as they were when its last deployment became Ready, then it is that
+/// deployment still. Nothing is to be done, asked or said; the ten revisions that are kept are ten of the tool's own. After
+/// another deployment, whatever became of it, the newer commit counts: it takes something back.
+///
+/// A commit of a tool with a repository of its own is always its own, also one that changes nothing.
+#[must_use]
+pub fn under_known_commit(read: Revision, tool: &Tool, observed: &Observed) -> Revision {
+    let (Some(stored), false) = (observed.stored.first(), tool.path.is_empty()) else { return read };
+    let known = &stored.revision;
+    if read.commit.is_none() || known.commit.is_none() || stored.path.as_ref() != Some(&tool.path) {
+        return read;
+    }
+    let read_as_known = Revision { commit: known.commit.clone(), ..read.clone() };
+    let status = observed.live(&tool_id(&tool.name)).and_then(|live| live.get("status"));
+    let last = deployments::listed(status).into_iter().next().map(|entry| entry.deployment);
+    let runs = last.is_some_and(|last| last.state == State::Ready && known.commit.as_ref() == Some(&last.commit));
+    if runs && read_as_known == *known { read_as_known } else { read }
 }
 
 /// Keys of one-offs that have succeeded in revisions that never became Ready.
@@ -81,7 +105,7 @@ fn drop_old(old: &StoredRevision, input: &Input) -> Option<Step> {
         namespace: Some(input.platform.namespace.clone()),
         name: format!("{}-{}", input.tool.name, old.number),
     };
-    let uid = uid_of(input.observed.live(&id)?)?.to_owned();
+    let uid = input.observed.uid(&id).filter(|uid| !uid.is_empty())?.to_owned();
     Some(Step {
         id,
         action: Action::Prune,

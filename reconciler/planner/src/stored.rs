@@ -67,6 +67,13 @@ struct Data {
     rendered: Option<String>,
 }
 
+/// Of the ControllerRevision what we read.
+#[derive(Deserialize)]
+struct Kept {
+    revision: Option<i64>,
+    data: Option<Data>,
+}
+
 /// Why a ControllerRevision under our mark could not be read. It is then held, never taken for "no revision".
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("stored revision {name}: {why}")]
@@ -122,10 +129,23 @@ impl StoredRevision {
     /// Where its number or data is missing, of another format, or garbage.
     pub fn from_value(value: &Value) -> Result<Self, Unreadable> {
         let name = value.pointer("/metadata/name").and_then(Value::as_str).unwrap_or("without a name");
+        Self::of(name, Kept::deserialize(value))
+    }
+
+    /// The same from the text of the one with this name, of which nothing else is taken apart: a tool has ten, and each
+    /// pass goes by all of them.
+    ///
+    /// # Errors
+    /// As [`Self::from_value`].
+    pub fn from_json(name: &str, json: &[u8]) -> Result<Self, Unreadable> {
+        Self::of(name, serde_json::from_slice(json))
+    }
+
+    fn of(name: &str, read: serde_json::Result<Kept>) -> Result<Self, Unreadable> {
         let bad = |why: String| Unreadable { name: name.to_owned(), why };
-        let number = value.get("revision").and_then(Value::as_i64).ok_or_else(|| bad("no number".to_owned()))?;
-        let data = value.get("data").ok_or_else(|| bad("no data".to_owned()))?;
-        let data = Data::deserialize(data).map_err(|error| bad(error.to_string()))?;
+        let Kept { revision, data } = read.map_err(|error| bad(error.to_string()))?;
+        let number = revision.ok_or_else(|| bad("no number".to_owned()))?;
+        let data = data.ok_or_else(|| bad("no data".to_owned()))?;
         if data.format != FORMAT {
             return Err(bad(format!("format {}, expected {FORMAT}", data.format)));
         }
@@ -205,6 +225,7 @@ mod tests {
         let object = stored().to_object(&tool, "toolforge");
         assert_eq!(object.id.to_string(), "controllerrevision/toolforge/wordcount-3");
         assert_eq!(StoredRevision::from_value(&object.value), Ok(stored()));
+        assert_eq!(StoredRevision::from_json("wordcount-3", object.value.to_string().as_bytes()), Ok(stored()));
     }
 
     #[test]
@@ -223,7 +244,9 @@ mod tests {
         {
             let mut value = stored().to_object(&tool, "toolforge").value;
             *value.pointer_mut(pointer).expect("the field") = garbage;
-            assert!(StoredRevision::from_value(&value).is_err(), "{pointer}");
+            let whole = StoredRevision::from_value(&value).expect_err("garbage");
+            let text = StoredRevision::from_json("wordcount-3", value.to_string().as_bytes()).expect_err("garbage");
+            assert_eq!((whole.name.as_str(), &whole.name), ("wordcount-3", &text.name), "{pointer}");
         }
     }
 }

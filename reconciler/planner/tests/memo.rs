@@ -8,6 +8,7 @@ use proptest::sample::{Index, select};
 use proptest::test_runner::{FailurePersistence, FileFailurePersistence, RngSeed};
 use renderer::ObjectId;
 use serde_json::{Value, json};
+use std::sync::atomic::Ordering;
 use world::{Says, World, commit};
 
 fn config(replicas: u8, bot: bool, publish: bool) -> String {
@@ -191,4 +192,21 @@ fn an_object_that_is_as_it_was_is_not_read_again_and_one_that_changed_is() {
     assert_eq!(world.reads_again(&says), 1);
     // Another wish is another question, though nothing was touched.
     assert_eq!(world.reads_again(&commit('b', &config(3, true, true))), 2);
+}
+
+#[test]
+fn a_pass_and_its_status_unpack_no_stored_revision() {
+    let unpacked = |revisions: &str| {
+        let mut world = World::new();
+        let says: Vec<_> = revisions.chars().map(|id| commit(id, &config(1, false, true))).collect();
+        says.iter().for_each(|says| drop(world.settle(says)));
+        let last = says.last().expect("a commit");
+        // So that as many plans are remembered, whatever came before.
+        (0..4).for_each(|_| drop(world.pass(last)));
+        assert_eq!(world.observe().stored.len(), revisions.len());
+        let before = world.unpacked.load(Ordering::Relaxed);
+        world.pass(last);
+        world.unpacked.load(Ordering::Relaxed) - before
+    };
+    assert_eq!(unpacked("0123456789"), unpacked("9"));
 }

@@ -116,6 +116,67 @@ fn a_newer_commit_supersedes_one_on_its_way() {
     assert_eq!(history(&world), [('c', State::Ready), ('b', State::Superseded), ('a', State::Ready)]);
 }
 
+/// The next commit, which touches other tools only.
+fn elsewhere(id: char, like: &Says) -> Says {
+    Says::Elsewhere(id, Box::new(like.clone()))
+}
+
+/// A tool that is a folder of a repository, and runs.
+fn of_many() -> World {
+    let mut world = World::new();
+    world.tool.path = "tools/wordcount".to_owned();
+    world.settle(&commit('a', &web("serve", 1)));
+    world
+}
+
+#[test]
+fn a_commit_elsewhere_in_the_repository_writes_nothing_and_displaces_no_stored_revision() {
+    let mut world = of_many();
+    let (said, objects) = (world.said, world.objects.clone());
+    for id in "bcdef0123456789".chars() {
+        let plans = world.settle(&elsewhere(id, &commit('a', &web("serve", 1))));
+        assert!(plans.iter().all(|plan| plan.steps.is_empty() && plan.is_ready()), "{plans:#?}");
+    }
+    assert_eq!((world.said, &world.objects), (said, &objects));
+    assert_eq!(history(&world), [('a', State::Ready)]);
+    world.settle(&commit('b', &web("serve", 2)));
+    world.settle(&elsewhere('c', &commit('b', &web("serve", 2))));
+    pin(&mut world, json!({"commit": "a".repeat(40)}));
+    world.settle(&elsewhere('d', &commit('b', &web("serve", 2))));
+    assert_eq!(world.objects[&world.id("Deployment", "web")]["spec"]["replicas"], 1, "one can still go back");
+}
+
+#[test]
+fn a_commit_of_a_tool_with_a_repository_of_its_own_is_its_own() {
+    let mut world = world();
+    world.settle(&elsewhere('b', &commit('a', &web("serve", 1))));
+    assert_eq!(history(&world), [('b', State::Ready), ('a', State::Ready)]);
+}
+
+#[test]
+fn what_takes_a_change_back_is_a_deployment_and_no_drift() {
+    let mut world = of_many();
+    world.pass(&commit('b', &web("serve", 2)));
+    let back = elsewhere('c', &commit('a', &web("serve", 1)));
+    let (plan, _) = world.plan(&back);
+    assert!(plan.steps.iter().all(|step| step.cause == Cause::NewRevision), "{plan:#?}");
+    world.settle(&back);
+    assert_eq!(history(&world), [('c', State::Ready), ('b', State::Superseded), ('a', State::Ready)]);
+}
+
+#[test]
+fn a_commit_elsewhere_while_one_is_on_its_way_begins_no_rollout_anew() {
+    let mut world = of_many();
+    world.controllers = false;
+    let says = commit('b', &web("slow", 1));
+    world.pass(&says);
+    world.circumstances.now = Moment::from_unix_secs(START.unix_secs() + 60);
+    world.pass(&elsewhere('c', &says));
+    assert_eq!(history(&world), [('c', State::Progressing), ('a', State::Ready)]);
+    let tool = &world.objects[&world.id("Tool", "wordcount")];
+    assert_eq!(listed(tool.get("status"))[0].started_at, Some(START));
+}
+
 #[test]
 fn another_try_is_a_word_away() {
     let mut world = world();
@@ -249,6 +310,25 @@ fn what_a_later_pass_needs_to_know_is_said_at_once() {
     }
     let inventory = world.objects[&world.id("Tool", "wordcount")]["status"]["inventory"].to_string();
     assert!(inventory.contains("Deployment") && !inventory.contains("bot"), "what is gone leaves it: {inventory}");
+}
+
+#[test]
+fn the_pass_that_stores_a_revision_says_that_it_is_ready_and_the_next_has_nothing_to_say() {
+    for terse in [false, true] {
+        let mut world = World::new();
+        world.terse = terse;
+        let says = commit('a', &web("serve", 1));
+        let stores = |plan: &Plan| plan.steps.iter().any(|step| step.id.kind == "ControllerRevision");
+        assert!((0..12).any(|_| stores(&world.pass(&says))), "it becomes Ready");
+        assert_eq!(
+            (history(&world), condition(&world, "Ready")["status"].as_str()),
+            (vec![('a', State::Ready)], Some("True"))
+        );
+        let said = world.said;
+        assert!(!terse || said == 1, "a rollout that goes on by itself is told once: {said}");
+        world.settle(&says);
+        assert_eq!(world.said, said);
+    }
 }
 
 #[test]

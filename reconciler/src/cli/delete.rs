@@ -72,7 +72,7 @@ pub async fn delete(args: &DeleteArgs, ui: &Ui) -> anyhow::Result<Exit> {
     let tool = read(&connected, &args.of.tool).await?;
     removed(&tool, &args.of.tool)?;
     let namespace = namespace(&connected, &args.of.tool).await?;
-    for (id, live) in namespace.iter().chain([&(reconciler::status::id(&args.of.tool), tool)]) {
+    for (id, live) in namespace.iter().chain([&(planner::tool_id(&args.of.tool), tool)]) {
         gone(&connected, id, live).await?;
     }
     if ui.json {

@@ -286,7 +286,7 @@ fn told(ui: &Ui, tool: &ToolName, word: &str, pin: &Map<String, Value>, cluster:
 
 /// Applies what we say of the tool, and nothing else: what we said before and don't say now goes.
 async fn write(connected: &Connected, tool: &ToolName, spec: Value) -> anyhow::Result<()> {
-    let id = reconciler::status::id(tool);
+    let id = planner::tool_id(tool);
     let row = planner::kinds::Kind::of_id(&id).ok_or_else(|| failed("no kind Tool"))?;
     let body = json!({
         "apiVersion": "toolforge.org/v1alpha1",

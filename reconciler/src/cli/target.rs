@@ -239,7 +239,7 @@ async fn published_platform(client: &Client, namespace: &str) -> anyhow::Result<
 
 /// All Tool objects of the cluster.
 pub async fn tools(client: &Client) -> anyhow::Result<Vec<Value>> {
-    let id = reconciler::status::id(&ToolName::new("any")?);
+    let id = planner::tool_id(&ToolName::new("any")?);
     let row = planner::kinds::Kind::of_id(&id).ok_or_else(|| failed("no kind Tool"))?;
     let bytes = call::get(client, &address::collection(row, None), None).await.map_err(|error| match error.code() {
         Some(404) => wrong_use("this cluster knows no Tools").hint("Run `toolforge run <config repository>` first."),

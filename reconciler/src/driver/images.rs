@@ -15,7 +15,6 @@ use crate::dialer::DialError;
 use crate::pass::{Subject, seen};
 use crate::queue::Moment;
 use crate::registry::{Reference, RegistryError};
-use crate::status;
 use futures::FutureExt as _;
 use planner::observed::{ImageSeen, Observed};
 use planner::outcome::{Outcome, RowResult};
@@ -74,7 +73,7 @@ impl Images {
         now: Moment,
     ) -> Answers {
         let tool = &subject.tool.name;
-        let pin = Pin::of(observed.live(&status::id(tool)), subject.circumstances.now);
+        let pin = Pin::of(observed.live(&planner::tool_id(tool)), subject.circumstances.now);
         let commit = subject.newest.as_ref().ok().and_then(|revision| revision.commit.clone());
         let builds = subject.platform.builds.as_ref().map(|builds| builds.namespace(&subject.platform));
         let mut built = builds.map(|namespace| planner::builds::succeeded(observed, &namespace)).unwrap_or_default();

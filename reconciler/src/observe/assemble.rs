@@ -2,7 +2,7 @@
 
 use super::raw;
 use super::text::Text;
-use planner::kinds::{Kind, Scope, Watched};
+use planner::kinds::{Kind, Watched};
 use planner::observed::{Gap, Observed, Seen};
 use planner::stored::StoredRevision;
 use planner::{Live, Stamp};
@@ -11,7 +11,9 @@ use serde::Deserialize;
 use serde_json::Value;
 use std::cmp::Reverse;
 
-/// Adds what is known of one kind.
+/// Adds what is known of one kind. What is marked is ours for the most part, and as it was: it is read where something may
+/// have to be done about it. The others say something about the whole tool. A stored revision that cannot be read makes a
+/// gap: it is not "none".
 pub(super) fn add<'a>(
     observed: &mut Observed,
     row: &'static Kind,
@@ -29,7 +31,13 @@ pub(super) fn add<'a>(
         return;
     }
     for (id, stamp, json) in objects {
-        if is_read_later(row) {
+        if row.kind == "ControllerRevision" {
+            match StoredRevision::from_json(&id.name, &json.bytes()) {
+                Ok(stored) => observed.stored.push(stored),
+                Err(error) => observed.gaps.push(gap_of(row.group, row.kind, &error.to_string())),
+            }
+        }
+        if row.watched == Watched::Marked {
             observed.objects.insert(id, Seen::Live(later(row, stamp, json)));
             continue;
         }
@@ -45,27 +53,15 @@ pub(super) fn add<'a>(
     }
 }
 
-/// What a pass reads of it only where something may have to be done about it. The others say something about the whole
-/// tool.
-fn is_read_later(row: &Kind) -> bool {
-    row.watched == Watched::Marked && row.scope != Scope::Platform
-}
-
 /// The object, unpacked when somebody asks. What can't be read then, which would be a defect of ours, is nobody's.
 fn later(row: &'static Kind, stamp: &Stamp, json: &Text) -> Live {
     let json = json.clone();
     Live::packed(stamp.clone(), move || raw::whole(row, &json.bytes()).unwrap_or_default())
 }
 
-/// Reads the inventory and the stored revisions out of the objects. One that cannot be read makes a gap: it is not
-/// "none".
+/// Reads the inventory out of the Tool, where it can be read; and brings the stored revisions into their order.
 pub(super) fn finish(observed: &mut Observed, tool: &ToolName) {
-    let tool_id = ObjectId {
-        group: "toolforge.org".to_owned(),
-        kind: "Tool".to_owned(),
-        namespace: None,
-        name: tool.as_str().to_owned(),
-    };
+    let tool_id = planner::tool_id(tool);
     let listed = observed.live(&tool_id).and_then(|live| live.pointer("/status/inventory")).map(inventory);
     match listed {
         Some(Ok(listed)) => observed.inventory = listed.into_iter().collect(),
@@ -75,15 +71,6 @@ pub(super) fn finish(observed: &mut Observed, tool: &ToolName) {
     let settled = observed.live(&tool_id).and_then(|live| live.pointer("/status/settled"));
     // What can't be read is asked again, and written anew.
     observed.settled = settled.and_then(|list| Vec::deserialize(list).ok()).unwrap_or_default();
-    let mut unreadable = Vec::new();
-    for (id, seen) in &observed.objects {
-        let (Seen::Live(live), "ControllerRevision") = (seen, id.kind.as_str()) else { continue };
-        match StoredRevision::from_value(live) {
-            Ok(stored) => observed.stored.push(stored),
-            Err(error) => unreadable.push(gap_of(&id.group, &id.kind, &error.to_string())),
-        }
-    }
-    observed.gaps.extend(unreadable);
     observed.stored.sort_by_key(|stored| Reverse(stored.number));
 }
 

@@ -18,6 +18,7 @@ impl Pass<'_> {
         let goes_on = !plan.steps.is_empty() || !plan.held.is_empty() || !plan.not_ready.is_empty();
         let went_well = self.outcome.rows.len() == plan.steps.len() && self.outcome.failures().next().is_none();
         goes_on
+            && !self.has_stored()
             && went_well
             && plan.steps.iter().all(is_plain)
             && plan.held.iter().all(passes_by_itself)

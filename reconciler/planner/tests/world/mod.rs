@@ -78,6 +78,8 @@ pub struct World {
 #[derive(Clone)]
 pub enum Says {
     Commit(char, String),
+    /// A commit that leaves everything of the tool as it was at another.
+    Elsewhere(char, Box<Says>),
     Nothing(String),
 }
 
@@ -169,13 +171,10 @@ impl World {
             .filter(|(id, _)| !hidden(id))
             .map(|(id, value)| (id.clone(), Seen::Live(self.packed(value))))
             .collect();
-        let stored = objects.iter().filter(|(id, _)| id.kind == "ControllerRevision");
-        let mut stored: Vec<_> = stored
-            .filter_map(|(_, seen)| match seen {
-                Seen::Live(value) => Some(StoredRevision::from_value(value).expect("readable")),
-                Seen::Absent => None,
-            })
-            .collect();
+        let records = objects.keys().filter(|id| id.kind == "ControllerRevision");
+        let text = |id: &ObjectId| self.objects[id].to_string().into_bytes();
+        let mut stored: Vec<_> =
+            records.map(|id| StoredRevision::from_json(&id.name, &text(id)).expect("readable")).collect();
         stored.sort_by_key(|s| std::cmp::Reverse(s.number));
         Observed {
             cluster: "world".to_owned(),
@@ -238,12 +237,19 @@ impl World {
         self.looked_at(says).2
     }
 
+    /// What git says.
+    fn read(&self, says: &Says) -> Result<Revision, String> {
+        let read = match says {
+            Says::Commit(id, yaml) => Self::revision(*id, yaml),
+            Says::Elsewhere(id, like) => Revision { commit: Self::revision(*id, "").commit, ..self.read(like)? },
+            Says::Nothing(why) => return Err(why.clone()),
+        };
+        Ok(planner::under_known_commit(read, &self.tool, &self.observe()))
+    }
+
     fn looked_at(&self, says: &Says) -> (Plan, Observed, Vec<(ObjectId, Vec<FieldVerdict>)>) {
         let mut observed = self.observe();
-        let newest = match says {
-            Says::Commit(id, yaml) => Ok(Self::revision(*id, yaml)),
-            Says::Nothing(why) => Err(why.clone()),
-        };
+        let newest = self.read(says);
         let rendered = newest.as_ref().ok().map(|revision| self.render(revision));
         let mut frame = self.render(&Self::revision('0', "config_version: v1beta1\n")).objects;
         frame.extend(self.frame.iter().cloned());
