@@ -205,8 +205,11 @@ impl Driver {
         }
         let client = &self.cluster.client;
         let mut decided = draft.decide(observed, client).await;
-        if self.takes_its_turn(&subject, &decided.plan) {
-            subject.circumstances.wave = planner::Wave::Now;
+        let turns = [Self::takes_its_turn, Self::takes_its_rebase];
+        for takes_its_turn in turns {
+            if !takes_its_turn(self, &mut subject, &decided) {
+                continue;
+            }
             // What was asked for the first plan answers the second, too.
             let before = decided.missed;
             decided = subject.draft(&decided.observed).decide(decided.observed, client).await;

@@ -96,6 +96,23 @@ async fn an_image_is_shown_rebased_and_what_nothing_needs_is_deleted() -> anyhow
     is_deleted_only_when_told(&stage, &tag).await
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_rebased_image_is_deployed_when_told_and_is_then_the_one_that_runs() -> anyhow::Result<()> {
+    let (stage, tag, _) = stage().await?;
+    let chosen = stage.run(&["rebase", "--all", "--deploy"]).await?;
+    ensure!(chosen.code == Some(0) && chosen.out.ends_with("1 deploying\n"), "{}{}", chosen.out, chosen.err);
+    let digest = stage.registry.digest(WEB, &tag).await?;
+    let planned = stage.run(&["diff", "x"]).await?;
+    ensure!(planned.code == Some(1) && planned.out.contains("new run image"), "{}{}", planned.out, planned.err);
+    let applied = stage.run(&["apply", "x", "--wait"]).await?;
+    ensure!(applied.code == Some(0), "{}{}", applied.out, applied.err);
+    let image = stage.json(&["image", "x"]).await?;
+    ensure!(image["images"][0]["digest"] == digest, "{image:#}");
+    let again = stage.run(&["rebase", "--all", "--deploy"]).await?;
+    ensure!(again.code == Some(0) && again.out.ends_with("1 already\n"), "{}{}", again.out, again.err);
+    Ok(())
+}
+
 async fn is_shown(stage: &Stage) -> anyhow::Result<()> {
     let deployed = stage.registry.digest(WEB, build_tag(stage).await?.as_str()).await?;
     let text = stage.run(&["image", "x"]).await?;

@@ -5,6 +5,7 @@ use crate::drift::{self, ChangeKind, FieldChange};
 use crate::fight;
 use crate::plan::{Action, Cause, Held, NotReady, Request, Step, Why};
 use crate::question::Question;
+use crate::rebased;
 use crate::record::{newest_digest, platform_digest};
 use crate::replace;
 use crate::stored::StoredRevision;
@@ -136,7 +137,7 @@ fn cause(changes: &[FieldChange], input: &Input) -> Cause {
     if stored.revision.commit.as_ref() != Some(commit) {
         Cause::NewRevision
     } else if changes.iter().all(|change| change.path.ends_with(".image")) {
-        Cause::ImageReady
+        if rebased::is_pending(input) { Cause::NewRunImage } else { Cause::ImageReady }
     } else if changes.iter().any(|change| change.kind == ChangeKind::Intruder) || !we_changed(changes, stored, input) {
         unknown
     } else {

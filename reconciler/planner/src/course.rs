@@ -10,6 +10,7 @@ use crate::moment::Moment;
 use crate::pin::Pin;
 use crate::plan::Why;
 use crate::promotion::soaking;
+use crate::rebased;
 use crate::stored::StoredRevision;
 use crate::target::{images_of, images_unknown};
 use renderer::{CommitId, Rendered, Revision};
@@ -124,6 +125,7 @@ fn failed_before(input: &Input, rendered: &Rendered, commit: &CommitId, pin: &Pi
 fn deployment(input: &Input, revision: &Revision, rendered: &Rendered, pin: &Pin) -> Option<Deployment> {
     let commit = revision.commit.clone()?;
     let recorded = input.observed.stored.first().is_some_and(|s| s.revision.commit.as_ref() == Some(&commit));
+    let recorded = recorded && !rebased::is_pending(input);
     let list = deployments::listed(input.status());
     let first = list.first().map(|entry| &entry.deployment);
     if recorded && first.is_some_and(|first| first.commit == commit && first.state == State::Ready) {

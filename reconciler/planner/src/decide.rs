@@ -5,7 +5,7 @@
 //! 2. a component is changed whole or not at all, so that a route never points at nothing;
 //! 3. nothing is pruned before everything else is done and Ready.
 
-use crate::course::course;
+use crate::course::{Course, course};
 use crate::draft::Draft;
 use crate::drift::Ownership;
 use crate::fight::Fight;
@@ -13,8 +13,8 @@ use crate::memo::Memo;
 use crate::moment::Moment;
 use crate::observed::{Observed, label};
 use crate::pin::Pin;
-use crate::plan::{Plan, Why};
-use crate::{autoscale, removal};
+use crate::plan::{Cause, Plan, Why};
+use crate::{autoscale, rebased, removal};
 use renderer::render::PLATFORM_MARK;
 use renderer::{CommitId, Object, ObjectId, Platform, Rendered, Revision, Tool, ToolName};
 use serde_json::Value;
@@ -56,6 +56,8 @@ pub struct Circumstances {
     pub now: Moment,
     /// Whether this tool's turn has come for changes that touch every tool.
     pub wave: Wave,
+    /// Whether its turn has come for another run image.
+    pub rebase: Wave,
     /// How many objects may still be deleted in this hour, over all tools.
     pub deletions_left: u32,
     /// How many builds may still be started, over all tools.
@@ -78,9 +80,14 @@ pub enum Wave {
 }
 
 impl Circumstances {
-    /// Why a change that comes from the platform waits, if it does.
-    pub(crate) fn wave(&self) -> Option<Why> {
-        (self.wave != Wave::Now).then_some(Why::AwaitingWave { stopped: self.wave == Wave::Stopped })
+    /// Why a step of this cause waits for its turn, if it does.
+    pub(crate) fn awaited(&self, cause: &Cause) -> Option<Why> {
+        let (wave, rebase) = match cause {
+            Cause::PlatformChange => (self.wave, false),
+            Cause::NewRunImage => (self.rebase, true),
+            Cause::NewRevision | Cause::ImageReady | Cause::Drift { .. } => return None,
+        };
+        (wave != Wave::Now).then_some(Why::AwaitingWave { stopped: wave == Wave::Stopped, rebase })
     }
 
     /// At this time, with nothing else in the way.
@@ -89,6 +96,7 @@ impl Circumstances {
         Self {
             now,
             wave: Wave::Now,
+            rebase: Wave::Now,
             deletions_left: u32::MAX,
             builds_left: u32::MAX,
             removals_held: None,
@@ -197,8 +205,20 @@ pub fn plan_and_memo(input: &Input) -> (Plan, Memo) {
     if input.forgotten {
         return removal::plan(input, &pin);
     }
-    let course = course(input, &pin);
-    let mut draft = Draft::new(&Input { newest: course.to, ..input.clone() });
-    draft.rollout(course);
-    draft.finish(&pin)
+    let way = course(input, &pin);
+    match rebased::left_out(input, &pin, &way) {
+        None => lead(input, way, &pin),
+        Some(failed) => {
+            let observed = Observed { chosen: BTreeMap::new(), ..input.observed.clone() };
+            let input = Input { observed: &observed, ..input.clone() };
+            let way = course(&input, &pin);
+            lead(&input, Course { kept_back: way.kept_back.clone().or(failed), ..way }, &pin)
+        }
+    }
+}
+
+fn lead<'a>(input: &Input<'a>, way: Course<'a>, pin: &Pin) -> (Plan, Memo) {
+    let mut draft = Draft::new(&Input { newest: way.to, ..input.clone() });
+    draft.rollout(way);
+    draft.finish(pin)
 }

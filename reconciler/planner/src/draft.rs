@@ -9,7 +9,7 @@ use crate::fight;
 use crate::kinds::{self, Kind};
 use crate::memo::{Memo, Proof};
 use crate::pin::Pin;
-use crate::plan::{Action, Cause, Held, Plan, Target, Why};
+use crate::plan::{Action, Held, Plan, Target, Why};
 use crate::prune::{self, Wanted, prune};
 use crate::target::{Targets, targets};
 use crate::terms::Noted;
@@ -143,8 +143,7 @@ impl<'a> Draft<'a> {
             let waits = object.id.namespace.as_ref().and(self.unready_frame.clone());
             let waits = waits.filter(|why| stands_on(&self.input.namespace, why));
             // The Tool itself only says what the config repository says; everything else can do harm.
-            let alone = object.id.kind != "Tool" && is_platform_change(&verdict);
-            let waits = waits.or_else(|| self.input.circumstances.wave().filter(|_| alone));
+            let waits = waits.or_else(|| self.wave(&verdict).filter(|_| object.id.kind != "Tool"));
             if Kind::of_id(&object.id).is_some_and(|row| row.gate) && self.unready_frame.is_none() {
                 self.unready_frame = gate(&object.id, &verdict);
             }
@@ -167,16 +166,17 @@ impl<'a> Draft<'a> {
             Verdict::Held(held) if !fight::stands(held) => Some(Why::AwaitingReady(id.clone())),
             _ => None,
         });
-        let waits = self.unready_frame.clone().or(obstacle).or_else(|| self.wave(&verdicts));
+        let waits = self.unready_frame.clone().or(obstacle);
+        let waits = waits.or_else(|| verdicts.iter().find_map(|(_, verdict)| self.wave(verdict)));
         for (id, verdict) in verdicts {
             self.place(&id, verdict, waits.as_ref());
         }
     }
 
-    /// A change that comes from the platform waits for its turn, and with it the whole component.
-    fn wave(&self, verdicts: &[(ObjectId, Verdict)]) -> Option<Why> {
-        let everyones = verdicts.iter().any(|(_, verdict)| is_platform_change(verdict));
-        self.input.circumstances.wave().filter(|_| everyones)
+    /// A change that comes to everyone waits for its turn, and with it the whole component.
+    fn wave(&self, verdict: &Verdict) -> Option<Why> {
+        let Verdict::Step(step) = verdict else { return None };
+        self.input.circumstances.awaited(&step.cause)
     }
 
     /// What the API server insists on, in place of what was known before.
@@ -257,10 +257,6 @@ impl<'a> Draft<'a> {
         self.plan.unconfirmed.dedup();
         (self.plan, Memo::new(self.proofs))
     }
-}
-
-fn is_platform_change(verdict: &Verdict) -> bool {
-    matches!(verdict, Verdict::Step(step) if step.cause == Cause::PlatformChange)
 }
 
 /// The objects of the last good revision, as they would be applied.

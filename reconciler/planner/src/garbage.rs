@@ -130,7 +130,9 @@ impl References {
         }
         // What is pinned is among the stored, but that of it which is pinned is the better reason. So a pin that can't be
         // read lets nothing go.
-        let pinned = Pin::of(tool, now).commit;
+        let Pin { commit: pinned, images, .. } = Pin::of(tool, now);
+        // What was chosen and is not deployed yet is nobody's but the pin's.
+        found.digests.extend(images.into_values().map(|image| (image.digest, Keep::Pinned)));
         for revision in stored {
             let commit = revision.revision.commit.as_ref().map(renderer::CommitId::as_str);
             let is_pinned =

@@ -8,7 +8,7 @@ use crate::memo::Memo;
 use crate::promotion::Forerunner;
 use crate::question::Answered;
 use crate::settled::Settled;
-use crate::stored::StoredRevision;
+use crate::stored::{StoredImage, StoredRevision};
 use renderer::{Digest, ObjectId};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -33,6 +33,9 @@ pub struct Observed {
     pub secrets: Option<BTreeSet<String>>,
     /// Revisions that were Ready, newest first.
     pub stored: Vec<StoredRevision>,
+    /// By build id, the image that somebody chose for it: see [`crate::pin::Pin::images`].
+    #[serde(default)]
+    pub chosen: BTreeMap<String, StoredImage>,
     /// What could not be observed: out of reach of create and prune.
     pub gaps: Vec<Gap>,
     /// Why the builds could not be looked at, where that says nothing of the tool's own namespace: a maintainer may not.

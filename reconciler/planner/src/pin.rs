@@ -1,8 +1,10 @@
 //! A person's word about one tool, `spec.pin` of its Tool object: never rendered, and drift leaves it alone.
 
 use crate::moment::Moment;
+use crate::stored::StoredImage;
 use serde::Deserialize;
 use serde_json::Value;
+use std::collections::BTreeMap;
 
 /// What is asked of the tool while the pin is in force.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
@@ -22,6 +24,9 @@ pub struct Pin {
     pub retry: Option<String>,
     /// Id of the held deletion that somebody allowed; see [`crate::prune::Doomed`].
     pub allow_prune: Option<String>,
+    /// By build id, the image to run in place of the one that the build made: the same on another run image. It is in force
+    /// whatever [`Self::until`] says.
+    pub images: BTreeMap<String, StoredImage>,
     /// A removed tool's workloads go at once, not after the grace period.
     pub delete: bool,
     /// Why it can't be read. Somebody asked for something, perhaps to leave the tool alone: nothing is planned.

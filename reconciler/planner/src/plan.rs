@@ -119,6 +119,8 @@ pub enum Cause {
     PlatformChange,
     /// The image is in the registry now.
     ImageReady,
+    /// The same application is to run on another run image.
+    NewRunImage,
     /// Somebody else changed it.
     Drift {
         /// Field manager, where the server knows one.
@@ -287,6 +289,7 @@ impl Cause {
             Self::NewRevision => "NewRevision",
             Self::PlatformChange => "PlatformChange",
             Self::ImageReady => "ImageReady",
+            Self::NewRunImage => "NewRunImage",
             Self::Drift { .. } => "Drift",
         }
     }
@@ -299,6 +302,7 @@ impl fmt::Display for Cause {
             Self::NewRevision => f.write_str("new revision"),
             Self::PlatformChange => f.write_str("platform change"),
             Self::ImageReady => f.write_str("image ready"),
+            Self::NewRunImage => f.write_str("new run image"),
             Self::Drift { manager: Some(manager), .. } => write!(f, "drift by {manager}"),
             Self::Drift { manager: None, .. } => f.write_str("drift"),
         }

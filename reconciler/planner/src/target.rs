@@ -1,6 +1,7 @@
 //! Each component has exactly one target: the new revision when nothing holds it, else the last good one (invariant 2).
 //! Both are rendered the same way; only where the image's digest comes from differs.
 
+use crate::image;
 use crate::observed::{ImageSeen, Observed};
 use crate::plan::{Held, Why};
 use crate::promotion::{self, Offer};
@@ -226,6 +227,9 @@ fn digest_of(
     if let Some(digest) = named_digest(&source) {
         return Ok(StoredImage { source, digest });
     }
+    if let Some(image) = chosen(component, observed) {
+        return Ok(image.clone());
+    }
     if let Some(image) = stored_digest(component, commit, &source, observed) {
         return Ok(image.clone());
     }
@@ -246,6 +250,14 @@ fn taken_over(image: &Image, observed: &Observed, source: String) -> Why {
     }
 }
 
+/// What somebody chose for the component's build: an image of that very build, among the tool's own. A one-off keeps the
+/// image it has, for another one would make it run again.
+pub(crate) fn chosen<'a>(component: &RenderedComponent, observed: &'a Observed) -> Option<&'a StoredImage> {
+    let Image::Built { build, .. } = &component.image else { return None };
+    let image = observed.chosen.get(build.as_str()).filter(|_| component.kind != ComponentKind::OneOff)?;
+    is_same_build(&image.source, &image_source(&component.image)?).then_some(image)
+}
+
 /// A build's digest is stored under its tag, in whichever revision. A prebuilt tag means what it meant when this very
 /// commit became Ready; for another commit the registry is asked again.
 fn stored_digest<'a>(
@@ -256,16 +268,19 @@ fn stored_digest<'a>(
 ) -> Option<&'a StoredImage> {
     let is_build = matches!(component.image, Image::Built { .. });
     let same = |stored: &&StoredRevision| is_build || (commit.is_some() && stored.revision.commit.as_ref() == commit);
-    let mut images = observed.stored.iter().filter(same).flat_map(|stored| stored.images.values());
+    let fits = |image: &&StoredImage| image.source == source || (is_build && is_same_build(&image.source, source));
     // Under which of the tool's components a build stands says nothing: a renamed one has its image already.
-    images.find(|image| image.source == source || (is_build && is_same_build(&image.source, source)))
+    observed.stored.iter().filter(same).find_map(|stored| {
+        stored.images.get(&component.name).filter(fits).or_else(|| stored.images.values().find(fits))
+    })
 }
 
-/// Whether two references name one build of one tool: all but the last part of the path, and the tag.
+/// Whether two references name one build of one tool, on whichever run image: all but the last part of the path, and the
+/// build in the tag.
 fn is_same_build(one: &str, other: &str) -> bool {
     let parts = |reference: &'_ str| {
-        let (name, build) = reference.rsplit_once(':')?;
-        Some((name.rsplit_once('/')?.0.to_owned(), build.to_owned()))
+        let (name, tag) = reference.rsplit_once(':')?;
+        Some((name.rsplit_once('/')?.0.to_owned(), image::build_of(tag)?))
     };
     parts(one).is_some_and(|one| Some(one) == parts(other))
 }

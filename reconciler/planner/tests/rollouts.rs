@@ -618,3 +618,107 @@ fn a_held_deletion_is_listed_with_the_command_that_allows_exactly_it_once() {
     world.settle(&says);
     assert!(!world.has("Deployment", "bot"));
 }
+
+const BUILT: &str = "config_version: v1beta1
+components:
+  web:
+    build: {}
+    run: {command: serve, port: 8000}
+  migrate:
+    component_type: one-off
+    build: {}
+    run: {command: migrate}
+";
+
+/// A tool whose image was built, and runs; and the image.
+fn built() -> (World, String) {
+    let mut world = World::new();
+    let image = built_image(&world, 'a');
+    world.push_image(&image, 'c');
+    world.settle(&commit('a', BUILT));
+    (world, image)
+}
+
+fn built_image(world: &World, id: char) -> String {
+    let rendered = world.render(&World::revision(id, BUILT));
+    let web = rendered.components.iter().find(|component| component.name.as_str() == "web").expect("web");
+    let renderer::Image::Built { repository, build } = &web.image else { unreachable!("it is built") };
+    format!("{repository}:{build}")
+}
+
+/// The same application on another run image is chosen for this build.
+fn choose(world: &mut World, image: &str, digit: char, more: Value) {
+    let build = image.rsplit_once(':').expect("a tag").1.to_owned();
+    let digest = format!("sha256:{}", digit.to_string().repeat(64));
+    let mut said = json!({"images": {(build): {"source": format!("{image}-r0123456789ab"), "digest": digest}}});
+    said.as_object_mut().expect("a map").extend(more.as_object().cloned().unwrap_or_default());
+    pin(world, said);
+}
+
+fn runs(world: &World, digit: char) -> bool {
+    command_of(world, "web").contains(&format!("@sha256:{}", digit.to_string().repeat(64)))
+}
+
+#[test]
+fn another_run_image_comes_in_its_wave_and_is_stored_when_it_is_ready() {
+    let (mut world, image) = built();
+    let says = commit('a', BUILT);
+    choose(&mut world, &image, 'd', json!({}));
+    world.circumstances.rebase = Wave::Later;
+    let (plan, _) = world.plan(&says);
+    assert_eq!((plan.steps.len(), words(&plan)), (0, vec!["AwaitingWave"]), "{plan:#?}");
+    world.circumstances.rebase = Wave::Now;
+    world.circumstances.wave = Wave::Stopped;
+    let (plan, _) = world.plan(&says);
+    let steps: Vec<_> = plan.steps.iter().map(|step| (step.id.kind.as_str(), step.cause.word())).collect();
+    assert_eq!(steps, [("Deployment", "NewRunImage")], "and no one-off runs again");
+    world.settle(&says);
+    assert!(runs(&world, 'd'));
+    let stored = world.observe().stored;
+    assert_eq!(stored.len(), 2);
+    assert!(stored[0].images.values().any(|image| image.digest.as_str().ends_with("dddd")), "{:?}", stored[0]);
+    assert_eq!(history(&world), [('a', State::Ready), ('a', State::Ready)]);
+    pin(&mut world, json!({}));
+    assert!(world.settle(&says).iter().all(|plan| plan.steps.is_empty()), "what became Ready stays");
+
+    let image = built_image(&world, 'b');
+    world.push_image(&image, 'e');
+    world.settle(&commit('b', BUILT));
+    assert!(runs(&world, 'e'), "a new build is its own");
+}
+
+#[test]
+fn another_run_image_on_which_it_fails_goes_back_to_the_one_before_and_is_not_tried_again() {
+    let (mut world, image) = built();
+    let says = commit('a', BUILT);
+    world.crashes = Some("d".repeat(64));
+    choose(&mut world, &image, 'd', json!({}));
+    world.settle(&says);
+    assert!(runs(&world, 'c'), "{}", command_of(&world, "web"));
+    assert_eq!(condition(&world, "Ready")["reason"], "RolledBack");
+    assert!(history(&world).contains(&('a', State::Failed)), "{:?}", history(&world));
+    let deployment = world.id("Deployment", "web");
+    world.edit(&deployment, "kubectl-scale", |o| o["spec"]["replicas"] = json!(5));
+    world.settle(&says);
+    assert_eq!((&world.objects[&deployment]["spec"]["replicas"], runs(&world, 'c')), (&json!(1), true));
+    assert_eq!(world.observe().stored.len(), 1, "what failed is not stored");
+    choose(&mut world, &image, 'e', json!({}));
+    world.settle(&says);
+    assert!(runs(&world, 'e'), "another one is another try");
+    assert_eq!(condition(&world, "Ready")["status"], "True");
+}
+
+#[test]
+fn who_was_told_to_stay_gets_no_other_run_image() {
+    let (mut world, image) = built();
+    choose(&mut world, &image, 'd', json!({"hold": true}));
+    world.settle(&commit('a', BUILT));
+    assert!(runs(&world, 'c'));
+    for foreign in ["registry.example/tool-another/web:1", "not a reference"] {
+        let build = image.rsplit_once(':').expect("a tag").1.to_owned();
+        let digest = format!("sha256:{}", "d".repeat(64));
+        pin(&mut world, json!({"images": {(build): {"source": foreign, "digest": digest}}}));
+        world.settle(&commit('a', BUILT));
+        assert!(runs(&world, 'c'), "only an image of that very build counts: {foreign}");
+    }
+}

@@ -9,10 +9,12 @@ use super::local::tool_name;
 use super::target::unread;
 use crate::ui::{Exit, Ui, failed, wrong_use};
 use planner::deployments::{State, listed};
+use planner::stored::StoredImage;
 use reconciler::cluster::address;
 use reconciler::cluster::call;
 use renderer::ToolName;
 use serde_json::{Map, Value, json};
+use std::collections::BTreeMap;
 use until::until;
 
 /// Who writes `spec.pin`.
@@ -266,6 +268,18 @@ impl OfTool {
         told(ui, &self.tool, word, &pin, &connected.cluster.name)?;
         Ok(ui)
     }
+}
+
+/// Says which image is to run for each of the tool's builds, by build id; what was chosen before is forgotten.
+pub async fn choose_images(
+    connected: &Connected,
+    tool: &ToolName,
+    images: &BTreeMap<String, StoredImage>,
+) -> anyhow::Result<()> {
+    let live = read(connected, tool).await?;
+    let mut pin = live.pointer("/spec/pin").and_then(Value::as_object).cloned().unwrap_or_default();
+    pin.insert("images".to_owned(), json!(images));
+    write(connected, tool, json!({"pin": pin})).await
 }
 
 /// The Tool as it is in the cluster.

@@ -1,14 +1,17 @@
 //! `rebase`: the platform's run image of today under images that were built on an older one.
 
+use super::connect::Connected;
 use super::local::tool_name;
+use super::pin::choose_images;
 use super::target::{AtArgs, Declared, named, unanswered, unread};
 use crate::ui::{Exit, Failure, Style, Table, Ui, failed, wrong_use};
 use futures::StreamExt as _;
 use planner::image::{Target, build_of, rebase_tag};
+use planner::stored::StoredImage;
 use reconciler::observe::{self, Stored};
 use reconciler::registry::{Base, Planned, Rebase, RebaseError, Reference, Registry};
 use renderer::build::image_repository;
-use renderer::{ComponentName, Digest, ToolName};
+use renderer::{BuildId, ComponentName, Digest, ToolName};
 use serde::Serialize;
 use serde_json::json;
 use std::collections::BTreeMap;
@@ -20,14 +23,17 @@ const AT_ONCE: usize = 8;
 ///
 /// Shows what would be done; `--push` does it. Manifest and configuration of each image are written anew, under a tag
 /// of their own (`<build id>-r<run image>`); the application's layers are not downloaded, and the image it came from
-/// stays. An image is refused where labels don't promise that it works on that run image. Nothing is deployed by this
-/// yet: what runs goes on running what it runs.
+/// stays. An image is refused where labels don't promise that it works on that run image.
+///
+/// With `--deploy` the platform is also told to run them: a few tools at a time, each of which goes back to the image it had
+/// where its pods don't become Ready, and no further when too many do. Builds, one-offs and commits stay as they are.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
   toolforge rebase wordcount            what would be done
   toolforge rebase wordcount --push     and do it
   toolforge rebase --all                every tool of the platform
+  toolforge rebase --all --deploy       write them, and deploy them in waves
 
 Exit code: 0 nothing to do or done, 1 something would be written, 2 wrong use, 3 failed.")]
 pub struct Args {
@@ -40,6 +46,9 @@ pub struct Args {
     /// Write the images to the registry
     #[arg(long)]
     push: bool,
+    /// Write them, and deploy them
+    #[arg(long)]
+    deploy: bool,
     #[command(flatten)]
     at: AtArgs,
 }
@@ -49,6 +58,7 @@ struct Candidate {
     tool: ToolName,
     component: ComponentName,
     image: Reference,
+    build: BuildId,
     tag: String,
 }
 
@@ -66,6 +76,14 @@ struct Row {
     why: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     hint: Option<&'static str>,
+    #[serde(skip)]
+    build: BuildId,
+    /// The image under its new tag.
+    #[serde(skip)]
+    source: String,
+    /// What runs now.
+    #[serde(skip)]
+    runs: Option<Digest>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -75,6 +93,8 @@ enum What {
     Rebase,
     /// It was.
     Pushed,
+    /// It was, and the platform is told to run it.
+    Deploying,
     /// It stands on that run image.
     Already,
     /// It must not be.
@@ -91,8 +111,13 @@ pub async fn run(args: &Args, ui: &Ui) -> anyhow::Result<Exit> {
     let stored = stored.map_err(|error| unread("the stored revisions", error))?;
     let base = base(&declared).await?;
     let (candidates, unreadable) = candidates(&declared, name, stored, &base)?;
-    let rows = candidates.into_iter().map(|one| row(&declared.registry, &base, one, args.push));
-    let rows: Vec<_> = futures::stream::iter(rows).buffered(AT_ONCE).collect().await;
+    let push = args.push || args.deploy;
+    let rows = candidates.into_iter().map(|one| row(&declared.registry, &base, one, push));
+    let mut rows: Vec<_> = futures::stream::iter(rows).buffered(AT_ONCE).collect().await;
+    let untold = if args.deploy { deploy(&connected, &mut rows).await } else { Vec::new() };
+    for error in &untold {
+        ui.tell(error);
+    }
     for error in &unreadable {
         ui.tell(&failed(error.clone()).hint("Deploy the tool once more, and see the reconciler's log.").into());
     }
@@ -100,13 +125,31 @@ pub async fn run(args: &Args, ui: &Ui) -> anyhow::Result<Exit> {
     let any = |what: What| rows.iter().any(|row| row.what == what);
     if any(What::Rebase) && !ui.json {
         let which = name.map_or("--all", ToolName::as_str);
-        ui.hint(&format!("Run `toolforge rebase {which} --push` to write them. Nothing is deployed by it."));
+        ui.hint(&format!("Run `toolforge rebase {which} --push` to write them, or `--deploy` to deploy them as well."));
+    }
+    if any(What::Deploying) {
+        ui.hint("`toolforge run` deploys them, a few tools at a time: `toolforge status` shows how it goes.");
     }
     Ok(match () {
-        () if any(What::Failed) || !unreadable.is_empty() => Exit::Failed,
+        () if any(What::Failed) || !unreadable.is_empty() || !untold.is_empty() => Exit::Failed,
         () if any(What::Rebase) => Exit::Differs,
         () => Exit::Done,
     })
+}
+
+/// Chooses for the tools' builds what was written, all components of a tool at once. Returned is what could not be said.
+async fn deploy(connected: &Connected, rows: &mut [Row]) -> Vec<anyhow::Error> {
+    let mut chosen: BTreeMap<ToolName, BTreeMap<String, StoredImage>> = BTreeMap::new();
+    for row in rows.iter_mut().filter(|row| matches!(row.what, What::Pushed | What::Already)) {
+        if let Some(digest) = row.digest.clone().filter(|digest| row.runs.as_ref() != Some(digest)) {
+            let image = StoredImage { source: row.source.clone(), digest };
+            chosen.entry(row.tool.clone()).or_default().insert(row.build.to_string(), image);
+            row.what = What::Deploying;
+        }
+    }
+    let writes = chosen.into_iter().map(async |(tool, images)| choose_images(connected, &tool, &images).await.err());
+    let told: Vec<_> = futures::stream::iter(writes).buffered(AT_ONCE).collect().await;
+    told.into_iter().flatten().collect()
 }
 
 async fn base(declared: &Declared) -> Result<Base, Failure> {
@@ -138,7 +181,7 @@ fn candidates(
             let own = Reference::parse(&image_repository(&declared.platform.registry, tool, &component))?;
             let Some(build) = build_of(&at.tag).filter(|_| own.repository() == at.repository()) else { continue };
             let (image, tag) = (at.pinned(image.digest), rebase_tag(&build, run));
-            found.push(Candidate { tool: tool.clone(), component, image, tag });
+            found.push(Candidate { tool: tool.clone(), component, image, build, tag });
         }
     }
     if only.is_some() && found.is_empty() && unreadable.is_empty() {
@@ -160,8 +203,11 @@ async fn row(registry: &Registry, base: &Base, of: Candidate, push: bool) -> Row
             Planned::Write(rebased) => (What::Rebase, rebased.digest),
         })
     };
-    let image = of.image.to_string();
+    let (image, source) = (of.image.to_string(), of.image.tagged(&of.tag).to_string());
     let row = Row {
+        build: of.build,
+        source,
+        runs: of.image.digest.clone(),
         tool: of.tool,
         component: of.component,
         image,
@@ -189,6 +235,7 @@ impl What {
         match self {
             Self::Rebase => ("rebase", Style::Change),
             Self::Pushed => ("pushed", Style::Good),
+            Self::Deploying => ("deploying", Style::Good),
             Self::Already => ("already", Style::Faint),
             Self::Refused => ("refused", Style::Bad),
             Self::Failed => ("failed", Style::Bad),

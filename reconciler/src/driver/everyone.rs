@@ -24,6 +24,8 @@ const FRESH: Duration = Duration::from_secs(2);
 #[derive(Default)]
 pub struct Everyone {
     waves: Mutex<Waves>,
+    /// Of another run image, by which one: two that come at the same time don't stop each other.
+    rebases: Mutex<BTreeMap<String, Waves>>,
     deletions: Mutex<Deletions>,
     builds: Mutex<BuildPlaces>,
     vanished: Mutex<Option<(Instant, Option<String>)>>,
@@ -38,7 +40,9 @@ impl Driver {
         let budget = &subject.platform.deletion_budget;
         let circumstances = &mut subject.circumstances;
         circumstances.deletions_left = lock(&self.everyone.deletions).left(budget, objects, Instant::now());
-        circumstances.wave = if lock(&self.everyone.waves).is_stopped() { Wave::Stopped } else { Wave::Later };
+        let later = |stopped: bool| if stopped { Wave::Stopped } else { Wave::Later };
+        circumstances.wave = later(lock(&self.everyone.waves).is_stopped());
+        circumstances.rebase = later(lock(&self.everyone.rebases).values().any(Waves::is_stopped));
         if let Some(builds) = &subject.platform.builds {
             let tool = &subject.tool.name;
             let lent = lock(&self.everyone.builds).lend(tool, self.rank(tool), Room::of(builds));
@@ -49,15 +53,34 @@ impl Driver {
         }
     }
 
-    /// Whether the tool, whose plan waits for its wave, may go on now.
-    pub(super) fn takes_its_turn(&self, subject: &Subject, plan: &Plan) -> bool {
-        if !plan.held.iter().any(|held| matches!(held.why, Why::AwaitingWave { .. })) {
-            return false;
-        }
+    /// Whether the tool, whose plan waits for the wave of a change of the platform, may go on now.
+    pub(super) fn takes_its_turn(&self, subject: &mut Subject, decided: &Decided) -> bool {
         let change = format!("{} {}", env!("CARGO_PKG_VERSION"), planner::platform_digest(&subject.platform));
-        let was_ready = plan.not_ready.is_empty();
-        let all = self.book.count();
-        lock(&self.everyone.waves).admit(&subject.tool.name, &change, was_ready, all)
+        let admitted = awaits(&decided.plan, false)
+            && lock(&self.everyone.waves).admit(
+                &decided.plan.tool,
+                &change,
+                decided.plan.not_ready.is_empty(),
+                self.book.count(),
+            );
+        if admitted {
+            subject.circumstances.wave = Wave::Now;
+        }
+        admitted
+    }
+
+    /// The same for another run image.
+    pub(super) fn takes_its_rebase(&self, subject: &mut Subject, decided: &Decided) -> bool {
+        let run = planner::run_image_chosen(&decided.observed).filter(|_| awaits(&decided.plan, true));
+        let admitted = run.is_some_and(|run| {
+            let mut rebases = lock(&self.everyone.rebases);
+            let waves = rebases.entry(run.to_owned()).or_default();
+            waves.admit(&decided.plan.tool, run, decided.plan.not_ready.is_empty(), self.book.count())
+        });
+        if admitted {
+            subject.circumstances.rebase = Wave::Now;
+        }
+        admitted
     }
 
     /// Notes what a pass did. Returned are tools whose turn has come.
@@ -69,14 +92,22 @@ impl Driver {
         });
         lock(&self.everyone.deletions).add(u32::try_from(gone.count()).unwrap_or(u32::MAX), Instant::now());
         let plan = &decided.plan;
-        let mut waves = lock(&self.everyone.waves);
+        let came = Came::of(plan, outcome);
+        let mut next = self.note(&mut lock(&self.everyone.waves), "a change of the platform", &plan.tool, came);
+        // Who went back to the image before is well again, and that is no praise of the new one.
+        let went_back = plan.held.iter().any(|held| matches!(held.why, Why::RolledBack { .. }));
+        let came = if went_back { Came::Failed } else { came };
+        for waves in lock(&self.everyone.rebases).values_mut() {
+            next.extend(self.note(waves, "another run image", &plan.tool, came));
+        }
+        next
+    }
+
+    fn note(&self, waves: &mut Waves, change: &str, tool: &ToolName, came: Came) -> Vec<ToolName> {
         let was_stopped = waves.is_stopped();
-        let next = waves.came(&plan.tool, Came::of(plan, outcome), self.book.count());
+        let next = waves.came(tool, came, self.book.count());
         if waves.is_stopped() && !was_stopped {
-            tracing::error!(
-                waiting = waves.waiting(),
-                "too many tools failed with a change of the platform: it goes no further"
-            );
+            tracing::error!(waiting = waves.waiting(), "too many tools failed with {change}: it goes no further");
         }
         next
     }
@@ -100,6 +131,7 @@ impl Driver {
     pub(super) fn forget_place(&self, tool: &ToolName) {
         lock(&self.everyone.builds).forget(tool);
         lock(&self.everyone.waves).forget(tool);
+        lock(&self.everyone.rebases).values_mut().for_each(|waves| waves.forget(tool));
         lock(&self.everyone.forerunners).remove(tool);
     }
 
@@ -145,4 +177,9 @@ impl Driver {
         let gone = ours.filter(|tool| planner::left_recently(tool, now)).count();
         planner::left_alone(gone, self.book.count() + gone, percent)
     }
+}
+
+/// Whether something in a plan waits for a wave: of a change of the platform, or of another run image.
+fn awaits(plan: &Plan, of_rebase: bool) -> bool {
+    plan.held.iter().any(|held| matches!(held.why, Why::AwaitingWave { rebase, .. } if rebase == of_rebase))
 }

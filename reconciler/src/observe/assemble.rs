@@ -4,8 +4,9 @@ use super::raw;
 use super::text::Text;
 use planner::kinds::{Kind, Watched};
 use planner::observed::{Gap, Observed, Seen};
+use planner::pin::Pin;
 use planner::stored::StoredRevision;
-use planner::{Live, Stamp};
+use planner::{Live, Moment, Stamp};
 use renderer::{ObjectId, ToolName};
 use serde::Deserialize;
 use serde_json::Value;
@@ -71,6 +72,8 @@ pub(super) fn finish(observed: &mut Observed, tool: &ToolName) {
     let settled = observed.live(&tool_id).and_then(|live| live.pointer("/status/settled"));
     // What can't be read is asked again, and written anew.
     observed.settled = settled.and_then(|list| Vec::deserialize(list).ok()).unwrap_or_default();
+    // A pin that can't be read holds the tool, whatever it chose.
+    observed.chosen = Pin::of(observed.live(&tool_id), Moment::from_unix_secs(0)).images;
     observed.stored.sort_by_key(|stored| Reverse(stored.number));
 }
 

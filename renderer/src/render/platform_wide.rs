@@ -147,11 +147,24 @@ fn pin_schema() -> Value {
             ("by", text("Who pinned, and why.")),
             ("retry", text("When somebody asked to try a failed revision once more.")),
             ("allowPrune", text("Id of the held deletion that somebody allowed.")),
+            ("images", chosen_images()),
             ("delete", json!({"type": "boolean", "description": "A removed tool's objects go at once."})),
         ],
     );
     pin["description"] = "Set by people with `toolforge suspend` and its kin; the platform never writes it.".into();
     pin
+}
+
+fn chosen_images() -> Value {
+    let image = fields_of(
+        &["source", "digest"],
+        [("source", text("`repository:tag`, of that very build.")), ("digest", text("The image's digest."))],
+    );
+    json!({
+        "type": "object",
+        "additionalProperties": image,
+        "description": "By build id, the image to run in place of the one that the build made: `toolforge rebase --deploy`.",
+    })
 }
 
 fn status_schema() -> Value {

@@ -83,6 +83,9 @@ pub enum Why {
     AwaitingWave {
         /// Too many tools failed with it: nobody else gets it.
         stopped: bool,
+        /// It is another run image.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        rebase: bool,
     },
     /// Somebody sets it back each time we correct it: it is left alone for a while.
     Fighting {
@@ -145,8 +148,13 @@ impl Why {
     /// Whether it passes by itself, by an event that will wake the tool.
     #[must_use]
     pub fn passes(&self) -> bool {
-        matches!(self, Self::AwaitingStep(_) | Self::AwaitingReady(_) | Self::Terminating)
-            || *self == Self::AwaitingWave { stopped: false }
+        matches!(
+            self,
+            Self::AwaitingStep(_)
+                | Self::AwaitingReady(_)
+                | Self::Terminating
+                | Self::AwaitingWave { stopped: false, .. }
+        )
     }
 
     /// Whether it is as a person wants it: nothing is wrong.
@@ -191,12 +199,16 @@ impl fmt::Display for Why {
             Self::Soaking { from, commit, .. } => {
                 write!(f, "soaking {}: {from} has to be Ready with it first", commit.short())
             }
-            Self::AwaitingWave { stopped: false } => {
+            Self::AwaitingWave { stopped: false, rebase: true } => {
+                f.write_str("awaiting its wave: the run image changes for a few tools at a time")
+            }
+            Self::AwaitingWave { stopped: false, rebase: false } => {
                 f.write_str("awaiting its wave: the platform changes a few tools at a time")
             }
-            Self::AwaitingWave { stopped: true } => f.write_str(
-                "awaiting its wave, which has stopped: too many tools failed with this change of the platform",
-            ),
+            Self::AwaitingWave { stopped: true, rebase } => {
+                let what = if *rebase { "another run image" } else { "this change of the platform" };
+                write!(f, "awaiting its wave, which has stopped: too many tools failed with {what}")
+            }
             Self::Fighting { manager, field, times, secs } => {
                 let (by, what) = (manager.as_deref().unwrap_or("somebody"), field.as_deref());
                 let insists = what.map_or("deletes it each time".to_owned(), |field| format!("sets {field} each time"));

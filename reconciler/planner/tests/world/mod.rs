@@ -183,6 +183,7 @@ impl World {
             images: self.images.clone(),
             secrets: self.secrets.clone(),
             stored,
+            chosen: planner::pin::Pin::of(self.tool_object(), START).images,
             gaps: self.gaps.clone(),
             builds_unseen: None,
             forerunner: self.forerunner.clone(),
@@ -204,15 +205,18 @@ impl World {
         })
     }
 
+    fn tool_object(&self) -> Option<&Value> {
+        self.objects.iter().find(|(id, _)| id.kind == "Tool").map(|(_, tool)| tool)
+    }
+
     fn settled(&self) -> Vec<Settled> {
-        let tool = self.objects.iter().find(|(id, _)| id.kind == "Tool");
-        let list = tool.map(|(_, value)| value["status"]["settled"].clone()).filter(|list| !list.is_null());
+        let list = self.tool_object().map(|value| value["status"]["settled"].clone()).filter(|list| !list.is_null());
         list.map_or_else(Vec::new, |list| serde_json::from_value(list).expect("readable"))
     }
 
     fn inventory(&self) -> BTreeMap<ObjectId, String> {
-        let tool = self.objects.iter().find(|(id, _)| id.kind == "Tool");
-        let list = tool.and_then(|(_, value)| value["status"]["inventory"].as_array()).cloned().unwrap_or_default();
+        let list =
+            self.tool_object().and_then(|value| value["status"]["inventory"].as_array()).cloned().unwrap_or_default();
         let text = |entry: &Value, key: &str| entry[key].as_str().unwrap_or_default().to_owned();
         let entry = |entry: &Value| {
             let id = ObjectId {
@@ -254,8 +258,7 @@ impl World {
         let mut frame = self.render(&Self::revision('0', "config_version: v1beta1\n")).objects;
         frame.extend(self.frame.iter().cloned());
         let last_good = observed.stored.first().map(|stored| self.render(&stored.revision));
-        let tool = self.objects.iter().find(|(id, _)| id.kind == "Tool").map(|(_, tool)| tool);
-        let pinned = planner::pinned_revision(tool, &observed.stored, self.circumstances.now);
+        let pinned = planner::pinned_revision(self.tool_object(), &observed.stored, self.circumstances.now);
         let pinned = pinned.map(|stored| self.render(&stored.revision));
         for _ in 0..3 {
             let newest = match (&newest, &rendered) {
