@@ -69,6 +69,35 @@ async fn an_image_under_another_tools_path_does_not_count() -> anyhow::Result<()
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_chosen_image_of_the_same_build_is_deployed_and_stored_and_runs_on_without_the_choice() -> anyhow::Result<()>
+{
+    let platform = Platform::start("rebased").await?;
+    let tool = platform.tool("web")?;
+    tool.commit(BUILT)?;
+    let (id, path, registry) = (build_id(&platform, &tool)?, format!("{}/web", tool.namespace()), platform.registry()?);
+    registry.push(&path, &id, &Image { layers: &["app"], ..Default::default() }).await?;
+    tool.ready().await?;
+    let tag = format!("{id}-r0123456789ab");
+    let digest = registry.push(&path, &tag, &Image { layers: &["newer", "app"], ..Default::default() }).await?;
+    let repository = format!("{}/{path}", registry.address());
+    let pin = async |images: serde_json::Value| {
+        let patch = json!({"spec": {"pin": {"images": images}}}).to_string();
+        platform.kubectl(&["patch", "tool", tool.name(), "--type=merge", "--patch", &patch]).await
+    };
+    pin(json!({(id.as_str()): {"source": format!("{repository}:{tag}"), "digest": digest}})).await?;
+    let runs = |web: &serde_json::Value| *image_of(web) == json!(format!("{repository}@{digest}"));
+    tool.until("Deployment", "web", "runs it", runs).await?;
+    let record = format!("{}-2", tool.name());
+    let stored = async || platform.object("ControllerRevision", Some(&platform.namespace()), &record).await;
+    platform.until("it is stored", stored).await?;
+    pin(json!(null)).await?;
+    platform.polled_times(3).await?;
+    platform.quiet().await?;
+    ensure!(runs(&tool.object("Deployment", "web").await?));
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_prebuilt_image_that_is_missing_is_held_and_named() -> anyhow::Result<()> {
     let platform = Platform::start("prebuilt").await?;
     let image = prebuilt(&platform, "web").await?;
