@@ -35,7 +35,7 @@ impl World {
         let shop = Shop::start(&folder.path().join("registry"), 0).await.expect("a registry");
         let mut rules = Rules::default();
         rules.reach(HostPort::parse(&shop.host()));
-        let dialer = Dialer::new(rules).expect("a dialer");
+        let dialer = Dialer::new(rules);
         let registry = Registry::new(dialer, BTreeMap::new(), BTreeSet::new());
         let repository = Repository::new(folder.path(), "tool");
         for (name, content) in files {

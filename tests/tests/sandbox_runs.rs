@@ -82,7 +82,7 @@ struct World {
 
 /// None that may be asked.
 fn no_registry() -> Registry {
-    let dialer = Dialer::new(Rules::default()).expect("a dialer");
+    let dialer = Dialer::new(Rules::default());
     Registry::new(dialer, Default::default(), Default::default())
 }
 

@@ -91,7 +91,7 @@ fn registry(args: &Args, to: &Reference) -> anyhow::Result<Registry> {
     let found = args.registry_credentials.as_deref();
     let found = found.and_then(|prefix| Credentials::from_env(prefix, |name| std::env::var(name).ok()));
     let credentials = found.map(|credentials| (to.host.clone(), credentials)).into_iter().collect();
-    Ok(Registry::new(Dialer::new(rules)?, credentials, Default::default()))
+    Ok(Registry::new(Dialer::new(rules), credentials, Default::default()))
 }
 
 /// The run image; none where nobody names one, or the registry says that it has none.
@@ -121,7 +121,7 @@ async fn fetch(args: &Args, state: &Path, into: &Path, ui: &Ui) -> anyhow::Resul
     let url = RepositoryUrl::parse(&args.repository).map_err(|error| wrong_use(error.to_string()))?;
     let commit = CommitId::new(&args.commit).map_err(|error| wrong_use(error.to_string()))?;
     std::fs::create_dir(into).with_context(|| format!("cannot make {}", into.display()))?;
-    let git = Git::new(Dialer::new(rules(&url))?, Settings::new(state.join("git")), Vec::new());
+    let git = Git::new(Dialer::new(rules(&url)), Settings::new(state.join("git")), Vec::new());
     let written = git.checkout(&url, &commit, &args.path, into).await.map_err(|error| unread(&url, error))?;
     ui.data(&format!("{} files, {} bytes, of commit {}\n", written.files, written.bytes, commit.short()))
 }

@@ -27,7 +27,7 @@ fn create(kind: &str, name: &str) -> Step {
 
 /// None that may be asked.
 fn no_registry() -> Registry {
-    let dialer = Dialer::new(Rules::default()).expect("a dialer");
+    let dialer = Dialer::new(Rules::default());
     Registry::new(dialer, Default::default(), Default::default())
 }
 
