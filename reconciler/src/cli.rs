@@ -23,6 +23,7 @@ mod logs;
 mod pin;
 mod place;
 mod plan_file;
+mod processes;
 mod promote;
 mod rebase;
 mod render;

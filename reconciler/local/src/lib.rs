@@ -8,4 +8,6 @@
 
 pub mod build;
 pub mod cell;
+pub mod node;
 pub mod registry;
+pub mod router;

@@ -2,7 +2,8 @@
 
 mod passes;
 
-use super::connect::ClusterArgs;
+use super::connect::{ClusterArgs, Connected};
+use super::processes::Processes;
 use super::target::{Declared, config_url, unread};
 use crate::ui::{Exit, Ui, wrong_use};
 use passes::Passes;
@@ -28,6 +29,7 @@ use tokio_util::sync::CancellationToken;
 Examples:
   toolforge run https://git.example/platform --cluster in-cluster --web 0.0.0.0:9090
   toolforge run ./config --sandbox                a folder, on the sandbox
+  toolforge run ./config --run-processes          the same, and what it deploys runs on this machine
   toolforge run ./config --interval 10 -v         ask git every ten seconds, and say what happens
   toolforge run ./config --once                   what can be done now, then the end
   toolforge run ./config --json 2> log            a line of JSON for each pass that has something to say
@@ -53,6 +55,12 @@ pub struct Args {
     /// Serve /metrics, /healthz and /readyz at this address
     #[arg(long, visible_alias = "metrics-addr", value_name = "ADDRESS:PORT")]
     web: Option<SocketAddr>,
+    /// On a sandbox: run the components as processes of this machine. It isolates nothing: for one person's machine alone
+    #[arg(long, conflicts_with = "once")]
+    run_processes: bool,
+    /// Port of loopback at which the components are reached, as http://<tool>.localhost:PORT/
+    #[arg(long, value_name = "PORT", default_value_t = 8080, requires = "run_processes")]
+    port: u16,
     #[command(flatten)]
     cluster: ClusterArgs,
 }
@@ -65,10 +73,17 @@ pub async fn run(args: &Args, ui: &Ui, stop: CancellationToken) -> anyhow::Resul
         Some(sandbox) => Some(sandbox.listen(SocketAddr::from(([127, 0, 0, 1], 0))).await?),
         None => None,
     };
+    let processes = match args.run_processes {
+        true => Some(run_processes(args, &connected, &declared.platform).await?),
+        false => None,
+    };
     let tools = declared.tools.len();
     ui.say(&format!("{}  {tools} tools  cluster: {}", declared.platform.name, connected.cluster.name));
     if let Some(listening) = listening.as_ref().filter(|_| !args.once) {
         ui.hint(&format!("Look in with `kubectl --kubeconfig {} get tools`.", listening.kubeconfig.display()));
+    }
+    if let Some(processes) = &processes {
+        processes.tell(ui);
     }
     if args.once {
         nobody_else(&connected.cluster, &declared.platform).await?;
@@ -95,9 +110,24 @@ pub async fn run(args: &Args, ui: &Ui, stop: CancellationToken) -> anyhow::Resul
     let variable = |name: &str| std::env::var(name).ok();
     let serving = driver::serve(options, connected.cluster.clone(), &connected.requests, &variable, stop.clone());
     let (served, heard) = tokio::join!(serving, passes.hear(heard, ui, &stop));
+    if let Some(processes) = processes {
+        processes.end().await;
+    }
     served?;
     let exit = heard?;
     Ok(if args.once && exit == Exit::Done && declared.broken > 0 { Exit::Differs } else { exit })
+}
+
+/// Only a sandbox that is ours has a node that is ours.
+async fn run_processes(args: &Args, connected: &Connected, platform: &Platform) -> anyhow::Result<Processes> {
+    let Some(sandbox) = &connected.sandbox else {
+        let name = &connected.cluster.name;
+        return Err(wrong_use(format!("processes are run for a sandbox of one's own alone, not for {name}"))
+            .hint("Use `--sandbox`, or leave out `--run-processes`: a cluster has nodes of its own.")
+            .into());
+    };
+    let state = args.cluster.sandbox_folder().join("node");
+    Processes::start(sandbox, platform, &state, args.port).await
 }
 
 /// `run` waits until the other one is gone; what is to end soon says that there is one.
