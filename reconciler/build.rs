@@ -8,7 +8,7 @@ fn main() -> io::Result<()> {
     let crate_folder = PathBuf::from(env::var_os("CARGO_MANIFEST_DIR").ok_or_else(|| io::Error::other("no package"))?);
     let examples = crate_folder.join("../examples").canonicalize()?;
     let mut files = Vec::new();
-    for top in ["platform", "repos"] {
+    for top in ["platform", "repos", "machine"] {
         collect(&examples.join(top), &mut files)?;
     }
     files.sort();

@@ -24,6 +24,7 @@ pub mod wanted;
 mod worker;
 
 pub use course::BackOff;
+pub use renderer::request::SELF_IMAGE;
 pub use status::PORTS;
 
 use crate::cell::Door;
@@ -41,9 +42,6 @@ use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 use tokio::task::{JoinHandle, JoinSet};
 use tokio_util::sync::CancellationToken;
 use worker::{News, Seen, Worker};
-
-/// Image of a container that runs our own program.
-pub const SELF_IMAGE: &str = "toolforge.local/self";
 
 /// A log's file before it is put aside.
 const LOG_BYTES: u64 = 10 << 20;

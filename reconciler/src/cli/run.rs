@@ -3,7 +3,7 @@
 mod passes;
 
 use super::connect::{ClusterArgs, Connected};
-use super::processes::Processes;
+use super::processes::{Folders, Processes};
 use super::target::{Declared, config_url, unread};
 use crate::ui::{Exit, Ui, wrong_use};
 use passes::Passes;
@@ -126,8 +126,8 @@ async fn run_processes(args: &Args, connected: &Connected, platform: &Platform) 
             .hint("Use `--sandbox`, or leave out `--run-processes`: a cluster has nodes of its own.")
             .into());
     };
-    let state = args.cluster.sandbox_folder().join("node");
-    Processes::start(sandbox, platform, &state, args.port).await
+    let folders = Folders::of_sandbox(&args.cluster.sandbox_folder());
+    Processes::start(sandbox, platform, &folders, args.port).await
 }
 
 /// `run` waits until the other one is gone; what is to end soon says that there is one.
@@ -151,7 +151,8 @@ pub struct Served {
     serving: JoinHandle<anyhow::Result<()>>,
     // Dropped last: the reconciler ends before its cluster does.
     _listening: Listening,
-    _sandbox: Sandbox,
+    /// The sandbox itself.
+    pub sandbox: Sandbox,
 }
 
 impl Served {
@@ -191,6 +192,6 @@ pub async fn serve_sandbox(
         stop,
         serving: tokio::spawn(serving),
         _listening: listening,
-        _sandbox: sandbox,
+        sandbox,
     })
 }

@@ -26,8 +26,8 @@ pub struct Show<'a> {
 /// One thing that was seen.
 #[derive(Debug, Serialize)]
 pub struct Act {
-    what: String,
-    millis: u128,
+    pub(super) what: String,
+    pub(super) millis: u128,
 }
 
 impl<'a> Show<'a> {
@@ -45,7 +45,7 @@ impl<'a> Show<'a> {
             "Ten tools from examples/, each with a git repository, on the sandbox: a Kubernetes API in this process",
         )?;
         self.line(
-            "that runs no containers. A registry of the demo's own pretends that images were built. All else is real.",
+            "that runs no containers. Up to 5 a registry of the demo's own pretends that images were built. All else is real.",
         )?;
         self.commits_become_objects().await?;
         self.a_commit_is_built_and_rolled_out().await?;
@@ -197,13 +197,13 @@ fn name(object: &Value) -> &str {
     object.pointer("/metadata/name").and_then(Value::as_str).unwrap_or_default()
 }
 
-fn condition<'v>(tool: &'v Value, kind: &str, field: &str) -> &'v str {
+pub(super) fn condition<'v>(tool: &'v Value, kind: &str, field: &str) -> &'v str {
     let conditions = tool.pointer("/status/conditions").and_then(Value::as_array);
     let found = conditions.and_then(|all| all.iter().find(|condition| condition["type"] == kind));
     found.and_then(|found| found.get(field)?.as_str()).unwrap_or_default()
 }
 
-fn is_ready(tool: &Value) -> bool {
+pub(super) fn is_ready(tool: &Value) -> bool {
     condition(tool, "Ready", "status") == "True"
 }
 
@@ -211,11 +211,11 @@ fn is_stalled(tool: &Value) -> bool {
     condition(tool, "Stalled", "status") == "True" && condition(tool, "Reconciling", "status") == "False"
 }
 
-fn number(object: Option<&Value>, pointer: &str) -> Option<i64> {
+pub(super) fn number(object: Option<&Value>, pointer: &str) -> Option<i64> {
     object?.pointer(pointer)?.as_i64()
 }
 
-fn image(deployment: Option<&Value>) -> Option<String> {
+pub(super) fn image(deployment: Option<&Value>) -> Option<String> {
     let image = deployment?.pointer("/spec/template/spec/containers/0/image")?;
     image.as_str().map(str::to_owned)
 }

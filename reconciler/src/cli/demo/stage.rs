@@ -4,10 +4,11 @@ use crate::ui::{failed, plain, wrong_use};
 use std::collections::BTreeMap;
 use std::fs;
 use std::io::ErrorKind;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// The files of `examples/platform` and `examples/repos`, put in by build.rs.
+/// The files of `examples/platform`, `examples/repos` and `examples/machine`, put in by build.rs.
 const EXAMPLES: &[(&str, &[u8])] = include!(concat!(env!("OUT_DIR"), "/examples.rs"));
 /// Where the examples say that their repositories are. In the demo they are folders.
 const HOST: &str = "https://git.example/";
@@ -15,29 +16,59 @@ const HOST: &str = "https://git.example/";
 /// Branch → files, each with its path.
 type Branches = BTreeMap<String, Vec<(String, &'static [u8])>>;
 
+/// One platform of the examples.
+struct Part {
+    /// Its folder in the examples, and on the stage; empty for the whole.
+    folder: &'static str,
+    /// The registry that its platform.yaml names.
+    registry: &'static str,
+    /// What its first commit says.
+    message: &'static str,
+}
+
+/// Ten tools, played.
+const PLAYED: Part = Part { folder: "", registry: "registry.tools.example", message: "Ten tools" };
+/// Three tools that run.
+const MACHINE: Part = Part { folder: "machine/", registry: "127.0.0.1:5000", message: "Three tools" };
+
 /// A scratch folder with a config repository and the tools' repositories. Removed when this is dropped.
 pub struct Stage {
     folder: tempfile::TempDir,
 }
 
 impl Stage {
-    /// Makes everything. `registry` takes the place of the examples' registry.
+    /// Makes the ten tools. `registry` takes the place of the examples' registry.
     pub fn build(registry: &str) -> anyhow::Result<Self> {
-        let folder = tempfile::Builder::new().prefix("toolforge-demo-").tempdir();
+        // Where we are root, what runs is not, and has to pass.
+        let mode = if local::cell::is_root() { 0o711 } else { 0o700 };
+        let mode = std::fs::Permissions::from_mode(mode);
+        let folder = tempfile::Builder::new().prefix("toolforge-demo-").permissions(mode).tempdir();
         let folder = folder.map_err(|error| failed(format!("cannot make a scratch folder: {}", plain(&error))))?;
         let stage = Self { folder };
-        for (name, branches) in repositories() {
-            stage.repository(&name, &branches)?;
+        stage.add(&PLAYED, registry)?;
+        Ok(stage)
+    }
+
+    /// Makes the tools that run, below `machine`.
+    pub fn add_machine(&self, registry: &str) -> anyhow::Result<()> {
+        self.add(&MACHINE, registry)
+    }
+
+    fn add(&self, part: &Part, registry: &str) -> anyhow::Result<()> {
+        let Part { folder, .. } = part;
+        for (name, branches) in repositories(folder) {
+            self.repository(&format!("{folder}repos/{name}"), &name, &branches)?;
         }
-        let config = EXAMPLES.iter().filter_map(|(name, bytes)| Some((name.strip_prefix("platform/")?, *bytes)));
+        let prefix = format!("{folder}platform/");
+        let config = EXAMPLES.iter().filter_map(|(name, bytes)| Some((name.strip_prefix(&prefix)?, *bytes)));
         let place = |text: &str| {
             let text = text.replace(HOST, "../repos/");
-            text.replace("host: registry.tools.example/toolforge", &format!("host: {registry}/toolforge"))
+            text.replace(&format!("host: {}/toolforge", part.registry), &format!("host: {registry}/toolforge"))
         };
-        stage.fill("config", config, place)?;
-        stage.git("config", &["init", "-q", "-b", "main"])?;
-        stage.commit("config", "Ten tools")?;
-        Ok(stage)
+        let config_folder = format!("{folder}config");
+        self.fill(&config_folder, config, place)?;
+        self.git(&config_folder, &["init", "-q", "-b", "main"])?;
+        self.commit(&config_folder, part.message)
     }
 
     /// Path of something in it.
@@ -84,8 +115,7 @@ impl Stage {
     }
 
     /// One repository: `main` first, then each other branch from it.
-    fn repository(&self, name: &str, branches: &Branches) -> anyhow::Result<()> {
-        let folder = format!("repos/{name}");
+    fn repository(&self, folder: &str, name: &str, branches: &Branches) -> anyhow::Result<()> {
         // A toolforge.yaml may not name a folder; without an address it means its own repository.
         let own = format!("repository: {HOST}{name}");
         let place = |text: &str| {
@@ -95,15 +125,17 @@ impl Stage {
         };
         let others = branches.iter().filter(|(branch, _)| *branch != "main");
         for (branch, files) in branches.iter().filter(|(branch, _)| *branch == "main").chain(others) {
-            self.fill(&folder, files.iter().map(|(name, bytes)| (name.as_str(), *bytes)), place)?;
+            self.fill(folder, files.iter().map(|(name, bytes)| (name.as_str(), *bytes)), place)?;
             if branch == "main" {
-                self.git(&folder, &["init", "-q", "-b", "main"])?;
+                self.git(folder, &["init", "-q", "-b", "main"])?;
             } else {
-                self.git(&folder, &["checkout", "-q", "-b", branch])?;
+                self.git(folder, &["checkout", "-q", "-b", branch])?;
             }
-            self.commit(&folder, "First version")?;
+            // A branch may begin as the other one is.
+            self.git(folder, &["add", "--all"])?;
+            self.git(folder, &["commit", "-q", "--allow-empty", "-m", "First version"])?;
         }
-        if branches.len() > 1 { self.git(&folder, &["checkout", "-q", "main"]) } else { Ok(()) }
+        if branches.len() > 1 { self.git(folder, &["checkout", "-q", "main"]) } else { Ok(()) }
     }
 
     fn fill<'f>(
@@ -121,10 +153,11 @@ impl Stage {
     }
 }
 
-/// Name → branch → files.
-fn repositories() -> BTreeMap<String, Branches> {
+/// Name → branch → files, below a folder of the examples.
+fn repositories(folder: &str) -> BTreeMap<String, Branches> {
     let mut all: BTreeMap<String, Branches> = BTreeMap::new();
     for (path, bytes) in EXAMPLES {
+        let Some(path) = path.strip_prefix(folder) else { continue };
         let mut parts = path.splitn(4, '/');
         if let (Some("repos"), Some(name), Some(branch), Some(file)) =
             (parts.next(), parts.next(), parts.next(), parts.next())

@@ -12,15 +12,23 @@ use std::time::{Duration, Instant};
 const PAUSE: Duration = Duration::from_millis(5);
 /// A step of the show that takes longer has failed.
 const PATIENCE: Duration = Duration::from_secs(20);
+/// The same, where programs are built and started.
+const BUILDING: Duration = Duration::from_secs(120);
 
 /// Looks at one cluster.
 pub struct Watcher {
     client: Client,
+    patience: Duration,
 }
 
 impl Watcher {
     pub fn new(cluster: &Cluster) -> Self {
-        Self { client: cluster.client.clone() }
+        Self { client: cluster.client.clone(), patience: PATIENCE }
+    }
+
+    /// The same, for what builds and starts programs.
+    pub fn patient(cluster: &Cluster) -> Self {
+        Self { patience: BUILDING, ..Self::new(cluster) }
     }
 
     /// The object at an API path now; none where there is none.
@@ -58,8 +66,8 @@ impl Watcher {
             if wish(seen.as_ref()) {
                 return Ok((seen, begun.elapsed()));
             }
-            if begun.elapsed() > PATIENCE {
-                let message = format!("{what}: not seen within {} s", PATIENCE.as_secs());
+            if begun.elapsed() > self.patience {
+                let message = format!("{what}: not seen within {} s", self.patience.as_secs());
                 return Err(failed(message).hint("Run it again with `-vv` to see what happens.").into());
             }
             tokio::time::sleep(PAUSE).await;
