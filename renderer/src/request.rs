@@ -52,6 +52,10 @@ pub struct BuildRequest {
     pub buildpacks: Vec<(String, String)>,
     /// Environment of the build.
     pub envvars: BTreeMap<String, String>,
+    /// Whether it was asked for although nothing of it changed (`use_latest_versions`, `nonce`): then nothing of earlier
+    /// builds may stand for it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub fresh: bool,
 }
 
 /// One tree of one commit.
@@ -78,6 +82,7 @@ impl BuildRequest {
             packages: inputs.packages.iter().cloned().collect(),
             buildpacks: build.buildpacks.iter().filter_map(reference).collect(),
             envvars: inputs.envvars.clone(),
+            fresh: inputs.latest || inputs.nonce.is_some(),
         }
     }
 

@@ -42,6 +42,9 @@ const LAYERS: &str = "/layers";
 const PLATFORM: &str = "/platform";
 const PACKS: &str = "/cnb/buildpacks";
 const PLANS: &str = "/cnb/plans";
+/// A minute, for an earlier build that was ended to end.
+const LOCK_TRIES: u32 = 300;
+const LOCK_PAUSE: Duration = Duration::from_millis(200);
 
 /// Who hears what a build says, line by line.
 pub type Log<'a> = dyn Fn(&str) + Send + Sync + 'a;
@@ -61,6 +64,8 @@ pub struct Request {
     pub machine: BTreeMap<String, String>,
     /// The run image that the image is made for, as the platform names it; it is put under the image by a rebase.
     pub run_image: Option<String>,
+    /// Whether nothing of earlier builds is used again.
+    pub fresh: bool,
     /// Seconds that one buildpack may take to build.
     pub build_secs: u64,
 }
@@ -110,7 +115,7 @@ impl Builder {
     /// # Errors
     /// Where one could not say. That none says yes is no error here.
     pub async fn detect(&self, request: &Request) -> Result<Detected, BuildError> {
-        let folders = self.folders(request, "detect")?;
+        let folders = self.folders(request, "detect").await?;
         let found = self.ask_all(request, &folders).await;
         drop(fs::remove_dir_all(&folders.scratch));
         found
@@ -121,7 +126,7 @@ impl Builder {
     /// # Errors
     /// Where it can't be built; what was said is in the log.
     pub async fn build(&self, request: &Request, into: &Path, log: &Log<'_>) -> Result<Exported, BuildError> {
-        let folders = self.folders(request, "build")?;
+        let folders = self.folders(request, "build").await?;
         let built = self.all_phases(request, &folders, into, log).await;
         drop(fs::remove_dir_all(&folders.scratch));
         built
@@ -149,18 +154,20 @@ impl Builder {
     }
 
     /// The folders of builds of this name; one build at a time has them.
-    fn folders(&self, request: &Request, what: &str) -> Result<Folders, BuildError> {
+    async fn folders(&self, request: &Request, what: &str) -> Result<Folders, BuildError> {
         let own = self.state.join("builds").join(escaped(&request.name));
+        fs::create_dir_all(&own).map_err(at(&own))?;
+        let lock = locked(&own, &request.name).await?;
         let layers = own.join("layers");
         let scratch = own.join(what);
-        if scratch.exists() {
-            fs::remove_dir_all(&scratch).map_err(at(&scratch))?;
+        let mut old = vec![&scratch];
+        old.extend(request.fresh.then_some(&layers));
+        for folder in old.into_iter().filter(|folder| folder.exists()) {
+            fs::remove_dir_all(folder).map_err(at(folder))?;
         }
         for folder in [&layers, &scratch.join("plans"), &scratch.join("platform/env")] {
             fs::create_dir_all(folder).map_err(at(folder))?;
         }
-        let lock = File::create(own.join("lock")).map_err(at(&own))?;
-        lock.try_lock().map_err(|_| BuildError::Busy { name: request.name.clone() })?;
         for (name, value) in &request.settings {
             let path = scratch.join("platform/env").join(name);
             fs::write(&path, value).map_err(at(&path))?;
@@ -230,6 +237,19 @@ impl Builder {
             .with_env("CNB_TARGET_DISTRO_NAME", &machine.distro_name)
             .with_env("CNB_TARGET_DISTRO_VERSION", &machine.distro_version)
     }
+}
+
+/// Waits for an earlier build of this name, which may be on its way out: nobody asks for a build a second time.
+async fn locked(own: &Path, name: &str) -> Result<File, BuildError> {
+    let lock = File::create(own.join("lock")).map_err(at(own))?;
+    for _ in 0..LOCK_TRIES {
+        match lock.try_lock() {
+            Ok(()) => return Ok(lock),
+            Err(fs::TryLockError::WouldBlock) => tokio::time::sleep(LOCK_PAUSE).await,
+            Err(fs::TryLockError::Error(error)) => return Err(at(own)(error)),
+        }
+    }
+    Err(BuildError::Busy { name: name.to_owned() })
 }
 
 /// Which machines images are for that are built here.

@@ -53,6 +53,7 @@ impl World {
             settings: BTreeMap::new(),
             machine: BTreeMap::new(),
             run_image: None,
+            fresh: false,
             build_secs: 300,
         }
     }
@@ -161,8 +162,22 @@ async fn nothing_changed_is_the_same_image_and_nothing_is_made_again() {
     assert_eq!(first.image.digest, second.image.digest);
     assert!(second.said.contains(" as before"), "{}", second.said);
     assert!(!first.said.contains(" as before"), "{}", first.said);
+    let fresh = Request { fresh: true, ..world.request(world.source(&files)) };
+    let fresh = world.build(&fresh).await.unwrap_or_else(|(error, said)| unreachable!("{error}\n{said}"));
+    assert!(!fresh.said.contains(" as before"), "{}", fresh.said);
+    assert_eq!(first.image.digest, fresh.image.digest, "the same content is the same image, made anew or not");
     let third = world.good(&[files[0], ("app.py", "print('bye')\n"), files[2]]).await;
     assert_ne!(first.image.digest, third.image.digest);
+}
+
+#[tokio::test]
+async fn two_builds_of_one_name_come_one_after_the_other() {
+    let world = world().await;
+    let both = [world.request(world.source(SITE)), world.request(world.source(SITE))];
+    let (one, other) = tokio::join!(world.build(&both[0]), world.build(&both[1]));
+    let digest = |built: Result<Built, (BuildError, String)>| built.map(|built| built.image.digest).ok();
+    let (one, other) = (digest(one), digest(other));
+    assert!(one.is_some() && one == other, "{one:?} {other:?}");
 }
 
 #[tokio::test]

@@ -49,6 +49,9 @@ pub struct Args {
     /// The run image to put under it, if the registry has it
     #[arg(long, value_name = "REFERENCE")]
     run_image: Option<String>,
+    /// Use nothing of earlier builds
+    #[arg(long)]
+    fresh: bool,
     /// Prefix of the variables with the registry's user and password
     #[arg(long, value_name = "PREFIX")]
     registry_credentials: Option<String>,
@@ -112,9 +115,22 @@ async fn base(args: &Args, registry: &Registry) -> anyhow::Result<Option<Base>> 
 fn scratch(state: &Path) -> anyhow::Result<tempfile::TempDir> {
     let folder = state.join("scratch");
     std::fs::create_dir_all(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
+    remove_orphans(&folder);
     let open = std::fs::Permissions::from_mode(0o755);
-    let made = tempfile::Builder::new().prefix("build-").permissions(open).tempdir_in(&folder);
+    let prefix = format!("{}-", std::process::id());
+    let made = tempfile::Builder::new().prefix(&prefix).permissions(open).tempdir_in(&folder);
     made.with_context(|| format!("cannot make a folder in {}", folder.display()))
+}
+
+/// What processes left that were killed. That something can't be removed is the next one's trouble.
+fn remove_orphans(folder: &Path) {
+    for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
+        let name = entry.file_name().to_string_lossy().into_owned();
+        let owner = name.split('-').next().filter(|id| !id.is_empty() && id.bytes().all(|b| b.is_ascii_digit()));
+        if owner.is_some_and(|id| !Path::new("/proc").join(id).exists()) {
+            drop(std::fs::remove_dir_all(entry.path()));
+        }
+    }
 }
 
 async fn fetch(args: &Args, state: &Path, into: &Path, ui: &Ui) -> anyhow::Result<()> {
@@ -137,6 +153,7 @@ fn request(args: &Args, to: &Reference, source: PathBuf, base: Option<&Base>) ->
         settings: settings.filter(|(name, _)| usable(name)).collect(),
         machine: machine(),
         run_image: base.map(|base| base.written.clone()),
+        fresh: args.fresh,
         build_secs: BUILD_SECS,
     }
 }

@@ -45,6 +45,7 @@ pub async fn run(args: &Args, ui: &Ui) -> anyhow::Result<Exit> {
         settings: std::env::vars().filter(|(name, _)| name.starts_with("BP_")).collect(),
         machine: BTreeMap::new(),
         run_image: None,
+        fresh: false,
         build_secs: 0,
     };
     let detected =

@@ -52,6 +52,10 @@ fn arguments(order: &Order<'_>) -> Vec<String> {
     for (name, _) in &request.buildpacks {
         option("--buildpack", name);
     }
+    if request.fresh {
+        args.push("--fresh".to_owned());
+    }
+    let mut option = |name: &str, value: &str| args.extend([name.to_owned(), value.to_owned()]);
     if let Some(run_image) = run_image(order) {
         option("--run-image", run_image);
     }
