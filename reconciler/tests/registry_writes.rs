@@ -1,13 +1,21 @@
 //! Writing to a registry that lies, is full, read-only or gone half-way. The real one can't be brought to do that, so
 //! this one is scripted; what it is for when all goes well is held on the real one, in the workspace's tests.
 
+#![allow(clippy::panic, reason = "a step that does what it must not is a failed test")]
+
 use axum::body::{Body, Bytes};
 use axum::extract::State;
 use axum::http::{HeaderMap, Method, Response, Uri};
 use planner::image::digest_of;
+use planner::outcome::{FailureKind, Row, RowResult};
+use planner::plan::{Action, Cause, Plan, Request, Step, Target};
+use reconciler::cluster::Cluster;
+use reconciler::cluster::door::Requests;
 use reconciler::dialer::{Credentials, DialError, Dialer, HostPort, Rules, Secret};
+use reconciler::execute::{Doors, execute};
 use reconciler::registry::{Reference, Registry, RegistryError};
-use renderer::Digest;
+use renderer::{Digest, ObjectId, ToolName};
+use sandbox::Sandbox;
 use serde_json::json;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
@@ -217,6 +225,47 @@ async fn a_registry_that_goes_in_the_middle_or_forgets_a_layer_leaves_no_image()
         matches!(&error, RegistryError::Missing { what, .. } if what.starts_with("blob that the manifest")),
         "{error}"
     );
+}
+
+/// The same promotion as a plan's step.
+async fn row(fake: &Fake) -> Row {
+    let id = ObjectId {
+        group: "toolforge.org".into(),
+        kind: "Image".into(),
+        namespace: Some("tool-x".into()),
+        name: "main".into(),
+    };
+    let (from, to) = (fake.at("web:from").to_string(), fake.at("main:to").to_string());
+    let requests = vec![Request::Promote { from, digest: digest_of(&manifest()), to }];
+    let step = Step { id, action: Action::Promote, cause: Cause::NewRevision, changes: Vec::new(), requests };
+    let target = Target { branch: "main".into(), commit: None };
+    let plan = Plan { steps: vec![step], ..Plan::nothing(ToolName::new("x").expect("a name"), "none", target) };
+    // No API server is asked: this sandbox has nothing.
+    let cluster = Cluster::of_service("none", Sandbox::in_memory().service(), &Requests::default());
+    let doors = Doors { client: &cluster.client, registry: &fake.ours() };
+    execute(doors, &plan, &|_, _| {}).await.rows.remove(0)
+}
+
+#[tokio::test]
+async fn an_image_that_can_not_be_taken_over_is_a_failed_step_that_says_who_has_to_do_what() {
+    for (sin, kind, words) in [
+        (Sin::Refuses(507, ""), FailureKind::Denied, "is full for"),
+        (Sin::Refuses(405, r#"{"errors":[{"code":"UNSUPPORTED"}]}"#), FailureKind::Denied, "is read-only for"),
+        (Sin::Refuses(403, r#"{"errors":[{"code":"DENIED"}]}"#), FailureKind::Denied, "refuses access to"),
+        (Sin::LiesOnRead, FailureKind::Invalid, "expected sha256:"),
+        (Sin::LiesOnWrite, FailureKind::Invalid, "the stored manifest"),
+        (Sin::OtherLayer, FailureKind::Invalid, "a layer"),
+        (Sin::Gone, FailureKind::Unreachable, ""),
+    ] {
+        let fake = Fake::start(sin).await;
+        let row = row(&fake).await;
+        let RowResult::Failed(failure) = &row.result else { panic!("{row:?}") };
+        assert_eq!(failure.kind, kind, "{failure:?}");
+        assert!(failure.message.contains(words), "{failure:?}");
+        assert!(sin == Sin::LiesOnWrite || fake.wrote_no_tag(), "{:?}", fake.asked());
+    }
+    let good = row(&Fake::start(Sin::None).await).await;
+    assert!(matches!(good.result, RowResult::Done { uid: None }), "{good:?}");
 }
 
 #[tokio::test]

@@ -57,6 +57,7 @@ impl<'a> Draft<'a> {
         self.plan.held.extend(targets.held.iter().cloned());
         if let Some(rendered) = usable {
             self.plan.steps.extend(promotion::steps(rendered, self.input.observed));
+            self.plan.remarks.extend(promotion::moved(rendered, self.input.observed));
             builds::plan(self, rendered, &targets);
         }
         self.plan.deployment = course.deployment;

@@ -198,6 +198,8 @@ fn what_beta_was_ready_with_counts_and_not_where_its_tag_points_now() {
     let (mut world, says) = (promoted(0), commit('a', WEB));
     let (_, other) = images(&mut world, &says, None, Some('e'));
     beta(&mut world).stored = vec![stored(&other, 'd')];
+    let (plan, _) = world.plan(&says);
+    assert!(plan.remarks.iter().any(|said| said.contains("points to sha256:eeee")), "{:?}", plan.remarks);
     world.settle(&says);
     assert!(runs(&world).contains(digest('d').as_str()));
 }

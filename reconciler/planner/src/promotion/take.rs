@@ -7,7 +7,7 @@ use crate::plan::{Action, Cause, Request, Step};
 use crate::stored::StoredImage;
 use renderer::rendered::Image;
 use renderer::{ObjectId, Rendered, RenderedComponent, ToolName};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// What is known of a component's image in the forerunner's place.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -52,6 +52,19 @@ impl Forerunner {
     fn images(&self) -> impl Iterator<Item = &StoredImage> {
         self.stored.iter().flat_map(|stored| stored.images.values())
     }
+}
+
+/// Says which tags of the forerunner were moved by hand: they point elsewhere than what was Ready there, which counts.
+pub(crate) fn moved(rendered: &Rendered, observed: &Observed) -> Vec<String> {
+    let moved = |component: &RenderedComponent| {
+        let Offer::Image(StoredImage { source, digest }) = offer(&component.image, observed) else { return None };
+        let Some(ImageSeen::Found(seen)) = observed.images.get(&source) else { return None };
+        let says =
+            format!("tag {source} points to {seen} by now; what was Ready under it is {digest}, and that counts");
+        (*seen != digest).then_some(says)
+    };
+    let all: BTreeSet<String> = rendered.components.iter().filter_map(moved).collect();
+    all.into_iter().collect()
 }
 
 /// Whether the forerunner is about to have the image: then nobody builds it twice.
