@@ -292,7 +292,7 @@ mod tests {
     fn no_spelling_of_our_registry_reaches_another_tool() {
         let own = ToolName::new("w").expect("a name");
         let is_foreign = |host: &str, reference: &str| {
-            is_of_another_tool(&Registry { host: host.to_owned(), credentials: None }, &own, reference)
+            is_of_another_tool(&Registry { host: host.to_owned(), credentials: None, quota: None }, &own, reference)
         };
         for (host, reference) in [
             ("registry.example", "registry.example/tool-v/web:1"),

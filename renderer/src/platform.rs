@@ -62,6 +62,18 @@ pub struct Registry {
     pub host: String,
     /// Environment variable prefix of the credentials the reconciler reads; never the credentials themselves.
     pub credentials: Option<String>,
+    /// What each tool's images may take, as a quantity of bytes; none for no bound. `toolforge gc` says who is over it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub quota: Option<String>,
+}
+
+impl Registry {
+    /// [`Self::quota`] in bytes.
+    #[must_use]
+    pub fn quota_bytes(&self) -> Option<u64> {
+        let quota = self.quota.as_deref()?.parse::<crate::quantity::Quantity>().ok()?;
+        u64::try_from(quota.nanos() / 1_000_000_000).ok()
+    }
 }
 
 /// What builds images.

@@ -30,7 +30,10 @@ An image without a date is kept: buildpacks date images 1980 unless SOURCE_DATE_
 With `--undated` such images go, too. One of a build that ends just now may be among them, and is
 built again.
 
-Exit code: 0 nothing to delete or deleted, 1 something would go, 2 wrong use, 3 failed.")]
+With `registry.quota` in platform.yaml it says which tools take more than that.
+
+Exit code: 0 nothing to delete or deleted, 1 something would go or a tool is over its quota, 2 wrong
+use, 3 failed.")]
 pub struct Args {
     /// One tool; by default all
     #[arg(value_parser = tool_name)]
@@ -50,6 +53,8 @@ pub struct Args {
 
 /// One tool: what its registry holds, and what needs it.
 struct Looked {
+    /// What its images may take.
+    quota_bytes: Option<u64>,
     shelf: Shelf,
     references: Result<References, String>,
 }
@@ -69,7 +74,7 @@ pub async fn run(args: &Args, ui: &Ui) -> anyhow::Result<Exit> {
         // The registry first: what is deployed meanwhile is then known to be needed.
         let shelf = declared.registry.shelf(tool, own).await;
         let references = references(client, &declared.platform.namespace, tool).await;
-        all.push(Looked { shelf, references });
+        all.push(Looked { quota_bytes: declared.platform.registry.quota_bytes(), shelf, references });
     }
     let undated = if args.undated { Undated::Oldest } else { Undated::Keep };
     let policy = Policy { newest: args.keep, undated };
@@ -77,9 +82,11 @@ pub async fn run(args: &Args, ui: &Ui) -> anyhow::Result<Exit> {
     let deleted = if args.delete { Some(delete(&declared.registry, &verdicts, ui).await?) } else { None };
     tell(deleted, &all, &verdicts, &connected.cluster.name, ui)?;
     let goes = verdicts.iter().flatten().filter(|verdict| verdict.keep.is_none()).count();
+    let over = all.iter().zip(&verdicts).any(|(looked, verdicts)| looked.stays_over(deleted.is_some(), verdicts));
     Ok(match deleted {
         None if goes > 0 => Exit::Differs,
         Some(deleted) if deleted < goes => Exit::Failed,
+        _ if over => Exit::Differs,
         _ => Exit::Done,
     })
 }
@@ -87,6 +94,17 @@ pub async fn run(args: &Args, ui: &Ui) -> anyhow::Result<Exit> {
 impl Looked {
     fn sort(&self, policy: Policy) -> Vec<Verdict<'_>> {
         garbage::sort(&self.shelf, self.references.as_ref().map_err(String::as_str), policy)
+    }
+
+    /// What its images take.
+    fn bytes(&self) -> u64 {
+        garbage::size(&self.shelf.images)
+    }
+
+    /// Whether it takes more than it may, also when what may go is gone.
+    fn stays_over(&self, deleted: bool, verdicts: &[Verdict<'_>]) -> bool {
+        let freed = if deleted { garbage::freed(verdicts) } else { 0 };
+        self.quota_bytes.is_some_and(|quota| self.bytes().saturating_sub(freed) > quota)
     }
 
     /// Why everything of it is kept.
@@ -169,13 +187,14 @@ fn tell(
         let freed = garbage::freed(&every);
         return ui.json(&json!({"cluster": cluster, "deleted": deleted, "freedBytes": freed, "tools": tools}));
     }
-    let mut table = Table::new(&["TOOL", "IMAGES", "SIZE", "KEPT", "GO"]);
+    let mut table = Table::new(&["TOOL", "IMAGES", "SIZE", "QUOTA", "KEPT", "GO"]);
     for (looked, verdicts) in all.iter().zip(verdicts) {
         let goes = verdicts.iter().filter(|verdict| verdict.keep.is_none()).count();
         table.row(vec![
             (looked.shelf.tool.to_string(), None),
             (looked.shelf.images.len().to_string(), None),
-            (size(garbage::size(&looked.shelf.images)), None),
+            (size(looked.bytes()), None),
+            quota(looked),
             (kept(verdicts), Some(Style::Faint)),
             (goes.to_string(), (goes > 0).then_some(Style::Change)),
         ]);
@@ -192,6 +211,13 @@ fn tell(
         Some(all) if all == goes.len() => format!("{all} of {of} images deleted, {freed} freed\n"),
         Some(some) => format!("{some} of {} images deleted, the others not\n", goes.len()),
     })?;
+    for (looked, verdicts) in
+        all.iter().zip(verdicts).filter(|(looked, rows)| looked.stays_over(deleted.is_some(), rows))
+    {
+        let (tool, quota) = (&looked.shelf.tool, size(looked.quota_bytes.unwrap_or_default()));
+        let freed = garbage::freed(verdicts);
+        ui.say(&format!("{tool} takes {} of its {quota}; {} of it can go", size(looked.bytes()), size(freed)));
+    }
     for why in all.iter().flat_map(Looked::unread) {
         ui.say(&format!("kept whole: {why}"));
     }
@@ -206,6 +232,13 @@ fn line(image: &Shelved) -> String {
     let tags: Vec<_> = image.tags.iter().map(|tag| tag.get(..24).unwrap_or(tag)).collect();
     let tags = if tags.is_empty() { "no tag".to_owned() } else { tags.join(", ") };
     format!("{}@{}  {tags}  {}", image.repository, image.digest.short(), size(garbage::size([image])))
+}
+
+/// How much of its quota a tool uses.
+fn quota(looked: &Looked) -> (String, Option<Style>) {
+    let Some(quota) = looked.quota_bytes else { return (String::new(), None) };
+    let percent = looked.bytes().saturating_mul(100).checked_div(quota).unwrap_or(u64::MAX);
+    (format!("{percent} % of {}", size(quota)), (looked.bytes() > quota).then_some(Style::Bad))
 }
 
 fn kept(verdicts: &[Verdict<'_>]) -> String {
@@ -235,7 +268,8 @@ fn as_json(looked: &Looked, verdicts: &[Verdict<'_>]) -> Value {
     };
     json!({
         "tool": looked.shelf.tool,
-        "sizeBytes": garbage::size(&looked.shelf.images),
+        "sizeBytes": looked.bytes(),
+        "quotaBytes": looked.quota_bytes,
         "kept": verdicts.iter().filter_map(kept).collect::<Vec<_>>(),
         "go": verdicts.iter().filter(|v| v.keep.is_none()).map(|v| image(v.image)).collect::<Vec<_>>(),
         "unread": looked.unread(),

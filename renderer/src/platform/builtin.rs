@@ -38,7 +38,7 @@ impl Platform {
             domain: "toolforge.localhost".to_owned(),
             cluster: None,
             namespace: "toolforge".to_owned(),
-            registry: Registry { host: "localhost:5000".to_owned(), credentials: None },
+            registry: Registry { host: "localhost:5000".to_owned(), credentials: None, quota: None },
             builder: Builder {
                 image: "docker.io/heroku/builder:24".to_owned(),
                 run_image: "docker.io/heroku/heroku:24".to_owned(),

@@ -6,7 +6,7 @@ mod builds;
 use super::builtin::limits;
 use super::{Builder, DeletionBudget, Dumps, Limits, LimitsPatch, Platform, Registry, Route, SecretKey, SystemUser};
 use crate::config::fields;
-use crate::decode::{Section, duration_secs, frame, one_of, open, quantities, text, text_map, texts, whole};
+use crate::decode::{Section, duration_secs, frame, one_of, open, quantities, quantity, text, text_map, texts, whole};
 use crate::diagnostic::{Code, Findings, Report, shown};
 use crate::names::is_dns_label;
 use crate::yaml::{self, Entry};
@@ -148,7 +148,7 @@ fn domain(entry: &Entry, findings: &mut Findings) -> Option<String> {
 }
 
 fn registry(entry: &Entry, findings: &mut Findings) -> Option<Registry> {
-    let section = open(entry, "`registry`", &["host", "credentials"], findings)?;
+    let section = open(entry, "`registry`", &["host", "credentials", "quota"], findings)?;
     let host = section.required("host", findings)?;
     let written = text(host, findings)?;
     // Together with any image's name it must be a reference.
@@ -159,7 +159,8 @@ fn registry(entry: &Entry, findings: &mut Findings) -> Option<Registry> {
         return None;
     }
     let credentials = section.get("credentials").and_then(|e| variable(e, findings));
-    Some(Registry { host: written.to_owned(), credentials })
+    let quota = section.get("quota").and_then(|e| quantity(e, findings));
+    Some(Registry { host: written.to_owned(), credentials, quota })
 }
 
 fn variable(entry: &Entry, findings: &mut Findings) -> Option<String> {

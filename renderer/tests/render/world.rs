@@ -17,6 +17,7 @@ pub fn platform() -> Platform {
         registry: Registry {
             host: "registry.example/toolforge".to_owned(),
             credentials: Some("A_VARIABLE".to_owned()),
+            quota: None,
         },
         builder: Builder {
             image: format!("registry.example/builder@sha256:{}", "b".repeat(64)),
