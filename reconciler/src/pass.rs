@@ -14,13 +14,14 @@ use planner::check::Violation;
 use planner::conditions::Pass;
 use planner::contract::{Contract, Terms};
 use planner::drift::FieldVerdict;
+use planner::images::ImageRow;
 use planner::observed::{Gap, ImageSeen, Observed};
 use planner::outcome::{Outcome, Row};
 use planner::plan::Plan;
 use planner::{Circumstances, Input, Judge, Memo, Moment, Newest};
 use renderer::build::Siblings;
 use renderer::config::Config;
-use renderer::render::render_revision;
+use renderer::render::{build_inputs, render_revision};
 use renderer::{Digest, Object, ObjectId, Platform, Rendered, Report, Revision, Tool, render_config};
 use serde_json::Value;
 use std::collections::BTreeSet;
@@ -145,6 +146,18 @@ impl Draft<'_> {
     pub fn images_needed(&self, observed: &Observed) -> BTreeSet<String> {
         let Ok((revision, rendered)) = &self.newest else { return BTreeSet::new() };
         planner::images_needed(rendered, revision.commit.as_ref(), observed)
+    }
+
+    /// Where each component's image comes from, why, and what follows from it, beside the plan that was made of this.
+    #[must_use]
+    pub fn images(&self, plan: &Plan, observed: &Observed) -> Vec<ImageRow> {
+        let Subject { platform, tool, siblings, .. } = self.subject;
+        let inputs = |revision: Option<&Revision>| {
+            revision.map(|revision| build_inputs(platform, tool, revision, siblings)).unwrap_or_default()
+        };
+        let newest = inputs(self.newest.as_ref().ok().map(|(revision, _)| revision));
+        let last_good = inputs(observed.stored.first().map(|stored| &stored.revision));
+        planner::images::images(&self.input(observed), plan, (&newest, &last_good))
     }
 
     /// The plan as far as `observed` goes. Asks nobody: what has to be confirmed stands in it.

@@ -30,7 +30,7 @@ pub use platform_wide::{PLATFORM_CONFIG_MAP, PLATFORM_KEY, render_platform};
 pub use print::to_yaml;
 pub use scheduled::SCHEDULE;
 
-use crate::build::Siblings;
+use crate::build::{BuildInputs, Siblings};
 use crate::config::{self, Component, Config, ParseContext, Parsed, Places, RunKind};
 use crate::diagnostic::{Code, Diagnostic, Report};
 use crate::names::ComponentName;
@@ -48,6 +48,20 @@ use std::collections::BTreeMap;
 pub fn render_revision(platform: &Platform, tool: &Tool, revision: &Revision, siblings: &Siblings) -> Rendered {
     let parsed = config::parse(&revision.files, &ParseContext::new(platform, tool));
     render(platform, tool, revision, &parsed, siblings)
+}
+
+/// What the images of a revision's components are built from, by component; those that are not built are left out.
+#[must_use]
+pub fn build_inputs(
+    platform: &Platform,
+    tool: &Tool,
+    revision: &Revision,
+    siblings: &Siblings,
+) -> BTreeMap<ComponentName, BuildInputs> {
+    let parsed = config::parse(&revision.files, &ParseContext::new(platform, tool));
+    let frame = Frame::new(platform, tool, revision, &parsed.config, siblings);
+    let components = parsed.config.components.iter();
+    components.filter_map(|(name, component)| Some((name.clone(), image::inputs(&frame, component)?))).collect()
 }
 
 /// Everything a tool should have, from what its files said: what reading withheld stays withheld, and the report has

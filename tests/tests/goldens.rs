@@ -3,6 +3,7 @@
 
 use anyhow::{Result, ensure};
 
+use planner::images::ImageRow;
 use planner::observed::Seen;
 use planner::plan::Plan;
 use planner::{Judge, Moment};
@@ -30,7 +31,19 @@ fn plan(case: &Case) -> Result<Plan> {
 }
 
 fn explained(case: &Case) -> Result<String> {
-    Ok(planner::explain::explain(&plan(case)?, &planner::explain::plain, &|_| None))
+    let (plan, rows) = (plan(case)?, rows(case)?);
+    let words = planner::explain::explain(&plan, &planner::explain::plain, &|_| None);
+    Ok(words + &planner::images::told(&rows))
+}
+
+/// Where each component's image comes from.
+fn rows(case: &Case) -> Result<Vec<ImageRow>> {
+    let mut observed = case.observed()?;
+    let subject = case.newest(Moment::from_unix_secs(NOW_SECS))?;
+    let draft = subject.draft(&observed);
+    case.ask_registry(&draft, &mut observed)?;
+    let plan = draft.plan(&observed);
+    Ok(draft.images(&plan, &observed))
 }
 
 fn all() -> Vec<Case> {

@@ -19,6 +19,7 @@ pub mod fields;
 pub mod fight;
 pub mod garbage;
 pub mod image;
+pub mod images;
 pub mod kinds;
 pub mod live;
 pub mod markdown;

@@ -215,7 +215,7 @@ pub(crate) fn images_unknown(rendered: &Rendered, commit: Option<&CommitId>, obs
 }
 
 /// The digest first seen for a build is the one that counts, for as long as it is stored: a tag may move, a build not.
-fn digest_of(
+pub(crate) fn digest_of(
     component: &RenderedComponent,
     commit: Option<&CommitId>,
     observed: &Observed,
@@ -286,7 +286,7 @@ fn is_same_build(one: &str, other: &str) -> bool {
 }
 
 /// `repository:tag`, or the reference as written; none where the source could not be resolved.
-fn image_source(image: &Image) -> Option<String> {
+pub(crate) fn image_source(image: &Image) -> Option<String> {
     match image {
         Image::Prebuilt { reference } => Some(reference.clone()),
         Image::Built { repository, build } => Some(format!("{repository}:{build}")),

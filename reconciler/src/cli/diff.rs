@@ -8,14 +8,19 @@ mod yaml;
 pub use revision::of_commit;
 
 use super::plan_file;
-use super::target::{Target, TargetArgs, is_repository_of};
+use super::target::{Declared, Target, TargetArgs, is_repository_of};
 use crate::ui::{self, Exit, Failure, Ui, failed, wrong_use};
 use planner::drift::FieldVerdict;
+use planner::image::{Facts, Target as Machines, build_of};
+use planner::images::{ImageRow, Supply};
 use planner::plan::Plan;
 use reconciler::observe::{self, Scope};
 use reconciler::pass::{Decided, Subject, decide};
+use reconciler::registry::Reference;
 use reconciler::source::worktree::{self, Worktree};
 use renderer::{Files, ObjectId};
+use serde::Serialize;
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 /// Show what would change on the cluster, and why
@@ -109,7 +114,11 @@ pub async fn run(args: &Args, ui: &Ui) -> anyhow::Result<Exit> {
         fields(object.as_deref(), &decided, &subject, ui)?;
         return Ok(verdict(&decided.plan));
     }
-    show(args, &decided, &subject, ui)?;
+    let mut rows = subject.draft(&decided.observed).images(&decided.plan, &decided.observed);
+    if args.live.is_none() {
+        outdated(&mut rows, &target.declared).await;
+    }
+    show(args, &decided, &rows, &subject, ui)?;
     if let Some(file) = &args.out {
         let contract = subject.draft(&decided.observed).contract(&decided, plan_file::MADE_BY);
         plan_file::write(file, &contract, ui)?;
@@ -128,12 +137,12 @@ async fn target(args: &Args, ui: &Ui) -> anyhow::Result<(Target, Worktree)> {
 }
 
 /// Findings and hint are talk, the plan is data.
-fn show(args: &Args, decided: &Decided, subject: &Subject, ui: &Ui) -> anyhow::Result<()> {
+fn show(args: &Args, decided: &Decided, rows: &[ImageRow], subject: &Subject, ui: &Ui) -> anyhow::Result<()> {
     let files = subject.newest.as_ref().map(|revision| revision.files.clone()).unwrap_or_default();
     super::local::tell(&decided.report, &texts(&files), ui);
     refused(decided)?;
     if ui.json {
-        return ui.json(&decided.plan);
+        return ui.json(&Shown { plan: &decided.plan, images: rows });
     }
     if args.markdown {
         let now = ui::now();
@@ -145,7 +154,34 @@ fn show(args: &Args, decided: &Decided, subject: &Subject, ui: &Ui) -> anyhow::R
         ui.say(&format!("{header}{totals}"));
         return ui.data(&yaml::of_plan(&decided.plan, &decided.observed, ui));
     }
-    ui.data(&explained(&decided.plan, ui))
+    ui.data(&format!("{}{}", explained(&decided.plan, ui), planner::images::told(rows)))
+}
+
+/// The plan for machines, with where each component's image comes from.
+#[derive(Serialize)]
+struct Shown<'a> {
+    #[serde(flatten)]
+    plan: &'a Plan,
+    images: &'a [ImageRow],
+}
+
+/// Looks below the images that were built here: does the platform have another run image by now? One that does not say, or
+/// a registry that does not answer, is no reason to show nothing.
+async fn outdated(rows: &mut [ImageRow], declared: &Declared) {
+    let machines = Machines::parse(&declared.platform.builder.target);
+    let mut below = BTreeMap::new();
+    for row in rows.iter().filter(|row| row.supply == Supply::Reuse) {
+        let (Some(image), Some(digest)) = (&row.image, &row.digest) else { continue };
+        let Ok(at) = Reference::parse(image) else { continue };
+        if build_of(&at.tag).is_none() {
+            continue;
+        }
+        match declared.registry.image(&at.pinned(digest.clone()), &machines).await {
+            Ok(image) => below.extend(Facts::of(&image).run_image.map(|run| (digest.clone(), run))),
+            Err(error) => tracing::info!(%error, image = row.image, "what the image stands on is not known"),
+        }
+    }
+    planner::images::mark_outdated(rows, &below, &declared.platform.builder.run_image);
 }
 
 /// The verdict on every field, of all objects or of one.

@@ -41,6 +41,19 @@ fn reuse(code: Code, message: String) -> Refusal {
     Refusal::new(code, "build.reuse_from", message)
 }
 
+/// What a component's image is built from; none where it is not built, or its source is not known.
+pub(super) fn inputs(frame: &Frame<'_>, component: &Component) -> Option<BuildInputs> {
+    let build = match &component.source {
+        Source::Build(build) => build,
+        Source::Reuse(target) => match &frame.config.components.get(target)?.source {
+            Source::Build(build) => build,
+            Source::Reuse(_) | Source::Image(_) => return None,
+        },
+        Source::Image(_) => return None,
+    };
+    BuildInputs::new(source(frame, build).ok()?.0, build, &frame.platform.builder).ok()
+}
+
 fn built(frame: &Frame<'_>, name: &ComponentName, build: &Build) -> Result<(Image, Option<BuildRequest>), Refusal> {
     let (tree, source) = match source(frame, build) {
         Ok(found) => found,
