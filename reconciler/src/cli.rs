@@ -4,6 +4,7 @@
 mod apply;
 mod build;
 mod build_image;
+mod buildpack;
 mod builds;
 mod check;
 mod completions;
@@ -124,6 +125,7 @@ enum Command {
     Prune(delete::PruneArgs),
     Delete(delete::DeleteArgs),
     Detect(detect::Args),
+    Buildpack(buildpack::Args),
     Image(image::Args),
     Rebase(rebase::Args),
     Gc(gc::Args),
@@ -169,6 +171,7 @@ fn run(cli: Cli, ui: &Ui) -> anyhow::Result<Exit> {
         Command::Init(args) => init::run(&args, ui),
         Command::Check(args) => check::run(&args, ui),
         Command::Render(args) => render::run(&args, ui),
+        Command::Buildpack(args) => buildpack::run(&args, ui),
         Command::Schema(args) => schema::run(&args, ui),
         Command::Completions(args) => completions::run(&args, ui),
         command => {
@@ -233,9 +236,12 @@ async fn asking(command: Command, ui: &Ui, stop: CancellationToken) -> anyhow::R
         Command::FetchSource(args) => fetch_source::run(&args, ui).await,
         Command::BuildImage(args) => build_image::run(&args, ui).await,
         Command::Detect(args) => detect::run(&args, ui).await,
-        Command::Init(_) | Command::Check(_) | Command::Render(_) | Command::Schema(_) | Command::Completions(_) => {
-            Ok(Exit::Done)
-        }
+        Command::Init(_)
+        | Command::Check(_)
+        | Command::Render(_)
+        | Command::Buildpack(_)
+        | Command::Schema(_)
+        | Command::Completions(_) => Ok(Exit::Done),
     }
 }
 

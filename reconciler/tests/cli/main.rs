@@ -1,5 +1,7 @@
 //! The command line, as a person or a script meets it: streams, exit codes, words.
 
+mod buildpack;
+mod builds;
 mod examples;
 mod files;
 mod harness;

@@ -49,7 +49,8 @@ impl Recorder {
     }
 }
 
-fn listen(routes: Router) -> (String, tokio::runtime::Runtime) {
+/// Serves on a port of its own, while the runtime is kept.
+pub fn listen(routes: Router) -> (String, tokio::runtime::Runtime) {
     let runtime =
         tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().expect("a runtime");
     let listener = tokio::net::TcpListener::bind(SocketAddr::from(([127, 0, 0, 1], 0)));
@@ -98,7 +99,8 @@ fn json(value: serde_json::Value) -> impl axum::response::IntoResponse {
     ([("content-type", "application/json")], value.to_string())
 }
 
-fn kubeconfig(url: &str) -> String {
+/// For a server without a login.
+pub fn kubeconfig(url: &str) -> String {
     format!(
         "apiVersion: v1\nkind: Config\ncurrent-context: c\ncontexts: [{{name: c, context: {{cluster: c, user: u}}}}]\n\
          clusters: [{{name: c, cluster: {{server: '{url}'}}}}]\nusers: [{{name: u, user: {{}}}}]\n"
