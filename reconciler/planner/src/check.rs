@@ -231,7 +231,8 @@ impl Judge<'_> {
         let parts = |reference: &str, of: &str| {
             let below = reference.strip_prefix(&format!("{}/tool-{of}/", self.platform.registry.host))?;
             let (name, tag) = below.split_once(':')?;
-            (!name.contains('/')).then(|| tag.to_owned())
+            let build = tag.split_once("-r").map_or(tag, |(build, _)| build);
+            (!name.contains('/')).then(|| build.to_owned())
         };
         let tags = (parts(from, forerunner.name.as_str()), parts(to, tool));
         let mut proven = forerunner.stored.iter().flat_map(|stored| stored.images.values());

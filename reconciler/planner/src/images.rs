@@ -8,6 +8,7 @@ use crate::autoscale;
 use crate::compare::{Verdict, compare};
 use crate::decide::{Input, Newest};
 use crate::explain::short_digests;
+use crate::image::build_of;
 use crate::observed::Observed;
 use crate::plan::{Action, Plan, Why};
 use crate::promotion::{self, Offer};
@@ -135,7 +136,7 @@ fn changed(component: &RenderedComponent, runs: Option<&StoredImage>, (newest, l
         let names: Vec<_> = inputs.buildpacks.iter().map(|(name, _)| name.clone()).collect();
         (inputs.packages.clone(), names, inputs.envvars.clone(), inputs.latest, inputs.nonce.clone())
     };
-    let built_as_today = runs.source.rsplit_once(':').is_some_and(|(_, tag)| tag == old.id().as_str());
+    let built_as_today = runs.source.rsplit_once(':').and_then(|(_, tag)| build_of(tag)) == Some(old.id());
     let parts = [
         (new.tree != old.tree, Part::Tree),
         (section(new) != section(old), Part::Section),

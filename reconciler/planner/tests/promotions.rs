@@ -205,6 +205,20 @@ fn what_beta_was_ready_with_counts_and_not_where_its_tag_points_now() {
 }
 
 #[test]
+fn what_beta_was_ready_with_on_another_run_image_is_taken_over_as_it_is() {
+    let (mut world, says) = (promoted(0), commit('a', WEB));
+    let (own, other) = images(&mut world, &says, None, Some('d'));
+    let rebased = format!("{other}-r0123456789ab");
+    world.push_image(&rebased, 'f');
+    beta(&mut world).stored = vec![stored(&rebased, 'f')];
+    let (plan, observed) = world.plan(&says);
+    let step = plan.steps.iter().find(|step| step.action == Action::Promote).expect("a promotion");
+    assert_eq!(step.requests, [Request::Promote { from: rebased, digest: digest('f'), to: own }]);
+    let judge = Judge { platform: &world.platform, observed: &observed, field_manager: MANAGER };
+    assert_eq!(judge.check(&plan), []);
+}
+
+#[test]
 fn what_beta_has_not_is_built_and_while_beta_builds_it_nobody_else_does() {
     let (mut world, says) = (promoted(0), commit('a', WEB));
     let (own, _) = images(&mut world, &says, None, None);

@@ -34,7 +34,8 @@ pub(crate) fn offer(image: &Image, observed: &Observed) -> Offer {
     }
 }
 
-/// The same build in the forerunner's place: where it was Ready with it, else under the same component.
+/// The same build in the forerunner's place: where it was Ready with it, on whichever run image, else under the same
+/// component.
 pub(crate) fn source(image: &Image, observed: &Observed) -> Option<String> {
     let (forerunner, Image::Built { repository, build }) = (observed.forerunner.as_ref()?, image) else { return None };
     let (own, name) = repository.rsplit_once('/')?;
@@ -42,7 +43,7 @@ pub(crate) fn source(image: &Image, observed: &Observed) -> Option<String> {
     let place = format!("{registry}/{}/", forerunner.name.namespace());
     let is_it = |image: &&StoredImage| {
         let rest = image.source.strip_prefix(&place).and_then(|rest| rest.split_once(':'));
-        rest.is_some_and(|(name, tag)| !name.contains('/') && tag == build.as_str())
+        rest.is_some_and(|(name, tag)| !name.contains('/') && build_of(tag).as_ref() == Some(build))
     };
     let known = forerunner.images().find(is_it);
     Some(known.map_or_else(|| format!("{place}{name}:{build}"), |image| image.source.clone()))
