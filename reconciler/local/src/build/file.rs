@@ -2,23 +2,31 @@
 //! larger than they may be.
 
 use nix::fcntl::OFlag;
-use std::fs::OpenOptions;
+use std::fs::{File, OpenOptions};
 use std::io::{self, ErrorKind, Read as _};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 
-/// The bytes of a file; none where there is none.
-pub(super) fn read(path: &Path, limit_bytes: u64) -> io::Result<Option<Vec<u8>>> {
+/// A regular file, whatever the name stood for a moment ago.
+pub(super) fn open(path: &Path) -> io::Result<File> {
     // A link is an error, and a pipe that nobody writes to must not hold us.
     let flags = (OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK).bits();
     let file = match OpenOptions::new().read(true).custom_flags(flags).open(path) {
-        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
         Err(error) if error.raw_os_error() == Some(nix::libc::ELOOP) => return Err(io::Error::other("it is a link")),
         file => file?,
     };
     if !file.metadata()?.is_file() {
         return Err(io::Error::other("it is no regular file"));
     }
+    Ok(file)
+}
+
+/// The bytes of a file; none where there is none.
+pub(super) fn read(path: &Path, limit_bytes: u64) -> io::Result<Option<Vec<u8>>> {
+    let file = match open(path) {
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+        file => file?,
+    };
     let mut bytes = Vec::new();
     file.take(limit_bytes + 1).read_to_end(&mut bytes)?;
     if bytes.len() as u64 > limit_bytes {
