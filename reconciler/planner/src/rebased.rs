@@ -7,11 +7,12 @@
 use crate::course::Course;
 use crate::decide::{Input, Newest};
 use crate::deployments;
-use crate::observed::Observed;
 use crate::pin::Pin;
 use crate::plan::Why;
+use crate::stored::StoredImage;
 use crate::target::{chosen, images_of, images_unknown};
 use renderer::Rendered;
+use std::collections::BTreeMap;
 
 /// Whether an image was chosen that has not become Ready yet.
 pub(crate) fn is_pending(input: &Input) -> bool {
@@ -51,6 +52,6 @@ fn failed(input: &Input, rendered: &Rendered, pin: &Pin) -> Option<String> {
 
 /// The run image that the chosen images stand on, as their tags name it: what comes to all tools in waves of its own.
 #[must_use]
-pub fn run_image_chosen(observed: &Observed) -> Option<&str> {
-    observed.chosen.values().filter_map(|image| Some(image.source.rsplit_once("-r")?.1)).max()
+pub fn run_image_chosen(chosen: &BTreeMap<String, StoredImage>) -> Option<&str> {
+    chosen.values().filter_map(|image| Some(image.source.rsplit_once("-r")?.1)).max()
 }

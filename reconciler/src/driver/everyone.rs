@@ -7,6 +7,7 @@ use super::{Driver, lock};
 use crate::pass::{Decided, Subject};
 use planner::observed::{label, resource_version_of};
 use planner::outcome::{Outcome, RowResult};
+use planner::pin::Pin;
 use planner::plan::{Action, Plan, Why};
 use planner::waves::{Came, Waves};
 use planner::{Forerunner, Wave};
@@ -42,7 +43,7 @@ impl Driver {
         circumstances.deletions_left = lock(&self.everyone.deletions).left(budget, objects, Instant::now());
         let later = |stopped: bool| if stopped { Wave::Stopped } else { Wave::Later };
         circumstances.wave = later(lock(&self.everyone.waves).is_stopped());
-        circumstances.rebase = later(lock(&self.everyone.rebases).values().any(Waves::is_stopped));
+        circumstances.rebase = later(self.rebase_has_stopped(&subject.tool.name));
         if let Some(builds) = &subject.platform.builds {
             let tool = &subject.tool.name;
             let lent = lock(&self.everyone.builds).lend(tool, self.rank(tool), Room::of(builds));
@@ -51,6 +52,17 @@ impl Driver {
         if subject.forgotten {
             circumstances.removals_held = self.vanished(budget.per_hour_percent);
         }
+    }
+
+    /// Whether the run image that was chosen for this tool goes no further.
+    fn rebase_has_stopped(&self, tool: &ToolName) -> bool {
+        let rebases = lock(&self.everyone.rebases);
+        // Mostly there are none, and nobody looks at the Tool for them.
+        if !rebases.values().any(Waves::is_stopped) {
+            return false;
+        }
+        let chosen = Pin::of(self.world.tool(tool).as_ref(), crate::pass::now()).images;
+        planner::run_image_chosen(&chosen).and_then(|run| rebases.get(run)).is_some_and(Waves::is_stopped)
     }
 
     /// Whether the tool, whose plan waits for the wave of a change of the platform, may go on now.
@@ -71,7 +83,7 @@ impl Driver {
 
     /// The same for another run image.
     pub(super) fn takes_its_rebase(&self, subject: &mut Subject, decided: &Decided) -> bool {
-        let run = planner::run_image_chosen(&decided.observed).filter(|_| awaits(&decided.plan, true));
+        let run = planner::run_image_chosen(&decided.observed.chosen).filter(|_| awaits(&decided.plan, true));
         let admitted = run.is_some_and(|run| {
             let mut rebases = lock(&self.everyone.rebases);
             let waves = rebases.entry(run.to_owned()).or_default();
