@@ -8,7 +8,7 @@ use super::diff::refused;
 use super::local::tool_name;
 use super::logs::{self, build::Follow};
 use super::target::{AtArgs, Target, TargetArgs};
-use crate::ui::{Exit, Failure, Ui, failed, wrong_use};
+use crate::ui::{Exit, Failure, NobodyReads, Ui, failed, wrong_use};
 use planner::builds::{Awaited, Build, BuildState, again, awaited};
 use planner::{Circumstances, Judge};
 use reconciler::execute::FIELD_MANAGER;
@@ -196,7 +196,14 @@ async fn wait(args: &Args, target: &Target, builds: &[Awaited], ui: &Ui) -> anyh
             }
             if !ui.json && build.state != BuildState::Pending && logged.insert(build.uid.clone()) {
                 let follow = Follow { of: build, left: limit(args).saturating_sub(begun.elapsed()) };
-                logs::build::follow(&target.connected, &follow, ui).await?;
+                // A log that can't be read says nothing of how the build ends.
+                match logs::build::follow(&target.connected, &follow, ui).await {
+                    Err(error) if error.is::<NobodyReads>() => return Err(error),
+                    Err(error) => {
+                        ui.tell(&error);
+                    }
+                    Ok(_) => {}
+                }
             }
         }
         if found.len() == builds.len() && found.iter().all(|build| build.state.is_over()) {

@@ -227,3 +227,36 @@ fn what_a_build_says_comes_phase_by_phase_and_ends_with_it() {
     assert_eq!((&build["state"], &build["waitedSecs"], &build["tookSecs"]), (&json!("failed"), &json!(10), &json!(50)));
     assert!(build["why"].as_str().is_some_and(|why| why.contains("build: exit code 51")), "{build:#}");
 }
+
+/// `toolforge run` beside the test; asked to end, and waited for.
+struct Running(std::process::Child);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let pid = self.0.id().to_string();
+        let asked = std::process::Command::new("kill").args(["-INT", &pid]).status();
+        assert!(asked.is_ok_and(|status| status.success()) && self.0.wait().is_ok());
+    }
+}
+
+#[test]
+fn who_waits_for_a_build_is_told_how_it_ends_also_where_its_log_cannot_be_read() {
+    let stage = Stage::new(BUILDS);
+    let mut run = command(stage.home.path(), &["run", "config", "--sandbox", "--sandbox-folder", "sandbox"]);
+    run.stdout(std::process::Stdio::null()).stderr(std::process::Stdio::null());
+    let _running = Running(run.spawn().expect("the binary runs"));
+    let listed = || stage.run(&["builds", "bot", "--json"]);
+    let has_ended = |ran: &Ran| ran.exit == 0 && ran.json()["builds"][0]["state"] == "succeeded";
+    let begun = std::time::Instant::now();
+    let is_served = || stage.path("sandbox/kubeconfig").exists();
+    // Before it is served, whoever looks has the sandbox for itself.
+    while !is_served() || !has_ended(&listed()) {
+        assert!(begun.elapsed().as_secs() < 60, "it is never built: served: {}", is_served());
+        std::thread::sleep(std::time::Duration::from_millis(200));
+    }
+    // Its image is not there, so it is asked for once more; the sandbox has no logs.
+    let waited = stage.run(&["build", "bot", "--wait", "--timeout", "60"]);
+    assert_eq!(waited.exit, 0, "{waited:#?}");
+    assert!(waited.out.starts_with("build ") && waited.out.contains(" succeeded after "), "{waited:#?}");
+    assert!(waited.err.contains("asked for once more"), "{waited:#?}");
+}
