@@ -4,6 +4,7 @@ use crate::harness::{command, folder, toolforge};
 use crate::pins;
 use crate::server::Recorder;
 use std::io::{BufRead as _, BufReader};
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Stdio};
 
@@ -18,6 +19,8 @@ impl Demo {
     /// Starts it and waits until the show is over.
     fn start() -> Self {
         let home = folder(&[]);
+        // Where we are root, what runs is not, and has to pass.
+        std::fs::set_permissions(home.path(), std::fs::Permissions::from_mode(0o711)).expect("an open folder");
         let mut child = command(home.path(), &["demo"])
             .env("TMPDIR", home.path())
             .stdout(Stdio::piped())
@@ -79,9 +82,11 @@ impl Drop for Demo {
 #[test]
 fn the_demo_stays_up_and_every_command_looks_in() {
     let demo = Demo::start();
-    for act in ["1  Commits become objects", "2  ", "3  ", "4  ", "5  "] {
+    for act in ["1  Commits become objects", "2  ", "3  ", "4  ", "5  ", "6  A push becomes a page", "7  ", "8  "] {
         assert!(demo.told.iter().any(|line| line.starts_with(act)), "{act}: {:#?}", demo.told);
     }
+    let pages = demo.told.iter().filter(|line| line.contains("200: Hello from the second version")).count();
+    assert_eq!(pages, 3, "beta after its push and after the change by hand, main after the merge: {:#?}", demo.told);
     let wordcount = demo.repository("wordcount");
     status_tells_all_tools_and_one(&demo, &wordcount);
     diff_is_silent_until_something_differs(&demo, &wordcount);

@@ -464,7 +464,7 @@ mod tests {
         pod.runs(0);
         assert_eq!(pod.acts(), [Act::Ask(0, Question::Startup)]);
         pod.take(Fact::Answered(0, Question::Startup, Err("refused".to_owned())));
-        assert_eq!(pod.next().wake, Some(pod.now + SignedDuration::from_secs(1)));
+        assert_eq!(pod.next().wake, Some(pod.now + SignedDuration::from_millis(200)), "somebody waits for it");
         pod.wait(1);
         assert_eq!(pod.acts(), [Act::Ask(0, Question::Startup)]);
         assert_eq!(pod.acts(), [], "one question at a time");

@@ -1,7 +1,7 @@
 //! A container that runs: which of its probes are due, what their answers mean, and how it is ended.
 
 use super::{Act, Next, Question, probe};
-use crate::node::wanted::Part;
+use crate::node::wanted::{Part, Probe};
 use jiff::{SignedDuration, Timestamp};
 
 const QUESTIONS: [Question; 3] = [Question::Startup, Question::Readiness, Question::Liveness];
@@ -42,6 +42,19 @@ pub struct Ending {
     pub(super) why: String,
 }
 
+impl Asked {
+    /// Before it is asked again. Who starts is asked more often at first, because somebody waits for it here: of the
+    /// failures that it may have, this takes a handful.
+    fn pause(&self, question: Question, probe: &Probe) -> SignedDuration {
+        let period = SignedDuration::from_secs(probe.period_secs);
+        match (self.last, question) {
+            (None, _) => SignedDuration::from_secs(probe.delay_secs),
+            (Some(_), Question::Startup) => SignedDuration::from_millis(100 << self.bad.clamp(0, 10)).min(period),
+            (Some(_), _) => period,
+        }
+    }
+}
+
 impl Ending {
     fn go_on(&mut self, index: usize, now: Timestamp, next: &mut Next) {
         if !std::mem::replace(&mut self.told, true) {
@@ -72,8 +85,7 @@ impl Running {
             if asked.is_asking {
                 continue;
             }
-            let pause = if asked.last.is_some() { probe.period_secs } else { probe.delay_secs };
-            let due = asked.last.unwrap_or(self.since).checked_add(SignedDuration::from_secs(pause)).unwrap_or(now);
+            let due = asked.last.unwrap_or(self.since).checked_add(asked.pause(question, probe)).unwrap_or(now);
             if due <= now {
                 asked.last = Some(now);
                 asked.is_asking = true;
