@@ -12,6 +12,7 @@ mod connect;
 mod delete;
 mod demo;
 mod detect;
+mod dev;
 mod diff;
 mod fetch_source;
 mod gc;
@@ -30,6 +31,7 @@ mod rebase;
 mod render;
 mod run;
 mod schema;
+mod scratch;
 mod state;
 mod status;
 mod target;
@@ -129,6 +131,7 @@ enum Command {
     Image(image::Args),
     Rebase(rebase::Args),
     Gc(gc::Args),
+    Dev(dev::Args),
     Demo(demo::Args),
     Schema(schema::Args),
     #[command(hide = true)]
@@ -163,7 +166,7 @@ fn parse() -> Result<Cli, clap::Error> {
 fn run(cli: Cli, ui: &Ui) -> anyhow::Result<Exit> {
     let voice = match cli.command {
         Command::Run(_) => Voice::Loud,
-        Command::Demo(_) => Voice::Quiet,
+        Command::Demo(_) | Command::Dev(_) => Voice::Quiet,
         _ => Voice::Normal,
     };
     log::start(&cli.global, voice, ui.colours_talk());
@@ -189,7 +192,7 @@ const ONE_WISH: Duration = Duration::from_secs(1);
 /// themselves; all others have nothing to finish.
 async fn interruptible(command: Command, ui: &Ui) -> anyhow::Result<Exit> {
     let stop = CancellationToken::new();
-    let stays = matches!(command, Command::Run(_) | Command::Apply(_) | Command::Demo(_));
+    let stays = matches!(command, Command::Run(_) | Command::Apply(_) | Command::Demo(_) | Command::Dev(_));
     let work = asking(command, ui, stop.clone());
     tokio::pin!(work);
     let mut asked = None;
@@ -214,6 +217,7 @@ async fn asking(command: Command, ui: &Ui, stop: CancellationToken) -> anyhow::R
     match command {
         Command::Diff(args) => diff::run(&args, ui).await,
         Command::Demo(args) => demo::run(&args, ui, stop).await,
+        Command::Dev(args) => dev::run(&args, ui, stop).await,
         Command::Apply(args) => apply::run(&args, ui, stop).await,
         Command::Run(args) => run::run(&args, ui, stop).await,
         Command::Status(args) => status::run(&args, ui).await,

@@ -2,6 +2,7 @@
 
 mod buildpack;
 mod builds;
+mod dev;
 mod examples;
 mod files;
 mod harness;

@@ -1,12 +1,9 @@
 //! The stage: the examples as real git repositories in a scratch folder, changed by real commits.
 
-use crate::ui::{failed, plain, wrong_use};
+use crate::cli::scratch;
 use std::collections::BTreeMap;
 use std::fs;
-use std::io::ErrorKind;
-use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
 /// The files of `examples/platform`, `examples/repos` and `examples/machine`, put in by build.rs.
 const EXAMPLES: &[(&str, &[u8])] = include!(concat!(env!("OUT_DIR"), "/examples.rs"));
@@ -39,12 +36,7 @@ pub struct Stage {
 impl Stage {
     /// Makes the ten tools. `registry` takes the place of the examples' registry.
     pub fn build(registry: &str) -> anyhow::Result<Self> {
-        // Where we are root, what runs is not, and has to pass.
-        let mode = if local::cell::is_root() { 0o711 } else { 0o700 };
-        let mode = std::fs::Permissions::from_mode(mode);
-        let folder = tempfile::Builder::new().prefix("toolforge-demo-").permissions(mode).tempdir();
-        let folder = folder.map_err(|error| failed(format!("cannot make a scratch folder: {}", plain(&error))))?;
-        let stage = Self { folder };
+        let stage = Self { folder: scratch::folder("toolforge-demo-")? };
         stage.add(&PLAYED, registry)?;
         Ok(stage)
     }
@@ -93,24 +85,7 @@ impl Stage {
 
     /// Runs git in a repository, with nobody's configuration.
     pub fn git(&self, repository: &str, arguments: &[&str]) -> anyhow::Result<()> {
-        let mut git = Command::new("git");
-        git.args(arguments).current_dir(self.path(repository));
-        for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("GIT_")) {
-            git.env_remove(name);
-        }
-        git.env("GIT_CONFIG_GLOBAL", "/dev/null").env("GIT_CONFIG_NOSYSTEM", "1");
-        for role in ["AUTHOR", "COMMITTER"] {
-            git.env(format!("GIT_{role}_NAME"), "toolforge demo");
-            git.env(format!("GIT_{role}_EMAIL"), "demo@toolforge.invalid");
-        }
-        let output = git.output().map_err(|error| match error.kind() {
-            ErrorKind::NotFound => {
-                wrong_use("git is not installed").hint("Install it, for example with `apt install git`.")
-            }
-            _ => failed(format!("cannot run git: {}", plain(&error))),
-        })?;
-        let said = String::from_utf8_lossy(&output.stderr);
-        anyhow::ensure!(output.status.success(), "git {}: {}", arguments.join(" "), said.trim());
+        scratch::git(&self.path(repository), arguments)?;
         Ok(())
     }
 
