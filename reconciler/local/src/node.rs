@@ -31,8 +31,10 @@ use crate::cell::Door;
 use futures::StreamExt as _;
 use images::Images;
 use k8s_openapi::api::core::v1::Pod;
+use kube::api::{Patch, PatchParams};
 use kube::runtime::{WatchStreamExt as _, watcher};
 use kube::{Api, Client};
+use serde_json::json;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io;
@@ -208,19 +210,32 @@ impl Roster {
         if !is_over && !self.over.contains(&seen.uid) && !self.at_work.contains_key(&seen.uid) {
             self.take_up(seen);
         }
-        let Some(uid) = &pod.metadata.uid else { return };
-        if pod.metadata.deletion_timestamp.is_some()
-            && let Some(worker) = self.at_work.get(uid)
-        {
-            let secs = pod.metadata.deletion_grace_period_seconds.unwrap_or(0);
-            // One that has ended has said so to the API.
-            let _ = worker.send(News::Delete(secs));
+        let (Some(uid), Some(_)) = (&pod.metadata.uid, &pod.metadata.deletion_timestamp) else { return };
+        match self.at_work.get(uid) {
+            Some(worker) => {
+                let secs = pod.metadata.deletion_grace_period_seconds.unwrap_or(0);
+                // One that has ended has said so to the API.
+                let _ = worker.send(News::Delete(secs));
+            }
+            None if is_over => {}
+            None => self.delete(pod, uid),
         }
+    }
+
+    /// Nothing of it runs, so nothing has to be stopped.
+    fn delete(&mut self, pod: &Pod, uid: &str) {
+        let (namespace, name) = (pod.metadata.namespace.clone(), pod.metadata.name.clone());
+        let pods = Api::namespaced(self.shared.client.clone(), &namespace.unwrap_or_default());
+        let (name, uid) = (name.unwrap_or_default(), uid.to_owned());
+        self.workers.spawn(async move {
+            worker::delete(&pods, &name, &uid).await;
+            uid
+        });
     }
 
     fn take_up(&mut self, seen: Seen) {
         let (to, news) = unbounded_channel();
-        let (uid, name) = (seen.uid.clone(), seen.name.clone());
+        let (uid, name, namespace) = (seen.uid.clone(), seen.name.clone(), seen.namespace.clone());
         match Worker::new(&self.shared, seen, to.clone()) {
             Ok(worker) => {
                 self.at_work.insert(uid.clone(), to);
@@ -229,7 +244,11 @@ impl Roster {
                     uid
                 });
             }
-            Err(why) => tracing::error!(pod = name, "a pod can't be run: {why}"),
+            Err(why) => {
+                tracing::error!(pod = name, "a pod can't be run: {why}");
+                let pods = Api::namespaced(self.shared.client.clone(), &namespace);
+                self.workers.spawn(refuse(pods, name, uid, why));
+            }
         }
     }
 
@@ -269,6 +288,16 @@ impl Roster {
             }
         }
     }
+}
+
+/// A pod that asks for what is not understood stays as it is, and says why.
+async fn refuse(pods: Api<Pod>, name: String, uid: String, why: String) -> String {
+    let ready = json!({"type": "Ready", "status": "False", "reason": "Unusable", "message": why});
+    let patch = Patch::Merge(json!({"metadata": {"uid": uid}, "status": {"phase": "Pending", "conditions": [ready]}}));
+    if let Err(error) = pods.patch_status(&name, &PatchParams::default(), &patch).await {
+        tracing::warn!(%error, pod = name, "why a pod can't be run was not taken");
+    }
+    uid
 }
 
 fn remove(logs: &Path) {

@@ -204,10 +204,19 @@ fn container(image: &str, words: &[&str], more: Value) -> Value {
     container
 }
 
+/// Over HTTP until it has started, then by a program beside it, in its folder.
 fn probes() -> Value {
-    let probe =
-        |period: u32| json!({"httpGet": {"path": "/", "port": 8000}, "periodSeconds": period, "failureThreshold": 60});
-    json!({"startupProbe": probe(1), "readinessProbe": probe(1)})
+    let more = json!({"periodSeconds": 1, "failureThreshold": 60});
+    let with = |ask: Value| {
+        let mut probe = more.clone();
+        probe.as_object_mut().expect("a map").extend(ask.as_object().expect("a map").clone());
+        probe
+    };
+    let program = ["launcher", "bash", "-c", "test -f serve.py && test \"$PORT\" != 8000"];
+    json!({
+        "startupProbe": with(json!({"httpGet": {"path": "/", "port": 8000}})),
+        "readinessProbe": with(json!({"exec": {"command": program}, "timeoutSeconds": 20})),
+    })
 }
 
 fn is_ready(pod: &Value) -> bool {

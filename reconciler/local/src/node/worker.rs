@@ -275,17 +275,7 @@ impl Worker {
         if self.purpose != Purpose::Delete {
             return true;
         }
-        let only_this = Preconditions { uid: Some(self.pod.uid.clone()), ..Preconditions::default() };
-        let now =
-            DeleteParams { grace_period_seconds: Some(0), preconditions: Some(only_this), ..DeleteParams::default() };
-        match self.pods().delete(&self.pod.name, &now).await {
-            Ok(_) => true,
-            Err(kube::Error::Api(status)) if status.code == 404 || status.code == 409 => true,
-            Err(error) => {
-                tracing::warn!(%error, pod = self.pod.name, "a pod that has ended could not be deleted");
-                false
-            }
-        }
+        delete(&self.pods(), &self.pod.name, &self.pod.uid).await
     }
 
     fn pods(&self) -> Api<Pod> {
@@ -294,6 +284,20 @@ impl Worker {
 
     fn folder(&self) -> PathBuf {
         self.shared.pods.join(&self.pod.uid)
+    }
+}
+
+/// Deletes a pod of which nothing runs; true where it is gone.
+pub(crate) async fn delete(pods: &Api<Pod>, name: &str, uid: &str) -> bool {
+    let only_this = Preconditions { uid: Some(uid.to_owned()), ..Preconditions::default() };
+    let now = DeleteParams { grace_period_seconds: Some(0), preconditions: Some(only_this), ..DeleteParams::default() };
+    match pods.delete(name, &now).await {
+        Ok(_) => true,
+        Err(kube::Error::Api(status)) if status.code == 404 || status.code == 409 => true,
+        Err(error) => {
+            tracing::warn!(%error, pod = name, "a pod that has ended could not be deleted");
+            false
+        }
     }
 }
 
