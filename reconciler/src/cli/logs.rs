@@ -67,6 +67,8 @@ const MAX_LINE_BYTES: usize = 64 << 10;
 struct Pod {
     name: String,
     component: String,
+    /// It runs on this machine: a node is attached to the sandbox.
+    is_here: bool,
 }
 
 /// One line of one pod.
@@ -80,12 +82,13 @@ pub async fn run(args: &Args, ui: &Ui) -> anyhow::Result<Exit> {
         return build::run(args, ui).await;
     }
     let connected = args.cluster.connect(None).await?;
-    if connected.is_sandbox().await.map_err(|error| unread("the cluster's version", error))? {
-        let hint = "Choose a real cluster with `--cluster`; `toolforge status` says how the tool is.";
+    let is_sandbox = connected.is_sandbox().await.map_err(|error| unread("the cluster's version", error))?;
+    let pods = pods(&connected, args).await?;
+    if is_sandbox && !pods.is_empty() && !pods.iter().any(|pod| pod.is_here) {
+        let hint = "Use `toolforge run --run-processes`, or a real cluster; `toolforge status` says how the tool is.";
         let message = format!("{} runs no containers, so there are no logs", connected.cluster.name);
         return Err(wrong_use(message).hint(hint).into());
     }
-    let pods = pods(&connected, args).await?;
     if pods.is_empty() {
         let of = args.component.as_ref().map_or_else(String::new, |component| format!(" of {component}"));
         let hint = format!("Run `toolforge status {}` to see why.", args.tool);
@@ -110,7 +113,8 @@ async fn pods(connected: &Connected, args: &Args) -> anyhow::Result<Vec<Pod>> {
         .iter()
         .filter_map(|pod| {
             let component = text(pod, "/metadata/labels/app.kubernetes.io~1name").unwrap_or_default();
-            Some(Pod { name: text(pod, "/metadata/name")?, component })
+            let is_here = text(pod, "/status/hostIP").as_deref() == Some(local::node::status::ADDRESS);
+            Some(Pod { name: text(pod, "/metadata/name")?, component, is_here })
         })
         .collect();
     pods.sort_by(|a, b| (&a.component, &a.name).cmp(&(&b.component, &b.name)));
