@@ -22,7 +22,7 @@ mod scheduled;
 mod size;
 mod tool_wide;
 
-pub use command::{BadCommand, words};
+pub use command::{BadCommand, launched, words};
 pub use meta::{
     APPLYSET_ID, COMPONENT, COMPONENT_TYPE, MARK, PART_OF, PLATFORM_MARK, SECRET_KEY, applyset_id, secret_name,
 };

@@ -1,7 +1,9 @@
 //! A command line as an argument vector: signals reach the process, and no shell stands between.
 //!
-//! A built image starts everything through the buildpacks' `launcher`, which finds a Procfile's entries and sets the
-//! environment; a prebuilt image has none. What only a shell understands is noted where the file is read.
+//! A built image starts everything through the buildpacks' `launcher`, which sets the environment; a prebuilt image has
+//! none. The launcher knows a process (a Procfile's entry) by the name under which it is called, `/cnb/process/<name>`,
+//! and takes its arguments for a command. Which of the two a word is, the image alone knows: so a shell asks there, and
+//! gives its place to what it finds. What only a shell understands is noted where the file is read.
 
 use super::Refusal;
 use crate::config::Source;
@@ -65,14 +67,46 @@ fn double_quoted(chars: &mut std::str::Chars<'_>, word: &mut String) -> Result<(
     }
 }
 
+/// Starts the process of that name, or else a command. It ends with `exec`: signals reach the program.
+const PROCESS_OR_COMMAND: &str =
+    r#"process=/cnb/process/$0; if [ -x "$process" ]; then exec "$process" "$@"; fi; exec launcher -- "$0" "$@""#;
+/// Starts a command. Without the dashes the launcher would have a shell expand each word.
+const LAUNCHER: [&str; 2] = ["launcher", "--"];
+/// The longest name of a process.
+const MAX_PROCESS: usize = 63;
+
 /// What a container executes for the command line under this key, on an image from this source.
 pub(crate) fn argv(key: &'static str, line: &str, source: &Source) -> Result<Vec<String>, Refusal> {
     let words = words(line).map_err(|error| Refusal::new(Code::BadCommand, key, error.to_string()))?;
 
     Ok(match source {
         Source::Image(_) => words,
-        Source::Build(_) | Source::Reuse(_) => [vec!["launcher".to_owned()], words].concat(),
+        Source::Build(_) | Source::Reuse(_) if may_be_process(&words[0]) => {
+            [["/bin/sh", "-c", PROCESS_OR_COMMAND].map(str::to_owned).to_vec(), words].concat()
+        }
+        Source::Build(_) | Source::Reuse(_) => [LAUNCHER.map(str::to_owned).to_vec(), words].concat(),
     })
+}
+
+/// The words that a container's command line, as made here, asks of the image's launcher: a process with its arguments,
+/// or a command. None where it does not go through a launcher.
+#[must_use]
+pub fn launched(argv: &[String]) -> Option<&[String]> {
+    match argv {
+        [shell, flag, script, words @ ..]
+            if (&**shell, &**flag, &**script) == ("/bin/sh", "-c", PROCESS_OR_COMMAND) =>
+        {
+            Some(words)
+        }
+        [launcher, dashes, words @ ..] if [&**launcher, &**dashes] == LAUNCHER => Some(words),
+        _ => None,
+    }
+}
+
+/// Whether a word can be the name of a process; anything else is a command.
+fn may_be_process(word: &str) -> bool {
+    let fits = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
+    (1..=MAX_PROCESS).contains(&word.len()) && word.chars().all(fits) && !matches!(word, "." | "..")
 }
 
 #[cfg(test)]
@@ -106,12 +140,19 @@ mod tests {
     #[test]
     fn only_a_built_image_has_a_launcher() {
         let prebuilt = Source::Image("example.org/x".to_owned());
-
-        assert_eq!(argv("", "run --fast", &prebuilt).expect("words"), ["run", "--fast"]);
+        let plain = argv("", "run --fast", &prebuilt).expect("words");
+        assert_eq!(plain, ["run", "--fast"]);
+        assert_eq!(launched(&plain), None);
 
         let built = Source::Build(crate::config::Build::default());
+        let command = argv("", "./run.sh --fast", &built).expect("words");
+        assert_eq!(command, ["launcher", "--", "./run.sh", "--fast"], "a path is no process");
+        assert_eq!(launched(&command), Some(&["./run.sh".to_owned(), "--fast".to_owned()][..]));
 
-        assert_eq!(argv("", "web", &built).expect("words"), ["launcher", "web"]);
+        let process = argv("", "web --fast", &built).expect("words");
+        assert_eq!(process[..2], ["/bin/sh", "-c"]);
+        assert_eq!(launched(&process), Some(&["web".to_owned(), "--fast".to_owned()][..]));
+        assert_eq!(argv("", "..", &built).expect("words"), ["launcher", "--", ".."]);
     }
 
     proptest! {

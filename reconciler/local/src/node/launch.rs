@@ -2,6 +2,7 @@
 //! names a process of the image, or a program in its `PATH`, and what its layers say of the environment is applied.
 //! `profile.d` and `exec.d` are not run.
 
+use renderer::render::launched;
 use serde::Deserialize;
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -155,6 +156,9 @@ impl Image {
         exists: &dyn Fn(&str) -> bool,
     ) -> Result<Launch, String> {
         let words = if words.is_empty() { &self.command } else { words };
+        // What is rendered asks the image's launcher by way of a shell; here it is asked at once.
+        let asked = launched(words).map(|asked| [&[LAUNCHER.to_owned()], asked].concat());
+        let words = asked.as_deref().unwrap_or(words);
         let mut env = self.env.clone();
         env.extend(own.clone());
         env.entry("PATH".to_owned()).or_insert_with(|| PATH.to_owned());
@@ -414,6 +418,7 @@ mod tests {
         let argv = |said: &[&str]| launch(&image, said, &[]).map(|launch| launch.argv);
         assert_eq!(argv(&["launcher", "web", "--slow"]), Ok(words(&["/bin/serve", "--slow"])));
         assert_eq!(argv(&["/cnb/lifecycle/launcher", "date", "-u"]), Ok(words(&["/bin/date", "-u"])));
+        assert_eq!(argv(&["launcher", "--", "date", "-u"]), Ok(words(&["/bin/date", "-u"])));
         assert_eq!(argv(&["/cnb/process/web"]), Ok(words(&["/bin/serve", "--fast"])));
         assert_eq!(argv(&["launcher"]), Ok(words(&["/bin/serve", "--fast"])));
         assert_eq!(argv(&["date"]), Ok(words(&["/bin/date"])), "without a launcher it is a program");
