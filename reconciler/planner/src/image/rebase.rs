@@ -116,7 +116,7 @@ pub fn rebase(app: &Image, run: RunImage<'_>) -> Result<Option<Rebased>, Refusal
     let kept_from = kept_from.ok_or_else(|| Refusal::NoTopLayer(top.to_owned()))? + 1;
     of_that_name(&metadata, run.reference)?;
     let new_top = run.image.layers.last().ok_or_else(|| Malformed("the run image has no layers".to_owned()))?;
-    let reference = format!("{}@{}", without_digest(run.reference), run.image.digest);
+    let reference = format!("{}@{}", without_tag(without_digest(run.reference)), run.image.digest);
     let said = metadata.get("runImage").and_then(|run| run.get("reference")).and_then(Value::as_str);
     if app.layers[..kept_from] == run.image.layers && said.is_some_and(|said| ends_alike(said, &reference)) {
         return Ok(None);
@@ -152,6 +152,14 @@ fn of_that_name(metadata: &Value, reference: &str) -> Result<(), Refusal> {
 
 fn without_digest(reference: &str) -> &str {
     reference.split_once('@').map_or(reference, |(name, _)| name)
+}
+
+/// Beside a digest a tag says nothing.
+fn without_tag(name: &str) -> &str {
+    match name.rsplit_once(':') {
+        Some((repository, tag)) if !tag.contains('/') => repository,
+        _ => name,
+    }
 }
 
 /// Two references to one digest, whatever the mirror.

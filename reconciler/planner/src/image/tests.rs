@@ -128,7 +128,7 @@ fn the_run_images_layers_are_replaced_and_everything_else_is_kept() {
     let metadata: Value = image.json_label(LIFECYCLE_METADATA).expect("a label").expect("JSON");
     let mut expected: Value = app.json_label(LIFECYCLE_METADATA).expect("a label").expect("JSON");
     expected["runImage"]["topLayer"] = json!(diff_id("new-3"));
-    expected["runImage"]["reference"] = json!(format!("{RUN}@{}", run.digest()));
+    expected["runImage"]["reference"] = json!(format!("registry.example/run@{}", run.digest()));
     assert_eq!(metadata, expected, "what we do not know stays");
     assert_eq!(image.label("io.buildpacks.base.released"), Some("2026"));
     assert_eq!(image.label("io.buildpacks.stack.mixins"), None, "what only the old run image said is gone");
