@@ -10,7 +10,8 @@ umask 022
 export LC_ALL=C.UTF-8
 
 APP_DIR=$(pwd -P)
-BUILDPACK=$(basename "$CNB_BUILDPACK_DIR")
+# Its folder is named after its version in a builder, so its name is read.
+BUILDPACK=$(sed -nE 's|^id = "(.*/)?([^"/]*)"$|\2|; T; p; q' "$CNB_BUILDPACK_DIR/buildpack.toml")
 # Processes are this build's; a folder that is used again may hold those of the last one.
 [ -z "${CNB_LAYERS_DIR:-}" ] || rm -f -- "$CNB_LAYERS_DIR/launch.toml"
 
@@ -43,10 +44,13 @@ setting() {
   fi
 }
 
-# A folder for what nobody needs afterwards.
+# A folder for what nobody needs afterwards, and a home in it: where a builder's user has none, npm does not start, and
+# where it is the application's folder, what programs leave at home would be in the image.
 scratch() {
   SCRATCH=$(mktemp -d)
   trap 'rm -rf -- "$SCRATCH"' EXIT
+  export HOME=$SCRATCH/home
+  mkdir -- "$HOME"
 }
 
 # run WHAT LOG COMMAND...: shows what the command says as it says it. When it fails: its last lines again, status 1.
