@@ -4,7 +4,7 @@ mod builds;
 mod builtin;
 mod parse;
 
-pub use builds::{Backend, Builds, Lifecycle, Tekton};
+pub use builds::{Backend, Builds, Lifecycle, Tekton, buildpack_version};
 pub use parse::parse;
 pub(crate) use parse::{limits_patch, user_id};
 
@@ -83,7 +83,7 @@ pub struct Builder {
     pub image: String,
     /// Run image, with digest; never part of a `BuildId` (a new one is a rebase).
     pub run_image: String,
-    /// Allowed buildpacks: name → reference with digest.
+    /// Allowed buildpacks: name → reference with digest, and with the version as its tag where a lifecycle uses it.
     pub buildpacks: BTreeMap<String, String>,
     /// Target platform, `linux/amd64`.
     pub target: String,

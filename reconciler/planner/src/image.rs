@@ -21,6 +21,8 @@ use std::fmt;
 pub const LIFECYCLE_METADATA: &str = "io.buildpacks.lifecycle.metadata";
 /// What was built, by which buildpacks, as JSON.
 pub const BUILD_METADATA: &str = "io.buildpacks.build.metadata";
+/// The label that tells what was built, as JSON.
+pub const PROJECT_METADATA: &str = "io.buildpacks.project.metadata";
 /// No runtime has room for more layers than this (overlayfs takes 128 at the most in practice).
 const MAX_LAYERS: usize = 1000;
 

@@ -3,6 +3,7 @@
 
 use crate::ui::{Exit, Ui, failed, wrong_use};
 use anyhow::Context as _;
+use planner::Moment;
 use reconciler::dialer::{Dialer, Rules};
 use reconciler::source::{Git, RepositoryUrl, Settings, SourceError};
 use renderer::CommitId;
@@ -27,12 +28,15 @@ pub struct Args {
     /// A folder below the repository's root
     #[arg(long, value_name = "PATH", default_value = "")]
     path: String,
-    /// Where buildpacks find the environment (variables that begin with BUILD_ENV_) and their order
+    /// Where the build finds its environment (variables that begin with BUILD_ENV_), buildpacks and run image
     #[arg(long, value_name = "FOLDER")]
     platform: Option<PathBuf>,
     /// A buildpack to use, in order
-    #[arg(long = "buildpack", value_name = "ID")]
+    #[arg(long = "buildpack", value_name = "ID@VERSION")]
     buildpacks: Vec<String>,
+    /// What the image will stand on
+    #[arg(long, value_name = "IMAGE")]
+    run_image: Option<String>,
 }
 
 pub async fn run(args: &Args, ui: &Ui) -> anyhow::Result<Exit> {
@@ -48,7 +52,8 @@ pub async fn run(args: &Args, ui: &Ui) -> anyhow::Result<Exit> {
     let written = git.checkout(&url, &commit, &args.path, &args.into).await;
     let written = written.map_err(|error| unread(&url, error))?;
     if let Some(platform) = &args.platform {
-        tell_buildpacks(platform, &args.buildpacks).with_context(|| format!("cannot write {}", platform.display()))?;
+        let told = tell_build(platform, args, Moment::from_unix_secs(written.committed_secs));
+        told.with_context(|| format!("cannot write {}", platform.display()))?;
     }
     ui.say(&format!("{} files, {} bytes, of commit {}", written.files, written.bytes, commit.short()));
     Ok(Exit::Done)
@@ -72,8 +77,9 @@ pub fn unread(url: &RepositoryUrl, error: SourceError) -> anyhow::Error {
     }
 }
 
-/// The platform folder of the CNB specification: a file for each variable, and the order of the buildpacks.
-fn tell_buildpacks(platform: &Path, buildpacks: &[String]) -> std::io::Result<()> {
+/// The platform folder of the CNB specification: a file for each variable; and what a lifecycle is told beside it, the
+/// order of the buildpacks, the run image, and what is being built.
+fn tell_build(platform: &Path, args: &Args, committed: Moment) -> std::io::Result<()> {
     let folder = platform.join("env");
     std::fs::create_dir_all(&folder)?;
     for (name, value) in std::env::vars() {
@@ -81,26 +87,55 @@ fn tell_buildpacks(platform: &Path, buildpacks: &[String]) -> std::io::Result<()
             std::fs::write(folder.join(name), value)?;
         }
     }
-    if buildpacks.is_empty() {
+    std::fs::write(platform.join("project-metadata.toml"), project(&args.commit, committed))?;
+    if let Some(image) = &args.run_image {
+        std::fs::write(platform.join("run.toml"), run_image(image))?;
+    }
+    if args.buildpacks.is_empty() {
         return Ok(());
     }
-    std::fs::write(platform.join("order.toml"), order(buildpacks))
+    std::fs::write(platform.join("order.toml"), order(&args.buildpacks))
 }
 
 /// One group, in which each has to take part.
 fn order(buildpacks: &[String]) -> String {
-    // A JSON string is a TOML string.
-    let entry = |id: &String| format!("\n[[order.group]]\nid = {}\n", serde_json::Value::from(id.as_str()));
+    let entry = |buildpack: &String| match buildpack.split_once('@') {
+        Some((id, version)) => format!("\n[[order.group]]\nid = {}\nversion = {}\n", text(id), text(version)),
+        None => format!("\n[[order.group]]\nid = {}\n", text(buildpack)),
+    };
     std::iter::once("[[order]]\n".to_owned()).chain(buildpacks.iter().map(entry)).collect()
+}
+
+/// By its name: a rebase brings another digest of the same name.
+fn run_image(image: &str) -> String {
+    let name = image.split_once('@').map_or(image, |(name, _)| name);
+    format!("[[images]]\nimage = {}\n", text(name))
+}
+
+/// Becomes a label of the image, which has no date of its own so that it is the same each time.
+fn project(commit: &str, committed: Moment) -> String {
+    let (commit, committed) = (text(commit), text(&committed.to_string()));
+    format!("[source]\ntype = \"git\"\n\n[source.version]\ncommit = {commit}\ncommitted = {committed}\n")
+}
+
+/// A JSON string is a TOML string.
+fn text(value: &str) -> serde_json::Value {
+    serde_json::Value::from(value)
 }
 
 #[cfg(test)]
 mod tests {
-    use super::order;
+    use super::{order, run_image};
 
     #[test]
     fn the_order_is_one_group_in_the_order_given() {
-        let text = order(&["heroku/python".to_owned(), "a\"b".to_owned()]);
-        assert_eq!(text, "[[order]]\n\n[[order.group]]\nid = \"heroku/python\"\n\n[[order.group]]\nid = \"a\\\"b\"\n");
+        let text = order(&["heroku/python@1.2.3".to_owned(), "a\"b".to_owned()]);
+        let first = "[[order.group]]\nid = \"heroku/python\"\nversion = \"1.2.3\"\n";
+        assert_eq!(text, format!("[[order]]\n\n{first}\n[[order.group]]\nid = \"a\\\"b\"\n"));
+    }
+
+    #[test]
+    fn the_run_image_is_named_without_its_digest() {
+        assert_eq!(run_image("registry.example/run:12@sha256:00"), "[[images]]\nimage = \"registry.example/run:12\"\n");
     }
 }

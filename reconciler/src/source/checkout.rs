@@ -32,6 +32,8 @@ pub struct Written {
     pub files: usize,
     /// Their bytes.
     pub bytes: u64,
+    /// When the commit was made, in seconds since 1970.
+    pub committed_secs: i64,
 }
 
 impl Git {
@@ -49,7 +51,8 @@ impl Git {
     ) -> Result<Written, SourceError> {
         let (id, path, into) = (object_id(commit)?, path.to_owned(), into.to_owned());
         self.read(url, id, Filter::Nothing, move |objects| {
-            let mut writer = Writer { objects, root: into.clone(), written: Written::default(), entries: 0 };
+            let written = Written { committed_secs: tree::committed_secs(objects, id)?, ..Written::default() };
+            let mut writer = Writer { objects, root: into.clone(), written, entries: 0 };
             let Some(listed) = tree::list(objects, id, &path)? else {
                 return Err(corrupt(format!("commit {id} has no folder {path}")).into());
             };

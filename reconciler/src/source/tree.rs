@@ -154,6 +154,15 @@ pub(super) fn root_tree(objects: &dyn Objects, commit: ObjectId) -> Result<Objec
     Ok(commit)
 }
 
+/// When a commit was made, in seconds since 1970.
+pub(super) fn committed_secs(objects: &dyn Objects, commit: ObjectId) -> Result<i64, ReadError> {
+    let data = read(objects, commit, Kind::Commit, MAX_COMMIT_BYTES)?;
+    let committer = gix::objs::CommitRefIter::from_bytes(&data, gix::hash::Kind::Sha1)
+        .committer()
+        .map_err(|error| corrupt(&format!("commit {commit} cannot be read: {error}")))?;
+    Ok(committer.seconds())
+}
+
 /// A name in a folder, and what it is.
 pub(super) type Listed = (String, EntryKind, ObjectId);
 

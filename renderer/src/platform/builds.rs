@@ -73,3 +73,10 @@ impl Builds {
         format!("{}-builds", platform.namespace)
     }
 }
+
+/// The version of a buildpack, which is the tag of its reference: a builder keeps buildpacks by name and version.
+#[must_use]
+pub fn buildpack_version(reference: &str) -> Option<&str> {
+    let name = reference.split_once('@').map_or(reference, |(name, _)| name);
+    name.rsplit('/').next()?.split_once(':').map(|(_, tag)| tag)
+}

@@ -4,7 +4,9 @@
 mod builds;
 
 use super::builtin::limits;
-use super::{Builder, DeletionBudget, Dumps, Limits, LimitsPatch, Platform, Registry, Route, SecretKey, SystemUser};
+use super::{
+    Backend, Builder, DeletionBudget, Dumps, Limits, LimitsPatch, Platform, Registry, Route, SecretKey, SystemUser,
+};
 use crate::config::fields;
 use crate::decode::{Section, duration_secs, frame, one_of, open, quantities, quantity, text, text_map, texts, whole};
 use crate::diagnostic::{Code, Findings, Report, shown};
@@ -56,6 +58,11 @@ fn platform(root: &yaml::Node, findings: &mut Findings) -> Option<Platform> {
     set(&mut platform.registry, spec.get("registry").and_then(|e| registry(e, findings)));
     set(&mut platform.builder, spec.get("builder").and_then(|e| builder(e, findings)));
     platform.builds = spec.get("builds").and_then(|e| builds::builds(e, findings));
+    if let (Some(entry), Some(Backend::Lifecycle(_))) =
+        (spec.get("builder"), platform.builds.as_ref().map(|b| &b.backend))
+    {
+        builds::versions(entry, &platform.builder, findings);
+    }
     set(&mut platform.route, spec.get("route").and_then(|e| route(e, findings)));
     set(&mut platform.poll_interval_secs, spec.get("poll_interval").and_then(|e| poll_interval(e, findings)));
     if let Some(patch) = spec.get("limits").and_then(|e| limits_patch(e, findings)) {

@@ -8,7 +8,7 @@
 
 use super::{BUILD_OF, BuildRequest, Order, pod_security};
 use crate::object::{Gvk, Object};
-use crate::platform::Lifecycle;
+use crate::platform::{Lifecycle, buildpack_version};
 use serde_json::{Value, json};
 
 const JOB: Gvk = Gvk { group: "batch", version: "v1", kind: "Job" };
@@ -17,8 +17,12 @@ const LAYERS: &str = "/layers";
 const PLATFORM: &str = "/platform";
 /// Where the registry's credentials are found as `config.json`.
 const DOCKER: &str = "/registry-auth";
-/// A version of the platform API that knows `-run-image` in `analyzer` and an order file in `detector`.
-const PLATFORM_API: &str = "0.12";
+/// A version of the platform API in which the restorer takes layers from the cache where no image of that name is there
+/// yet, as is so for every build: its id is its tag. It knows `-run` in `analyzer` and `exporter`, where fetch-source says
+/// which run image is meant: a builder has its own idea of it, and a rebase goes by the name that the exporter writes down.
+const PLATFORM_API: &str = "0.14";
+/// For the restorer, which would let go of the digest of a run image whose name it finds. There is no such file.
+const NO_RUN_IMAGES: &str = "-run=/platform/no-run-images.toml";
 
 pub(super) fn job(order: &Order<'_>, settings: &Lifecycle) -> Object {
     let mut phases = phases(order, settings);
@@ -57,7 +61,8 @@ fn phases(order: &Order<'_>, settings: &Lifecycle) -> Vec<Value> {
     let (app, layers) = (format!("-app={SOURCE}"), format!("-layers={LAYERS}"));
     let (platform, cache) = (format!("-platform={PLATFORM}"), format!("-cache-image={cache}"));
     let run_image = format!("-run-image={}", order.platform.builder.run_image);
-    let order_file = format!("-order={PLATFORM}/order.toml");
+    let (order_file, run) = (format!("-order={PLATFORM}/order.toml"), format!("-run={PLATFORM}/run.toml"));
+    let project = format!("-project-metadata={PLATFORM}/project-metadata.toml");
     // The build plan and the group stand in the layers folder, which is where every phase looks for them.
     let detect = [&app, &layers, &platform].into_iter().cloned();
     let detect = detect.chain((!order.request.buildpacks.is_empty()).then_some(order_file)).collect();
@@ -66,17 +71,19 @@ fn phases(order: &Order<'_>, settings: &Lifecycle) -> Vec<Value> {
     if !source.path.is_empty() {
         fetch.extend(["--path".to_owned(), source.path.clone()]);
     }
-    for (name, _) in &order.request.buildpacks {
-        fetch.extend(["--buildpack".to_owned(), name.clone()]);
+    fetch.extend(["--run-image".to_owned(), order.platform.builder.run_image.clone()]);
+    for (name, reference) in &order.request.buildpacks {
+        let version = buildpack_version(reference).map_or_else(String::new, |version| format!("@{version}"));
+        fetch.extend(["--buildpack".to_owned(), format!("{name}{version}")]);
     }
     let tag = |given: &[&String]| given.iter().map(|text| (*text).clone()).collect::<Vec<_>>();
     vec![
         fetch_source(order, settings, fetch),
-        phase(order, settings, "analyze", "analyzer", tag(&[&layers, &run_image, &cache, &image]), true),
+        phase(order, settings, "analyze", "analyzer", tag(&[&layers, &run, &run_image, &cache, &image]), true),
         phase(order, settings, "detect", "detector", detect, false),
-        phase(order, settings, "restore", "restorer", tag(&[&layers, &cache]), true),
+        phase(order, settings, "restore", "restorer", tag(&[&layers, &NO_RUN_IMAGES.to_owned(), &cache]), true),
         phase(order, settings, "build", "builder", tag(&[&app, &layers, &platform]), false),
-        phase(order, settings, "export", "exporter", tag(&[&app, &layers, &cache, &image]), true),
+        phase(order, settings, "export", "exporter", tag(&[&app, &layers, &run, &project, &cache, &image]), true),
     ]
 }
 
@@ -109,6 +116,12 @@ fn phase(
         json!({"name": "layers", "mountPath": LAYERS}),
         json!({"name": "platform", "mountPath": PLATFORM, "readOnly": true}),
     ];
+    if talks_to_registry {
+        // These phases become the user that the builder names, and whoever is not root can't become another.
+        let user = order.platform.system_user;
+        env.push(json!({"name": "CNB_USER_ID", "value": user.uid.to_string()}));
+        env.push(json!({"name": "CNB_GROUP_ID", "value": user.gid.to_string()}));
+    }
     if talks_to_registry && settings.registry_secret.is_some() {
         env.push(json!({"name": "DOCKER_CONFIG", "value": DOCKER}));
         mounts.push(json!({"name": "registry-auth", "mountPath": DOCKER, "readOnly": true}));

@@ -1,6 +1,6 @@
 //! What an image says of itself, for `toolforge image`. Its labels are a stranger's words: shown, never obeyed.
 
-use super::{BUILD_METADATA, Image, LIFECYCLE_METADATA, Target};
+use super::{BUILD_METADATA, Image, LIFECYCLE_METADATA, PROJECT_METADATA, Target};
 use crate::moment::Moment;
 use renderer::Digest;
 use serde::Serialize;
@@ -78,12 +78,15 @@ impl Facts {
     }
 }
 
-/// When an image was made; none where it was dated for repeatability.
+/// When an image was made, or else the commit that it was made of; none where it was dated for repeatability and says
+/// nothing of a commit.
 #[must_use]
 pub fn created(image: &Image) -> Option<Moment> {
     let annotation = image.manifest.get("annotations").and_then(|all| all.get(CREATED)).and_then(Value::as_str);
     let config = image.config.get("created").and_then(Value::as_str);
-    let all = annotation.into_iter().chain(image.label(CREATED)).chain(config);
+    let project = image.json_label(PROJECT_METADATA).and_then(Result::ok);
+    let committed = project.as_ref().and_then(|project| project.pointer("/source/version/committed")?.as_str());
+    let all = annotation.into_iter().chain(image.label(CREATED)).chain(config).chain(committed);
     all.filter_map(Moment::parse).find(|moment| moment.unix_secs() > DATELESS_SECS)
 }
 

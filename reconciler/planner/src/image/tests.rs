@@ -275,6 +275,9 @@ fn an_image_tells_what_it_is_made_of() {
     let facts = Facts::of(&app);
     assert_eq!((facts.layers, facts.size_bytes, facts.run_image_layers, facts.sbom), (4, 28, Some(2), true));
     assert_eq!(facts.created, None, "1980 is how buildpacks say nothing");
+    let project = json!({"source": {"version": {"committed": "2026-01-31T12:00:00Z"}}}).to_string();
+    let dated = Facts::of(&Made::app(OLD, ABOVE).label(PROJECT_METADATA, &project).image());
+    assert_eq!(dated.created.expect("the commit's date").to_string(), "2026-01-31T12:00:00Z");
     assert_eq!(facts.platform.to_string(), "linux/amd64");
     let all: Vec<_> = facts.buildpacks.iter().map(|one| format!("{}@{}", one.id, one.version)).collect();
     assert_eq!(all, ["toolforge/python@1.2", "toolforge/node@"]);

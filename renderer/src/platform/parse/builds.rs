@@ -3,7 +3,7 @@
 use super::{label, pinned, set};
 use crate::decode::{Section, duration_secs, one_of, open, quantity, whole};
 use crate::diagnostic::{Code, Findings};
-use crate::platform::{Backend, Builds, Lifecycle, Tekton};
+use crate::platform::{Backend, Builder, Builds, Lifecycle, Tekton, buildpack_version};
 use crate::yaml::Entry;
 
 const BACKENDS: &[&str] = &["lifecycle", "tekton", "local"];
@@ -28,6 +28,18 @@ pub(super) fn builds(entry: &Entry, findings: &mut Findings) -> Option<Builds> {
     set(&mut builds.at_once_per_tool, count(&section, "at_once_per_tool", findings));
     set(&mut builds.timeout_secs, section.get("timeout").and_then(|e| timeout(e, findings)));
     Some(builds)
+}
+
+/// A lifecycle finds a buildpack in its builder by name and version.
+pub(super) fn versions(entry: &Entry, builder: &Builder, findings: &mut Findings) {
+    let without = builder.buildpacks.iter().filter(|(_, reference)| buildpack_version(reference).is_none());
+    let names: Vec<_> = without.map(|(name, _)| name.as_str()).collect();
+    if !names.is_empty() {
+        let message = format!("no version of {}, and the lifecycle finds a buildpack by it", names.join(", "));
+        findings
+            .add(Code::BadImage, entry.key_place, message)
+            .with_hint("Write the version as the tag, before the digest: `registry.example/python:1.2.3@sha256:...`.");
+    }
 }
 
 fn count(section: &Section<'_>, key: &str, findings: &mut Findings) -> Option<u32> {
