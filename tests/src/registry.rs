@@ -8,6 +8,7 @@ use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
+use base64::{Engine as _, engine::general_purpose::STANDARD};
 use bytes::Bytes;
 use oci_client::client::{ClientConfig, ClientProtocol, Config, ImageLayer};
 use oci_client::secrets::RegistryAuth;
@@ -106,6 +107,15 @@ impl Registry {
     /// The credentials that get in.
     pub fn auth(&self) -> &RegistryAuth {
         &self.auth
+    }
+
+    /// The same for programs that read Docker's `config.json`.
+    pub fn docker_config(&self) -> String {
+        let auth = match &self.auth {
+            RegistryAuth::Basic(user, password) => STANDARD.encode(format!("{user}:{password}")),
+            _ => return json!({}).to_string(),
+        };
+        json!({"auths": {(self.address.clone()): {"auth": auth}}}).to_string()
     }
 
     /// A client that speaks plain http.
