@@ -1,7 +1,7 @@
 //! A build as a PipelineRun of Tekton, with the parameters of today's Toolforge pipeline: what that pipeline does with
 //! them is the operators' to say.
 
-use super::{Order, pod_security};
+use super::{BUILD_OF, Order, pod_security};
 use crate::object::{Gvk, Object};
 use crate::platform::Tekton;
 use serde_json::{Value, json};
@@ -34,5 +34,8 @@ pub(super) fn pipeline_run(order: &Order<'_>, settings: &Tekton) -> Object {
     if let Some(account) = &settings.service_account {
         spec["taskRunTemplate"]["serviceAccountName"] = json!(account);
     }
-    order.object(PIPELINE_RUN, spec)
+    let mut run = order.object(PIPELINE_RUN, spec);
+    // Tekton gives its pods the labels of the run.
+    run.value["metadata"]["labels"][BUILD_OF] = json!(order.tool.name);
+    run
 }

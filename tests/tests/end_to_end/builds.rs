@@ -146,3 +146,22 @@ async fn a_new_process_counts_the_builds_that_run_before_it_begins_another() -> 
     }
     Ok(())
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_build_that_takes_too_long_is_ended_and_told() -> anyhow::Result<()> {
+    let platform = building("slow-build", "900Ti").await?;
+    let tool = platform.tool("web")?;
+    tool.commit(BUILT)?;
+    let build = until_built(&tool, "a build", |_| true).await?;
+    ensure!(build["spec"]["activeDeadlineSeconds"] == 1800, "{build:#}");
+    let (name, namespace) = (build["metadata"]["name"].as_str(), format!("{}-builds", platform.namespace()));
+    let job = format!("job/{}", name.context("a name")?);
+    // Half an hour is long for a test; the controller that ends it is the real one.
+    let patch = r#"{"spec": {"activeDeadlineSeconds": 1}}"#;
+    platform.kubectl(&["patch", &job, "-n", &namespace, "--type=merge", "-p", patch]).await?;
+    let told = tool.reason("Ready", "BuildFailed").await?;
+    ensure!(told.message.contains("it was ended after 1800 s"), "{told:?}");
+    platform.quiet().await?;
+    ensure!(builds(&tool).await?.len() == 1, "the same build is not tried again");
+    Ok(())
+}
