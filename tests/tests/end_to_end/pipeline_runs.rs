@@ -144,7 +144,7 @@ async fn while_pipeline_runs_fail_time_out_or_are_cancelled_the_last_good_revisi
     let ends = [
         ("Failed", "Tasks Completed: 2 (Failed: 1, Cancelled 0), Skipped: 1", "Failed: Tasks Completed: 2"),
         ("PipelineRunTimeout", "PipelineRun failed to finish within \"10m0s\"", "it was ended after 600 s"),
-        ("Cancelled", "PipelineRun was cancelled", "Cancelled: PipelineRun was cancelled"),
+        ("Cancelled", "PipelineRun was cancelled", "somebody cancelled it"),
         ("CouldntGetPipeline", "pipelines.tekton.dev \"buildpacks\" not found", "\"buildpacks\" not found"),
     ];
     for (reason, message, words) in ends {
