@@ -68,7 +68,7 @@ fn pure_crates_use_pure_crates() {
                 "jiff",
             ][..],
         ),
-        ("policy", &["serde_json"]),
+        ("policy", &["cel", "regex", "serde", "serde_json", "serde-saphyr", "thiserror"]),
         ("planner", &["renderer", "policy", "serde", "serde_json", "sha2", "base64", "thiserror"]),
     ]
     .into();
