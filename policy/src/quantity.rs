@@ -87,10 +87,11 @@ fn parse(text: &str) -> Option<i128> {
     let end = rest.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(rest.len());
     let (number, suffix) = rest.split_at(end);
     let (whole, fraction) = number.split_once('.').unwrap_or((number, ""));
-    if whole.len() + fraction.len() == 0 || fraction.contains('.') {
+    if fraction.contains('.') {
         return None;
     }
-    let digits: i128 = format!("{whole}{fraction}").parse().ok()?;
+    // No digit at all is nought: the server says so.
+    let digits: i128 = format!("0{whole}{fraction}").parse().ok()?;
     let below = i32::try_from(fraction.len()).ok()?;
     let (factor, tens) = unit(suffix)?;
     scaled(digits.checked_mul(factor)?, tens.checked_sub(below)?)?.checked_mul(sign)
@@ -146,11 +147,12 @@ mod tests {
             (".5", "500m"),
             ("-1", "-1000m"),
             ("2E", "2000P"),
+            ("Mi", "0"),
         ] {
             assert_eq!(parse(one), parse(same), "{one} and {same}");
             assert!(parse(one).is_some(), "{one}");
         }
-        for none in ["", ".", "1,3G", "200K", "Three", "Mi", "1..2", "--1", "1 ", "1Gib", "0.1n", "1e99"] {
+        for none in ["", "1,3G", "200K", "Three", "1..2", "--1", "1 ", "1Gib", "0.1n", "1e99"] {
             assert_eq!(parse(none), None, "{none}");
         }
     }
