@@ -40,12 +40,12 @@ pub(crate) struct Check {
 pub(crate) fn rule(policy: Policy, findings: &mut Findings<'_>) -> Option<Rule> {
     let before = findings.problems.len();
     let spec = policy.spec;
-    if let Some(kind) = &spec.param_kind {
-        if (kind.api_version.value.as_str(), kind.kind.as_str()) != ("v1", "ConfigMap") {
-            let message = format!("parameters of kind {} {}", kind.api_version.value, kind.kind);
-            let refusal = Refusal::new(message, "Use a ConfigMap of version v1.");
-            findings.refuse(place(&kind.api_version), "spec.paramKind", refusal);
-        }
+    if let Some(kind) = &spec.param_kind
+        && (kind.api_version.value.as_str(), kind.kind.as_str()) != ("v1", "ConfigMap")
+    {
+        let message = format!("parameters of kind {} {}", kind.api_version.value, kind.kind);
+        let refusal = Refusal::new(message, "Use a ConfigMap of version v1.");
+        findings.refuse(place(&kind.api_version), "spec.paramKind", refusal);
     }
     if spec.validations.is_empty() {
         let refusal = Refusal::new("a policy without validations denies nothing", "Add one, or remove the policy.");

@@ -177,10 +177,10 @@ impl<'a> Walk<'a> {
     }
 
     fn any(&mut self, expression: &'a IdedExpr) -> Result<(), Refusal> {
-        if let Some((root, fields)) = chain(expression) {
-            if !self.bound.contains(&root) {
-                return self.name(root, &fields, is_presence_test(expression));
-            }
+        if let Some((root, fields)) = chain(expression)
+            && !self.bound.contains(&root)
+        {
+            return self.name(root, &fields, is_presence_test(expression));
         }
         match &expression.expr {
             Expr::Ident(_) | Expr::Literal(LiteralValue::Boolean(_) | LiteralValue::Int(_) | LiteralValue::Null) => {

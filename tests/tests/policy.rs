@@ -45,7 +45,11 @@ fn collection(object: &Value, resource: Option<&str>) -> String {
     let api_version = text(&object["apiVersion"]);
     let root = if api_version == "v1" { "/api/v1".to_owned() } else { format!("/apis/{api_version}") };
     let kind = text(&object["kind"]).to_lowercase();
-    let plural = kind.strip_suffix('y').map_or(format!("{kind}s"), |stem| format!("{stem}ies"));
+    let plural = match kind.strip_suffix('y') {
+        Some(stem) => format!("{stem}ies"),
+        None if kind.ends_with('s') => format!("{kind}es"),
+        None => format!("{kind}s"),
+    };
     let resource = resource.map_or(plural, str::to_owned);
     match object["metadata"]["namespace"].as_str() {
         Some(namespace) => format!("{root}/namespaces/{namespace}/{resource}"),
