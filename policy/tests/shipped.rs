@@ -43,7 +43,8 @@ fn each_shipped_rule_says_of_its_examples_what_they_expect() {
             .map(|d| d.message)
             .collect();
         let mut expected = case.denied.clone();
-        (found.sort(), expected.sort());
+        found.sort();
+        expected.sort();
         if found != expected {
             wrong.push(format!("{file}: {}\n  expected {expected:?}\n  found    {found:?}", case.name));
         }
