@@ -20,7 +20,7 @@ use crate::render::{MARK, PLATFORM_MARK};
 use crate::tool::Tool;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Annotation of a build: its whole id.
 pub const BUILD_ID: &str = "toolforge.org/build-id";
@@ -52,6 +52,11 @@ pub struct BuildRequest {
     pub buildpacks: Vec<(String, String)>,
     /// Environment of the build.
     pub envvars: BTreeMap<String, String>,
+    /// Words that components of this tree start the image with, each a process or a program of it: what the build looks
+    /// for at its end. None where the tree does not hold the file that says so, for then a correction of that file would
+    /// be the same build.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub processes: BTreeSet<String>,
     /// Whether it was asked for although nothing of it changed (`use_latest_versions`, `nonce`): then nothing of earlier
     /// builds may stand for it.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
@@ -82,6 +87,7 @@ impl BuildRequest {
             packages: inputs.packages.iter().cloned().collect(),
             buildpacks: build.buildpacks.iter().filter_map(reference).collect(),
             envvars: inputs.envvars.clone(),
+            processes: BTreeSet::new(),
             fresh: inputs.latest || inputs.nonce.is_some(),
         }
     }
@@ -153,6 +159,11 @@ impl Order<'_> {
         let mut env = self.request.envvars.clone();
         if !self.request.packages.is_empty() {
             env.insert("BP_DEB_PACKAGES".to_owned(), self.request.packages.join(" "));
+        }
+        if !self.request.processes.is_empty() {
+            let names: Vec<_> = self.request.processes.iter().map(String::as_str).collect();
+            // Whoever says it in the file has thought of more.
+            env.entry("BP_PROCESSES".to_owned()).or_insert_with(|| names.join(" "));
         }
         env
     }

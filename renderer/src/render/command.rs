@@ -103,6 +103,13 @@ pub fn launched(argv: &[String]) -> Option<&[String]> {
     }
 }
 
+/// The word of a command line that has one word, where that can be a process's name: then the image has to have a process
+/// or a program of that name. A line with arguments is more often a command, whose program may be anywhere.
+pub(super) fn only_word(line: &str) -> Option<String> {
+    let [word] = <[String; 1]>::try_from(words(line).ok()?).ok()?;
+    may_be_process(&word).then_some(word)
+}
+
 /// Whether a word can be the name of a process; anything else is a command.
 fn may_be_process(word: &str) -> bool {
     let fits = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
@@ -153,6 +160,22 @@ mod tests {
         assert_eq!(process[..2], ["/bin/sh", "-c"]);
         assert_eq!(launched(&process), Some(&["web".to_owned(), "--fast".to_owned()][..]));
         assert_eq!(argv("", "..", &built).expect("words"), ["launcher", "--", ".."]);
+    }
+
+    #[test]
+    fn a_command_of_one_word_may_be_a_process() {
+        let long = "x".repeat(MAX_PROCESS + 1);
+        for (line, expected) in [
+            (" web ", Some("web")),
+            ("'web'", Some("web")),
+            ("web --fast", None),
+            ("./run.sh", None),
+            ("..", None),
+            ("it's", None),
+            (&long, None),
+        ] {
+            assert_eq!(only_word(line).as_deref(), expected, "{line}");
+        }
     }
 
     proptest! {

@@ -1,6 +1,6 @@
 //! Which image a component runs: as written, or under the tag of its build.
 
-use super::{Frame, Refusal};
+use super::{Frame, Refusal, command};
 use crate::build::{BuildInputs, Origin, image_repository, is_of_another_tool, origin};
 use crate::config::{Build, Component, Source};
 use crate::diagnostic::{Code, shown};
@@ -16,15 +16,19 @@ pub(crate) fn image(
     name: &ComponentName,
     component: &Component,
 ) -> Result<(Image, Option<BuildRequest>), Refusal> {
-    match &component.source {
-        Source::Image(reference) => Ok((prebuilt(frame, reference)?, None)),
-        Source::Build(build) => built(frame, name, build),
+    let (image, mut request) = match &component.source {
+        Source::Image(reference) => (prebuilt(frame, reference)?, None),
+        Source::Build(build) => built(frame, name, build)?,
         Source::Reuse(target) => match frame.config.components.get(target).map(|target| &target.source) {
-            Some(Source::Build(build)) => built(frame, target, build),
-            Some(_) => Err(reuse(Code::ReuseFromChain, format!("component {target} is not built from source"))),
-            None => Err(reuse(Code::ReuseFromMissing, format!("this file has no good component {target}"))),
+            Some(Source::Build(build)) => built(frame, target, build)?,
+            Some(_) => return Err(reuse(Code::ReuseFromChain, format!("component {target} is not built from source"))),
+            None => return Err(reuse(Code::ReuseFromMissing, format!("this file has no good component {target}"))),
         },
+    };
+    if let Some(request) = &mut request {
+        request.processes.extend(started(frame, component));
     }
+    Ok((image, request))
 }
 
 /// A tool's images may hold what is nobody else's business, so whatever is allowed else, they run in that tool only.
@@ -43,15 +47,20 @@ fn reuse(code: Code, message: String) -> Refusal {
 
 /// What a component's image is built from; none where it is not built, or its source is not known.
 pub(super) fn inputs(frame: &Frame<'_>, component: &Component) -> Option<BuildInputs> {
-    let build = match &component.source {
-        Source::Build(build) => build,
-        Source::Reuse(target) => match &frame.config.components.get(target)?.source {
-            Source::Build(build) => build,
-            Source::Reuse(_) | Source::Image(_) => return None,
-        },
-        Source::Image(_) => return None,
-    };
+    let build = build_of(frame, component)?;
     BuildInputs::new(source(frame, build).ok()?.0, build, &frame.platform.builder).ok()
+}
+
+/// The `build:` that a component runs, its own or another one's.
+fn build_of<'a>(frame: &Frame<'a>, component: &'a Component) -> Option<&'a Build> {
+    match &component.source {
+        Source::Build(build) => Some(build),
+        Source::Reuse(target) => match &frame.config.components.get(target)?.source {
+            Source::Build(build) => Some(build),
+            Source::Reuse(_) | Source::Image(_) => None,
+        },
+        Source::Image(_) => None,
+    }
 }
 
 fn built(frame: &Frame<'_>, name: &ComponentName, build: &Build) -> Result<(Image, Option<BuildRequest>), Refusal> {
@@ -68,6 +77,13 @@ fn built(frame: &Frame<'_>, name: &ComponentName, build: &Build) -> Result<(Imag
     Ok((Image::Built { repository, build: inputs.id() }, request))
 }
 
+/// The word by which a component starts an image of this very tree, where that is a process's name or a program's.
+fn started(frame: &Frame<'_>, component: &Component) -> Option<String> {
+    let build = build_of(frame, component)?;
+    let is_own = origin(build, frame.tool, frame.siblings) == Origin::Own;
+    if is_own { command::only_word(&component.run.command) } else { None }
+}
+
 /// Puts a request among the others. One build makes one image: who needs the same as a component before it runs the
 /// image of that one.
 pub(super) fn requested(
@@ -79,6 +95,7 @@ pub(super) fn requested(
     let Image::Built { repository, build } = image else { return image };
     if let Some(before) = builds.iter_mut().find(|before| before.id == build) {
         before.components.push(component.clone());
+        before.processes.extend(request.processes);
         return Image::Built { repository: before.repository.clone(), build };
     }
     request.repository.clone_from(&repository);

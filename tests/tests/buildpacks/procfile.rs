@@ -74,12 +74,32 @@ fn what_is_wrong_is_told_with_its_line() {
 }
 
 #[test]
-fn a_process_that_somebody_names_and_the_procfile_has_not_ends_the_build() {
+fn a_process_that_somebody_names_and_nothing_has_ends_the_build() {
     let mut build = Build::empty();
     build.file("Procfile", "web: a\nworker: b\n");
     build.set("BP_PROCESSES", "web worker").build(PACKS).good();
-    build.set("BP_PROCESSES", "web refresh *");
-    build.build(PACKS).fails_with(&["the Procfile has no process refresh; it has: web worker"]);
+    build.set("BP_PROCESSES", "web refresh");
+    let ran = build.build(PACKS);
+    ran.fails_with(&[]);
+    assert_eq!(
+        ran.err,
+        "[procfile] error: the Procfile has no process refresh, and there is no program refresh; it has: web worker\n\
+         [procfile] hint: Add a line `refresh: ...` to the Procfile, or name one of these in toolforge.yaml.\n"
+    );
+    for bad in ["web *", "../web"] {
+        build.set("BP_PROCESSES", bad).build(PACKS).fails_with(&["is no name of a process"]);
+    }
+}
+
+#[test]
+fn a_program_or_another_buildpack_s_process_is_no_missing_process() {
+    let mut build = Build::empty();
+    build.file("Procfile", "web: a\n").file("../layers/toolforge_other/venv/bin/refresh", "");
+    build.file("../layers/toolforge_other/launch.toml", "[[processes]]\ntype = \"serve.v2\"\ncommand = [\"x\"]\n");
+    for known in ["refresh", "serve.v2", "env"] {
+        build.set("BP_PROCESSES", known).build(PACKS).good();
+    }
+    build.set("BP_PROCESSES", "serve-v2").build(PACKS).fails_with(&["there is no program serve-v2"]);
 }
 
 #[test]
