@@ -53,11 +53,24 @@ scratch() {
   mkdir -- "$HOME"
 }
 
+# Most of what one command says that is shown, from its beginning and of its end.
+SAID_BYTES=4194304
+LAST_BYTES=65536
+
+# bounded LOG: passes on what is said, at once, and writes it down: the beginning, and of too much then only the end.
+bounded() {
+  dd bs=65536 count=$SAID_BYTES iflag=count_bytes status=none | tee -- "$1"
+  tail -c $LAST_BYTES >"$1.end"
+  if [ -s "$1.end" ]; then
+    { printf '\n[what was said between this and the end is left out]\n'; cat -- "$1.end"; } | tee -a -- "$1"
+  fi
+}
+
 # run WHAT LOG COMMAND...: shows what the command says as it says it. When it fails: its last lines again, status 1.
 run() {
   local what=$1 log=$2
   shift 2
-  if "$@" 2>&1 </dev/null | tee -- "$log" | sed -u 's/^/    /'; then
+  if "$@" 2>&1 </dev/null | bounded "$log" | sed -u 's/^/    /'; then
     return 0
   fi
   { printf '[%s] %s failed; its last lines:\n' "$BUILDPACK" "$what"; tail -n 15 -- "$log" | sed 's/^/    /'; } >&2

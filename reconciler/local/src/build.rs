@@ -46,6 +46,9 @@ const PLANS: &str = "/cnb/plans";
 const LOCK_TRIES: u32 = 300;
 const LOCK_PAUSE: Duration = Duration::from_millis(200);
 
+/// Time for a buildpack to say whether it is needed: it looks at names.
+pub const DETECT_SECS: u64 = 20;
+
 /// Who hears what a build says, line by line.
 pub type Log<'a> = dyn Fn(&str) + Send + Sync + 'a;
 
@@ -66,6 +69,8 @@ pub struct Request {
     pub run_image: Option<String>,
     /// Whether nothing of earlier builds is used again.
     pub fresh: bool,
+    /// Seconds that one buildpack may take to say whether it is needed; see [`DETECT_SECS`].
+    pub detect_secs: u64,
     /// Seconds that one buildpack may take to build.
     pub build_secs: u64,
 }
@@ -108,6 +113,12 @@ impl Builder {
         let state = fs::canonicalize(state).map_err(at(state))?;
         let packs = Packs::unpack(&state)?;
         Ok(Self { door, state, packs })
+    }
+
+    /// The same with other buildpacks, for who writes one.
+    #[must_use]
+    pub fn with_packs(self, packs: Packs) -> Self {
+        Self { packs, ..self }
     }
 
     /// Which buildpacks a build would use, in the order in which they are tried.

@@ -6,7 +6,7 @@ use super::state;
 use crate::ui::{Exit, Ui, failed, wrong_use};
 use anyhow::Context as _;
 use futures::{StreamExt as _, TryStreamExt as _, stream};
-use local::build::{Builder, Exported, Request};
+use local::build::{Builder, DETECT_SECS, Exported, Request};
 use local::cell::Door;
 use planner::image::{Image, Rebased, RunImage, rebase};
 use reconciler::dialer::{Credentials, Dialer, HostPort, Rules};
@@ -154,6 +154,7 @@ fn request(args: &Args, to: &Reference, source: PathBuf, base: Option<&Base>) ->
         machine: machine(),
         run_image: base.map(|base| base.written.clone()),
         fresh: args.fresh,
+        detect_secs: DETECT_SECS,
         build_secs: BUILD_SECS,
     }
 }

@@ -2,7 +2,7 @@
 
 use super::state;
 use crate::ui::{Exit, Style, Table, Ui, failed, wrong_use};
-use local::build::{BuildError, Builder, Detected, Request, Verdict};
+use local::build::{BuildError, Builder, DETECT_SECS, Detected, Request, Verdict};
 use local::cell::Door;
 use serde_json::json;
 use std::collections::BTreeMap;
@@ -46,6 +46,7 @@ pub async fn run(args: &Args, ui: &Ui) -> anyhow::Result<Exit> {
         machine: BTreeMap::new(),
         run_image: None,
         fresh: false,
+        detect_secs: DETECT_SECS,
         build_secs: 0,
     };
     let detected =

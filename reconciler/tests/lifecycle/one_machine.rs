@@ -37,6 +37,7 @@ async fn built(folder: &Path, run_image: &str) -> anyhow::Result<Exported> {
         settings: BTreeMap::new(),
         machine: BTreeMap::new(),
         run_image: Some(run_image.to_owned()),
+        detect_secs: local::build::DETECT_SECS,
         build_secs: 300,
         fresh: false,
     };

@@ -9,8 +9,6 @@ use serde::Serialize;
 use std::fs;
 use std::time::Duration;
 
-/// A buildpack looks at names.
-const LIMIT: Duration = Duration::from_secs(20);
 /// Asked at once.
 const AT_ONCE: usize = 4;
 /// Exit status of a buildpack that has nothing to do with it.
@@ -84,7 +82,8 @@ impl Builder {
         let (program, platform) = (seen(format!("{PACKS}/{}/bin/detect", pack.name())), seen(PLATFORM.to_owned()));
         let (plan_file, layers) = (seen(format!("{PLANS}/{}", pack.folder())), seen(LAYERS.to_owned()));
         let cell = cell.clone().with_env("CNB_BUILD_PLAN_PATH", &plan_file);
-        let phase = Phase { pack, name: "detect", limit: LIMIT, log: None };
+        let limit = Duration::from_secs(request.detect_secs);
+        let phase = Phase { pack, name: "detect", limit, log: None };
         let said = phase.run(&self.door, &cell, [&program, &platform, &plan_file, &layers]).await?;
         // What it says begins with its name, which whoever reads it knows.
         let reason = said.last.split_once("] ").map_or(said.last.as_str(), |(_, reason)| reason).to_owned();

@@ -112,14 +112,18 @@ impl Packs {
         Self::read(root)
     }
 
-    fn read(root: PathBuf) -> Result<Self, BuildError> {
+    /// Those of a folder that has one folder for each, and an `order.toml`.
+    ///
+    /// # Errors
+    /// Where they can't be read.
+    pub fn read(root: PathBuf) -> Result<Self, BuildError> {
         let mut all = Vec::new();
         let read = |path: &Path| io::Error::other(format!("{} is missing", path.display()));
-        for (path, _, _) in FILES.iter().filter(|(path, _, _)| path.ends_with("/buildpack.toml")) {
-            let file = root.join(path);
+        let names = super::layers::names(&root).map_err(at(&root))?;
+        for name in names.into_iter().filter(|name| root.join(name).join("buildpack.toml").exists()) {
+            let file = root.join(&name).join("buildpack.toml");
             let said: PackFile =
                 file::toml(&file).and_then(|said| said.ok_or_else(|| read(&file))).map_err(at(&file))?;
-            let name = path.trim_end_matches("/buildpack.toml").to_owned();
             let PackTable { id, version, description } = said.buildpack;
             all.push(Pack { id, version, api: said.api, description, name });
         }

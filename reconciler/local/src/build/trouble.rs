@@ -50,7 +50,7 @@ pub enum BuildError {
         said: String,
     },
     /// A buildpack did not come to an end.
-    #[error("{phase} of {pack} did not end within {limit_secs} s")]
+    #[error("{phase} of {pack} did not end within {limit_secs} s{}", after(last))]
     TimedOut {
         /// Its id.
         pack: String,
@@ -58,16 +58,8 @@ pub enum BuildError {
         phase: &'static str,
         /// How long it had.
         limit_secs: u64,
-    },
-    /// A buildpack, or what it runs, printed without end.
-    #[error("{phase} of {pack} printed more than {limit_bytes} bytes")]
-    TooLoud {
-        /// Its id.
-        pack: String,
-        /// `detect` or `build`.
-        phase: &'static str,
-        /// What it may print.
-        limit_bytes: u64,
+        /// The last line it said.
+        last: String,
     },
     /// A buildpack said that it can't; its words are in the log.
     #[error("build of {pack} failed with status {code}")]
@@ -99,6 +91,10 @@ pub enum BuildError {
     },
 }
 
+fn after(last: &str) -> String {
+    if last.is_empty() { String::new() } else { format!("; it said last: {last}") }
+}
+
 fn told(tried: &[Tried]) -> String {
     tried.iter().map(|one| format!("\n  {}: {}", one.id, one.reason)).collect()
 }
@@ -117,16 +113,13 @@ impl BuildError {
             Self::NoneDetected { .. } => {
                 "Add a Procfile with a line such as `web: python app.py`, or one of the files named above.".to_owned()
             }
-            Self::DetectFailed { .. }
-            | Self::TimedOut { phase: "detect", .. }
-            | Self::TooLoud { phase: "detect", .. } => {
+            Self::DetectFailed { .. } | Self::TimedOut { phase: "detect", .. } => {
                 "See what `toolforge detect` says of this folder; if it is a buildpack's fault, tell the operators."
                     .to_owned()
             }
             Self::TimedOut { .. } => {
                 "See in the log what it waits for; a build script must come to an end by itself.".to_owned()
             }
-            Self::TooLoud { .. } => "Let the build script print less.".to_owned(),
             Self::BuildFailed { .. } => {
                 "The reason stands above, with the next step; what is in the repository decides.".to_owned()
             }
