@@ -152,14 +152,31 @@ fn main_stays_where_it_is_until_beta_was_ready_with_it_for_long_enough_and_is_wo
     assert!(plan.is_ready() && runs(&world).contains("other"), "{plan:#?}");
 }
 
-#[test]
-fn what_was_never_deployed_is_not_called_ready_while_it_soaks() {
-    let mut world = promoted(3600);
-    ready_at(&mut world, 'a', 0);
-    world.settle(&commit('a', PREBUILT));
+/// What `Ready` says of a tool of which nothing runs: status, reason and message.
+fn says_nothing_runs(world: &World) -> String {
     assert!(!world.has("Deployment", "web"));
-    let ready = world.objects[&world.id("Tool", "wordcount")]["status"]["conditions"][0].clone();
+    let ready = &world.objects[&world.id("Tool", "wordcount")]["status"]["conditions"][0];
     assert_eq!((&ready["status"], &ready["reason"]), (&json!("False"), &json!("Soaking")), "{ready}");
+    ready["message"].as_str().expect("a message").to_owned()
+}
+
+#[test]
+fn a_first_revision_soaks_too_is_not_called_ready_and_says_when_it_will_run() {
+    let mut world = promoted(3600);
+    let says = commit('a', PREBUILT);
+    world.settle(&says);
+    let first = "tool/wordcount: soaking aaaaaaa: wordcount-beta has to be Ready with it first; it is the first one, \
+                 so nothing runs until then";
+    assert_eq!(says_nothing_runs(&world), first);
+    ready_at(&mut world, 'a', 0);
+    let plan = world.settle(&says).pop().expect("a plan");
+    assert_eq!(plan.due, Some(START.plus_secs(3600)), "it is woken then");
+    let then = "tool/wordcount: soaking aaaaaaa: wordcount-beta is Ready with it since 2026-01-01T00:00:00Z, and has \
+                to be until 2026-01-01T01:00:00Z; it is the first one, so nothing runs until then";
+    assert_eq!(says_nothing_runs(&world), then);
+    later(&mut world, 3600);
+    let plan = world.settle(&says).pop().expect("a plan");
+    assert!(plan.is_ready() && world.has("Deployment", "web"), "{plan:#?}");
 }
 
 #[test]

@@ -189,15 +189,14 @@ impl fmt::Display for Why {
                 if terms.is_empty() { Ok(()) } else { write!(f, ", {terms}") }
             }
             Self::RolledBack { commit, why } => write!(f, "rolled back {}: {why}", commit.short()),
-            Self::Soaking { from, commit, since: Some(since), until: Some(until), .. } => {
-                write!(
-                    f,
-                    "soaking {}: {from} is Ready with it since {since}, and has to be until {until}",
-                    commit.short()
-                )
-            }
-            Self::Soaking { from, commit, .. } => {
-                write!(f, "soaking {}: {from} has to be Ready with it first", commit.short())
+            Self::Soaking { from, commit, since, until, meanwhile } => {
+                write!(f, "soaking {}: {from} ", commit.short())?;
+                match since.zip(*until) {
+                    Some((since, until)) => write!(f, "is Ready with it since {since}, and has to be until {until}")?,
+                    None => f.write_str("has to be Ready with it first")?,
+                }
+                let is_first = meanwhile.is_none();
+                f.write_str(if is_first { "; it is the first one, so nothing runs until then" } else { "" })
             }
             Self::AwaitingWave { stopped: false, rebase: true } => {
                 f.write_str("awaiting its wave: the run image changes for a few tools at a time")
