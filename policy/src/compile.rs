@@ -1,14 +1,18 @@
 //! A policy document made ready to be evaluated. What can't be is told, all of it, and nothing of the policy is used.
 
 use crate::document::{FailurePolicy, MatchResources, Named, Policy, Reason, Text, Validation};
+use crate::fields::Fields;
 use crate::language::{self, Names};
 use crate::problem::{Findings, Refusal};
+use crate::rules::EXCEPTION;
 use cel::Program;
 
 /// A compiled policy.
 #[derive(Debug)]
 pub(crate) struct Rule {
     pub(crate) name: String,
+    /// The platform's setting by which operators can grant an exception, where the policy names one.
+    pub(crate) exception: Option<String>,
     /// Whether a failing expression admits the request.
     pub(crate) ignores_failure: bool,
     pub(crate) matches: MatchResources,
@@ -34,6 +38,8 @@ pub(crate) struct Check {
     pub(crate) message: Option<String>,
     pub(crate) message_expression: Option<Expression>,
     pub(crate) reason: Reason,
+    /// The fields that it looks at, those that it names itself first.
+    pub(crate) fields: Vec<String>,
 }
 
 /// The rule, unless something of it was refused.
@@ -55,9 +61,10 @@ pub(crate) fn rule(policy: Policy, findings: &mut Findings<'_>) -> Option<Rule> 
     let mut compiler = Compiler { findings, params: spec.param_kind.is_some(), declared: Vec::new() };
     let conditions = compiler.conditions(&spec.match_conditions);
     let variables = compiler.variables(&spec.variables);
-    let checks = compiler.checks(&spec.validations);
+    let checks = compiler.checks(&spec.validations, &variables);
     (findings.problems.len() == before).then(|| Rule {
         name: policy.metadata.name.value,
+        exception: policy.metadata.annotations.get(EXCEPTION).cloned(),
         ignores_failure: spec.failure_policy == Some(FailurePolicy::Ignore),
         matches: spec.match_constraints,
         has_params: spec.param_kind.is_some(),
@@ -105,8 +112,9 @@ impl Compiler<'_, '_> {
         compiled
     }
 
-    fn checks(&mut self, validations: &[Validation]) -> Vec<Check> {
+    fn checks(&mut self, validations: &[Validation], variables: &[(String, Expression)]) -> Vec<Check> {
         let mut compiled = Vec::new();
+        let fields = Fields::of_variables(variables);
         for (at, validation) in validations.iter().enumerate() {
             let field = format!("spec.validations[{at}]");
             let expression = self.expression(&validation.expression, &format!("{field}.expression"), true);
@@ -115,6 +123,7 @@ impl Compiler<'_, '_> {
                 .as_ref()
                 .and_then(|text| self.expression(text, &format!("{field}.messageExpression"), true));
             compiled.extend(expression.map(|expression| Check {
+                fields: fields.of(&expression),
                 expression,
                 message: validation.message.clone(),
                 message_expression,

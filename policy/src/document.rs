@@ -38,8 +38,8 @@ pub(crate) struct Metadata {
     pub(crate) name: Text,
     #[serde(default, rename = "labels")]
     pub(crate) _labels: BTreeMap<String, String>,
-    #[serde(default, rename = "annotations")]
-    pub(crate) _annotations: BTreeMap<String, String>,
+    #[serde(default)]
+    pub(crate) annotations: BTreeMap<String, String>,
 }
 
 #[derive(Debug, Deserialize)]

@@ -27,6 +27,10 @@ pub struct Denial {
     pub reason: &'static str,
     /// Whether an expression failed, so that the policy denies because it can't tell.
     pub broken: bool,
+    /// Fields of the object that the rule looks at, by their own names, those it names itself first.
+    pub fields: Vec<String>,
+    /// The platform's setting by which operators can grant an exception, where the policy names one.
+    pub exception: Option<String>,
 }
 
 /// The facts of a request as CEL's values, made once for all policies.
@@ -72,11 +76,36 @@ impl cel::context::VariableResolver for Scope<'_> {
     }
 }
 
-/// Message, reason and whether it is broken, of each validation that denies.
-pub(crate) type Verdict = Vec<(String, &'static str, bool)>;
+/// A validation that denies.
+pub(crate) struct Finding<'r> {
+    message: String,
+    reason: &'static str,
+    broken: bool,
+    fields: &'r [String],
+}
+
+impl<'r> Finding<'r> {
+    /// What could not be told. The server names no other reason for it.
+    pub(crate) fn broken(message: String) -> Self {
+        Self { message, reason: "Invalid", broken: true, fields: &[] }
+    }
+
+    pub(crate) fn denial(self, rule: &Rule, binding: &str) -> Denial {
+        let Self { message, reason, broken, fields } = self;
+        Denial {
+            policy: rule.name.clone(),
+            binding: binding.to_owned(),
+            message,
+            reason,
+            broken,
+            fields: fields.to_vec(),
+            exception: rule.exception.clone(),
+        }
+    }
+}
 
 /// Judges a request that the policy and a binding of it match.
-pub(crate) fn judge(rule: &Rule, facts: &Facts<'_>, params: &Value) -> Verdict {
+pub(crate) fn judge<'r>(rule: &'r Rule, facts: &Facts<'_>, params: &Value) -> Vec<Finding<'r>> {
     let scope = Scope { facts, params: value::cel(params) };
     let mut context = Context::with_env(Arc::clone(language::env()));
     context.set_variable_resolver(&scope);
@@ -84,7 +113,7 @@ pub(crate) fn judge(rule: &Rule, facts: &Facts<'_>, params: &Value) -> Verdict {
         Ok(true) => return Vec::new(),
         Ok(false) => {}
         Err(_) if rule.ignores_failure => return Vec::new(),
-        Err(message) => return vec![(message, "Invalid", true)],
+        Err(message) => return vec![Finding::broken(message)],
     }
     // In order, as each may name those before it. One that fails stays undeclared, and fails whoever asks for it.
     for (name, expression) in &rule.variables {
@@ -109,13 +138,15 @@ fn exempt(rule: &Rule, context: &Context<'_, '_>) -> Result<bool, String> {
     if failures.is_empty() { Ok(false) } else { Err(failures.join(", ")) }
 }
 
-fn verdict(rule: &Rule, check: &Check, context: &Context<'_, '_>) -> Option<(String, &'static str, bool)> {
+fn verdict<'r>(rule: &Rule, check: &'r Check, context: &Context<'_, '_>) -> Option<Finding<'r>> {
+    let fields = &check.fields;
     match truth(&check.expression, context) {
         Ok(true) => None,
-        Ok(false) => Some((check.message(context), check.reason.as_str(), false)),
+        Ok(false) => {
+            Some(Finding { message: check.message(context), reason: check.reason.as_str(), broken: false, fields })
+        }
         Err(_) if rule.ignores_failure => None,
-        // The server names no other reason for it.
-        Err(failure) => Some((failure, "Invalid", true)),
+        Err(failure) => Some(Finding { fields, ..Finding::broken(failure) }),
     }
 }
 

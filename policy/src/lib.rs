@@ -10,13 +10,15 @@
 //!
 //! The stages: [`Rules::load`] reads (`read`, `document`) and compiles (`compile`, `language`, `pattern`);
 //! `matching` and `selector` decide whether a policy speaks about a request; `judge` evaluates it. [`Cases`] are the
-//! examples beside each policy.
+//! examples beside each policy. `fields` says at which fields a rule looks, so that a person can be shown the line that
+//! wrote them.
 //!
 //! The crate sees JSON and knows no other crate of ours.
 
 mod cases;
 mod compile;
 mod document;
+mod fields;
 mod judge;
 mod language;
 mod matching;
@@ -34,5 +36,5 @@ pub use cases::{Case, Cases};
 pub use judge::Denial;
 pub use problem::Problem;
 pub use request::{Operation, Params, Request, User};
-pub use rules::Rules;
-pub use shipped::{PARAMS, SHIPPED};
+pub use rules::{EXCEPTION, Rules};
+pub use shipped::{PARAMS, SHIPPED, documents as shipped_documents};

@@ -15,6 +15,15 @@ pub(crate) enum Document {
     Binding(Binding, Value),
 }
 
+impl Document {
+    /// As the cluster gets it.
+    pub(crate) fn into_value(self) -> Value {
+        match self {
+            Self::Policy(_, value) | Self::Binding(_, value) => value,
+        }
+    }
+}
+
 /// Every document that can be read; what can't is told to `findings`.
 pub(crate) fn documents(text: &str, findings: &mut Findings<'_>) -> Vec<Document> {
     if text.len() > MAX_BYTES {

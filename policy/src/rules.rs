@@ -2,11 +2,14 @@
 
 use crate::compile::{self, Rule, place};
 use crate::document::{Action, Binding, NotFound};
-use crate::judge::{self, Denial, Facts};
+use crate::judge::{self, Denial, Facts, Finding};
 use crate::problem::{Findings, Problem, Refusal};
 use crate::read::{self, Document};
 use crate::request::{Params, Request};
 use serde_json::Value;
+
+/// Annotation of a policy: the platform's setting by which operators can grant an exception from it.
+pub const EXCEPTION: &str = "toolforge.org/exception";
 
 /// Policies and bindings that were read and can be evaluated.
 #[derive(Debug, Default)]
@@ -39,6 +42,17 @@ impl Rules {
         if problems.is_empty() { Ok(rules) } else { Err(problems) }
     }
 
+    /// Reads documents that were read before, as they are on a cluster.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::load`]; places are those within the documents as they are printed.
+    pub fn of_documents(documents: &[Value]) -> Result<Self, Vec<Problem>> {
+        // JSON is YAML, and a line each.
+        let text: Vec<_> = documents.iter().map(Value::to_string).collect();
+        Self::load(&[("rules", &text.join("\n---\n"))])
+    }
+
     /// The documents as they are applied to a cluster, in the files' order.
     #[must_use]
     pub fn documents(&self) -> &[Value] {
@@ -61,15 +75,9 @@ impl Rules {
                     Ok(Some(params)) => judge::judge(rule, &facts, params),
                     Ok(None) => Vec::new(),
                     Err(_) if rule.ignores_failure => Vec::new(),
-                    Err(message) => vec![(message, "Invalid", true)],
+                    Err(message) => vec![Finding::broken(message)],
                 };
-                denials.extend(verdict.into_iter().map(|(message, reason, broken)| Denial {
-                    policy: rule.name.clone(),
-                    binding: binding.metadata.name.value.clone(),
-                    message,
-                    reason,
-                    broken,
-                }));
+                denials.extend(verdict.into_iter().map(|found| found.denial(rule, &binding.metadata.name.value)));
             }
         }
         denials

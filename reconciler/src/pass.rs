@@ -17,12 +17,12 @@ use planner::drift::FieldVerdict;
 use planner::images::ImageRow;
 use planner::observed::{Gap, ImageSeen, Observed};
 use planner::outcome::{Outcome, Row};
-use planner::plan::Plan;
-use planner::{Circumstances, Input, Judge, Memo, Moment, Newest};
+use planner::plan::{Plan, Why};
+use planner::{Admission, Circumstances, Input, Judge, Memo, Moment, Newest};
 use renderer::build::Siblings;
 use renderer::config::Config;
 use renderer::render::{build_inputs, render_revision};
-use renderer::{Digest, Object, ObjectId, Platform, Rendered, Report, Revision, Tool, render_config};
+use renderer::{Diagnostic, Digest, Object, ObjectId, Platform, Rendered, Report, Revision, Tool, render_config};
 use serde_json::Value;
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -49,6 +49,8 @@ pub struct Subject {
     pub forgotten: bool,
     /// The time, and what happens to everyone else.
     pub circumstances: Circumstances,
+    /// The platform's rules.
+    pub admission: Arc<Admission>,
 }
 
 /// The time, as plans take it.
@@ -196,6 +198,7 @@ impl Draft<'_> {
             trouble: subject.trouble.as_deref(),
             forgotten: subject.forgotten,
             circumstances: &subject.circumstances,
+            admission: &subject.admission,
         }
     }
 
@@ -227,10 +230,19 @@ impl Draft<'_> {
         self.judged(plan, observed, missed)
     }
 
+    /// Where the files say what a rule refuses; where the plan holds nothing for that, nobody is asked.
+    fn denied(&self, plan: &Plan, observed: &Observed) -> Vec<Diagnostic> {
+        let newest =
+            self.newest.as_ref().ok().filter(|_| plan.held.iter().any(|held| matches!(held.why, Why::Denied(_))));
+        newest.map(|(_, rendered)| self.input(observed).denied(rendered)).unwrap_or_default()
+    }
+
     fn judged(self, plan: Plan, observed: Observed, missed: Option<Missed>) -> Decided {
         let platform = &self.subject.platform;
         let violations = Judge { platform, observed: &observed, field_manager: FIELD_MANAGER }.check(&plan);
-        let report = self.newest.map(|(_, rendered)| Arc::unwrap_or_clone(rendered).report).unwrap_or_default();
+        let denied = self.denied(&plan, &observed);
+        let mut report = self.newest.map(|(_, rendered)| Arc::unwrap_or_clone(rendered).report).unwrap_or_default();
+        report.diagnostics.extend(denied);
         Decided { plan, violations, observed, report, missed }
     }
 }

@@ -40,6 +40,7 @@ use crate::rendered::Withheld;
 use crate::revision::Files;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 /// Where each key's value stands, by path: `components.web.run.port`.
 pub type Places = BTreeMap<String, Place>;
@@ -54,7 +55,7 @@ pub struct Parsed {
     /// The files as a whole could not be understood; `config` is empty then.
     pub unusable: bool,
     /// Where things stand, for messages of later stages; empty where the file was inferred.
-    pub places: Places,
+    pub places: Arc<Places>,
     /// Errors and notes.
     pub report: Report,
 }

@@ -11,7 +11,7 @@ mod write;
 
 pub use write::to_yaml;
 
-use crate::config::{Build, Component, Config, ParseContext, Parsed, Places, Port, Protocol, Run, RunKind, Source};
+use crate::config::{Build, Component, Config, ParseContext, Parsed, Port, Protocol, Run, RunKind, Source};
 use crate::diagnostic::{Code, Findings, Report};
 use crate::names::ComponentName;
 use crate::rendered::Withheld;
@@ -78,7 +78,7 @@ fn parsed(mut components: BTreeMap<ComponentName, Component>, procfile: Findings
     report.diagnostics.extend(procfile.finish().diagnostics);
     report.diagnostics.extend(template.finish().diagnostics);
     let config = Config { components, ..Config::default() };
-    Parsed { config, withheld, unusable, places: Places::new(), report }
+    Parsed { config, withheld, unusable, places: Default::default(), report }
 }
 
 /// What a process of this name becomes.

@@ -18,6 +18,7 @@ pub mod json_schema;
 pub mod length_prefixed;
 pub mod names;
 pub mod object;
+mod origin;
 pub mod platform;
 pub mod quantity;
 pub mod render;

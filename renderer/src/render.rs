@@ -13,6 +13,7 @@ mod image;
 mod meta;
 mod network;
 mod one_off;
+mod parameters;
 mod platform_wide;
 mod pod;
 mod print;
@@ -24,8 +25,9 @@ mod tool_wide;
 
 pub use command::{BadCommand, launched, words};
 pub use meta::{
-    APPLYSET_ID, COMPONENT, COMPONENT_TYPE, MARK, PART_OF, PLATFORM_MARK, SECRET_KEY, applyset_id, secret_name,
+    APPLYSET_ID, COMPONENT, COMPONENT_TYPE, MARK, PART_OF, PLATFORM_MARK, SECRET_KEY, USER, applyset_id, secret_name,
 };
+pub use parameters::policy_parameters;
 pub use platform_wide::{PLATFORM_CONFIG_MAP, PLATFORM_KEY, render_platform};
 pub use print::to_yaml;
 pub use scheduled::SCHEDULE;
@@ -41,6 +43,7 @@ use crate::revision::Revision;
 use crate::tool::Tool;
 use serde_json::{Map, Value};
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 /// Everything a tool should have at a revision, from its files: read with what this platform allows, then rendered.
 /// The caller adds the hosts of the config repository to `platform.allowed_hosts` first.
@@ -70,6 +73,7 @@ pub fn build_inputs(
 pub fn render(platform: &Platform, tool: &Tool, revision: &Revision, parsed: &Parsed, siblings: &Siblings) -> Rendered {
     let mut rendered = rendered(&Frame::new(platform, tool, revision, &parsed.config, siblings), &parsed.places);
     rendered.unusable = parsed.unusable;
+    rendered.places = Arc::clone(&parsed.places);
     rendered.withheld.splice(..0, parsed.withheld.iter().cloned());
     let findings = &mut rendered.report.diagnostics;
     findings.splice(..0, parsed.report.diagnostics.iter().cloned());
@@ -100,6 +104,7 @@ fn rendered(frame: &Frame<'_>, places: &Places) -> Rendered {
         withheld: Vec::new(),
         unusable: false,
         report: Report::default(),
+        places: Arc::default(),
     };
     for (name, component) in &frame.config.components {
         let image = image::image(frame, name, component);

@@ -1,12 +1,14 @@
 //! What should exist, as a value. The image of a component is the one thing rendering can't know: it is filled in by
 //! [`RenderedComponent::at`] once the registry has said which digest stands under the build's tag.
 
+use crate::config::Places;
 use crate::diagnostic::Report;
 use crate::length_prefixed::LengthPrefixed;
 use crate::names::{BuildId, ComponentName, Digest, ToolName};
 use crate::object::Object;
 use crate::request::BuildRequest;
 use serde::{Deserialize, Serialize};
+use std::sync::Arc;
 
 /// Everything one tool should have.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -27,6 +29,9 @@ pub struct Rendered {
     pub unusable: bool,
     /// Errors and notes, all of them.
     pub report: Report,
+    /// Where each key stands in the file, for [`Rendered::origin`].
+    #[serde(skip)]
+    pub places: Arc<Places>,
 }
 
 /// One component, complete but for its image's digest.

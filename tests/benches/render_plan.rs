@@ -19,7 +19,7 @@ use planner::outcome::Outcome;
 use planner::plan::Plan;
 use planner::schema::{Schema, defaults};
 use planner::stored::{StoredImage, StoredRevision};
-use planner::{Circumstances, Live, Moment, Stamp};
+use planner::{Admission, Circumstances, Live, Moment, Stamp};
 use reconciler::execute::FIELD_MANAGER;
 use reconciler::pass::Subject;
 use renderer::build::Siblings;
@@ -29,6 +29,7 @@ use renderer::{
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::num::NonZero;
+use std::sync::{Arc, LazyLock};
 use std::time::{Duration, Instant};
 
 const TOOLS: usize = 10_000;
@@ -86,12 +87,16 @@ fn kept(world: &Observed) -> Observed {
 fn remembering(subject: &Subject, world: Observed) -> Observed {
     let looked_at = world.clone();
     let (_, memo) = subject.draft(&looked_at).plan_and_memo(&looked_at);
-    // The Tool waits for nothing to become of it, but it is one of them.
-    assert_eq!(memo.len(), world.objects.len());
+    // The Tool waits for nothing to become of it, but it is one of them; and of both components it is known that they are
+    // admitted.
+    assert_eq!(memo.len(), world.objects.len() + 2);
     Observed { memo, ..world }
 }
 
 type Case<'a> = (&'a Subject, Observed);
+
+/// The rules of the platform of all tools.
+static ADMISSION: LazyLock<Arc<Admission>> = LazyLock::new(|| Admission::shipped(&Platform::builtin(), &[]).into());
 
 fn subject(n: usize) -> Subject {
     let digest = "a".repeat(64);
@@ -123,6 +128,7 @@ fn subject(n: usize) -> Subject {
         trouble: None,
         forgotten: false,
         circumstances: Circumstances::at(Moment::from_unix_secs(1_767_225_600)),
+        admission: Arc::clone(&ADMISSION),
     }
 }
 

@@ -20,7 +20,7 @@ mod world;
 use anyhow::{Context as _, Result};
 use planner::observed::{ImageSeen, Observed, Seen};
 use planner::stored::StoredRevision;
-use planner::{Circumstances, Moment};
+use planner::{Admission, Circumstances, Moment};
 use reconciler::pass::{Draft, Subject};
 use renderer::{CommitId, Digest, Files, Object, ObjectId, Platform, Revision, Siblings, Tool, ToolName, TreeId};
 use serde_json::Value;
@@ -100,9 +100,11 @@ impl Case {
             files: Files { config, ..Files::default() },
             resolved: BTreeMap::new(),
         };
+        let (platform, tool) = (self.platform()?, self.tool()?);
         Ok(Subject {
-            platform: self.platform()?,
-            tool: self.tool()?,
+            admission: Admission::shipped(&platform, std::slice::from_ref(&tool)).into(),
+            platform,
+            tool,
             siblings: Siblings::default(),
             newest: Ok(revision),
             trouble: None,

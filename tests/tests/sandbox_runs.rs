@@ -4,6 +4,7 @@
 //! The registry's answers are values here; how it is asked is tested elsewhere.
 
 use kube::Client;
+use planner::Admission;
 use planner::observed::ImageSeen;
 use planner::plan::Plan;
 use reconciler::cluster::{Cluster, door::Requests};
@@ -63,6 +64,7 @@ fn subject(platform: &Platform, tool: &Tool, tools: &[Tool]) -> Subject {
         resolved: BTreeMap::new(),
     };
     Subject {
+        admission: Admission::shipped(platform, tools).into(),
         platform: platform.clone(),
         tool: tool.clone(),
         siblings: Siblings::of(tool, tools),

@@ -5,6 +5,7 @@
 //! 2. a component is changed whole or not at all, so that a route never points at nothing;
 //! 3. nothing is pruned before everything else is done and Ready.
 
+use crate::admission::Admission;
 use crate::course::{Course, course};
 use crate::draft::Draft;
 use crate::drift::Ownership;
@@ -47,6 +48,8 @@ pub struct Input<'a> {
     pub forgotten: bool,
     /// What depends on the time and on the other tools.
     pub circumstances: &'a Circumstances,
+    /// The platform's rules.
+    pub admission: &'a Admission,
 }
 
 /// What a plan depends on besides its tool and the platform: the clock, and what happens to everyone else.

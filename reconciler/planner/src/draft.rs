@@ -1,6 +1,7 @@
 //! A plan being made: object by object, by the rules of [`crate::decide`]. Nothing here chooses a revision; it is told
 //! where the tool goes, and says what that takes.
 
+use crate::admission::Tenant;
 use crate::compare::{Verdict, compare, namespace_id};
 use crate::course::Course;
 use crate::decide::{Input, Newest};
@@ -110,8 +111,10 @@ impl<'a> Draft<'a> {
         let (observed, last_good) = (self.input.observed, self.input.last_good);
         match self.input.newest {
             Newest::Revision(_, rendered) if !rendered.unusable => {
-                let commit = self.input.newest_commit();
-                return (targets(rendered, commit, last_good, observed), Some(rendered));
+                let mut tenant = Tenant::of(&self.input);
+                let targets = targets(rendered, &self.input, &mut tenant);
+                self.proofs.extend(tenant.proofs);
+                return (targets, Some(rendered));
             }
             Newest::Revision(_, rendered) => {
                 let first = rendered.report.errors().next().map(renderer::Diagnostic::located);

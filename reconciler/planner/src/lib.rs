@@ -7,6 +7,7 @@
 //! ```
 //! A plan holds every decision: execution has no choices left. Waiting is data (`held`), never a sleep.
 
+pub mod admission;
 pub mod builds;
 pub mod check;
 pub mod conditions;
@@ -52,6 +53,7 @@ mod target;
 mod terms;
 mod why;
 
+pub use admission::Admission;
 pub use check::Judge;
 pub use course::pinned_revision;
 pub use decide::{Circumstances, Input, Newest, Wave, plan, plan_and_memo, tool_id};

@@ -1,6 +1,8 @@
 //! Each component has exactly one target: the new revision when nothing holds it, else the last good one (invariant 2).
 //! Both are rendered the same way; only where the image's digest comes from differs.
 
+use crate::admission::Tenant;
+use crate::decide::Input;
 use crate::image;
 use crate::observed::{ImageSeen, Observed};
 use crate::plan::{Held, Why};
@@ -36,15 +38,15 @@ struct Resolved {
 }
 
 /// Decides the target of every component.
-pub(crate) fn targets(
-    newest: &Rendered,
-    commit: Option<&CommitId>,
-    last_good: Option<&Rendered>,
-    observed: &Observed,
-) -> Targets {
+pub(crate) fn targets(newest: &Rendered, input: &Input, tenant: &mut Tenant<'_>) -> Targets {
     let mut targets = Targets::default();
-    let resolved: BTreeMap<_, _> =
-        newest.components.iter().map(|c| (&c.name, (c, resolve(c, commit, observed)))).collect();
+    let (commit, observed) = (input.newest_commit(), input.observed);
+    let mut resolved = BTreeMap::new();
+    for component in &newest.components {
+        let found = resolve(component, commit, observed);
+        let found = admitted(newest, component, tenant, (found, observed));
+        resolved.insert(&component.name, (component, found));
+    }
     let gate = gate(newest, &resolved, observed, &mut targets);
     for (name, (component, result)) in resolved {
         let gated = if component.kind == ComponentKind::OneOff { None } else { gate.clone() };
@@ -64,7 +66,7 @@ pub(crate) fn targets(
         targets.held.push(Held { id, action: None, why: Why::Invalid(why) });
         targets.kept.insert(withheld.component.clone());
     }
-    targets.fall_back(last_good, observed);
+    targets.fall_back(input.last_good, observed);
     targets
 }
 
@@ -182,6 +184,25 @@ fn one_off_state(component: &RenderedComponent, resolved: &Resolved, observed: &
 
 fn is_recorded(key: Option<&str>, observed: &Observed) -> bool {
     key.is_some_and(|key| observed.stored.iter().any(|stored| stored.one_offs.contains(key)))
+}
+
+/// Unless a rule refuses it. That is told first: what is refused needs no image and no secret. What has run, and does not
+/// run again, is past being refused.
+fn admitted(
+    newest: &Rendered,
+    component: &RenderedComponent,
+    tenant: &mut Tenant<'_>,
+    (found, observed): (Result<Resolved, Why>, &Observed),
+) -> Result<Resolved, Why> {
+    let refusal = match &found {
+        Ok(resolved) if is_recorded(resolved.key.as_deref(), observed) => None,
+        Ok(resolved) => tenant.refusal(&resolved.objects),
+        Err(_) => {
+            let image = tenant.stand_in(component, image_source(&component.image));
+            image.and_then(|image| tenant.refusal(&component.at(&image).0))
+        }
+    };
+    refusal.map_or(found, |refusal| Err(refusal.why(newest, component)))
 }
 
 fn resolve(component: &RenderedComponent, commit: Option<&CommitId>, observed: &Observed) -> Result<Resolved, Why> {

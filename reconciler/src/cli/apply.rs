@@ -18,6 +18,7 @@ use reconciler::source::{RepositoryUrl, SourceError, worktree};
 use renderer::{Revision, ToolName};
 use serde_json::json;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -156,6 +157,7 @@ impl<'a> Apply<'a> {
             trouble: None,
             forgotten: false,
             circumstances: planner::Circumstances::at(reconciler::pass::now()),
+            admission: Arc::clone(&target.declared.admission),
         };
         Self { target, subject, recorder: Recorder::default() }
     }

@@ -20,6 +20,7 @@ use renderer::{ComponentName, Revision, ToolName};
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
 
@@ -97,6 +98,7 @@ async fn look(target: &Target, component: Option<&ComponentName>) -> anyhow::Res
         trouble: None,
         forgotten: false,
         circumstances: Circumstances::at(pass::now()),
+        admission: Arc::clone(&target.declared.admission),
     };
     if let Err(why) = &subject.newest {
         return Err(failed(format!("cannot read what {} is built from: {why}", subject.tool.name)).into());

@@ -22,6 +22,7 @@ use renderer::{Files, ObjectId};
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 /// Show what would change on the cluster, and why
 ///
@@ -105,6 +106,7 @@ pub async fn run(args: &Args, ui: &Ui) -> anyhow::Result<Exit> {
         trouble: None,
         forgotten: false,
         circumstances: planner::Circumstances::at(reconciler::pass::now()),
+        admission: Arc::clone(&target.declared.admission),
     };
     let cluster = &target.connected.cluster;
     let scope = Scope::of(&cluster.name, &subject.platform);

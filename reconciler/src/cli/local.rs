@@ -3,6 +3,7 @@
 
 use super::place::{self, ToolPlace};
 use crate::ui::{Ui, wrong_use};
+use planner::Admission;
 use renderer::config::{ParseContext, Parsed};
 use renderer::platform::LimitsPatch;
 use renderer::{Platform, Rendered, Report, Revision, Siblings, Tool, ToolName};
@@ -84,7 +85,9 @@ impl Local {
             if with_platform { ParseContext::new(&self.platform, &self.tool) } else { ParseContext::default() };
         let parsed = renderer::config::parse(&self.revision.files, &context);
         let siblings = Siblings::default();
-        let rendered = renderer::render(&self.platform, &self.tool, &self.revision, &parsed, &siblings);
+        let mut rendered = renderer::render(&self.platform, &self.tool, &self.revision, &parsed, &siblings);
+        let admission = Admission::shipped(&self.platform, std::slice::from_ref(&self.tool));
+        planner::admission::withhold(&mut rendered, &admission, &self.platform);
         (parsed, rendered)
     }
 

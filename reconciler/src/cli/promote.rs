@@ -17,6 +17,7 @@ use renderer::build::same_repository;
 use renderer::{CommitId, Tool, ToolName};
 use serde_json::{Value, json};
 use std::path::Path;
+use std::sync::Arc;
 
 /// Bring a tool to what runs where it is promoted from
 ///
@@ -126,6 +127,7 @@ impl Promotion<'_> {
             trouble: None,
             forgotten: false,
             circumstances: Circumstances::at(pass::now()),
+            admission: Arc::clone(&target.declared.admission),
         };
         let cluster = &target.connected.cluster;
         let scope = Scope::of(&cluster.name, &subject.platform);

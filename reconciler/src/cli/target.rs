@@ -5,6 +5,7 @@ use super::connect::{ClusterArgs, Connected};
 use super::local::tool_name;
 use crate::ui::{Failure, Ui, failed, wrong_use};
 use kube::Client;
+use planner::Admission;
 use planner::observed::label;
 use reconciler::cluster::address;
 use reconciler::cluster::call::{self, CallError};
@@ -20,6 +21,7 @@ use renderer::{Platform, Report, Siblings, Tool, ToolName};
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 /// Which tool, of which platform, on which cluster.
 #[derive(Debug, clap::Args)]
@@ -60,6 +62,8 @@ pub struct Declared {
     pub platform: Platform,
     /// Its tools.
     pub tools: Vec<Tool>,
+    /// Its rules.
+    pub admission: Arc<Admission>,
     /// How many files of tools can't be used.
     pub broken: usize,
     /// Git, by the platform's rules.
@@ -186,7 +190,8 @@ impl Declared {
 
     fn new(platform: Platform, tools: Vec<Tool>, git: Git) -> Self {
         let registry = driver::registry(git.dialer().clone(), &platform, &variable);
-        Self { platform, tools, broken: 0, git, registry }
+        let admission = Admission::shipped(&platform, &tools).into();
+        Self { platform, tools, admission, broken: 0, git, registry }
     }
 }
 

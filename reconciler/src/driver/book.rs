@@ -20,7 +20,7 @@ use renderer::render::PLATFORM_MARK;
 use renderer::{Platform, Revision, ToolName};
 use said::{Branch, Said};
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::Duration;
 
 /// The pages.
@@ -240,7 +240,7 @@ impl Book {
     pub fn subject(&self, name: &ToolName, world: &World) -> Option<Subject> {
         let circumstances = planner::Circumstances::at(crate::pass::now());
         let page = self.page();
-        let platform = page.platform.clone();
+        let (platform, admission) = (page.platform.clone(), Arc::clone(&page.admission));
         let known = page.tools.get(name);
         let siblings = known.map(|followed| followed.siblings.clone()).unwrap_or_default();
         let tool = known.map(|followed| followed.tool.clone());
@@ -255,6 +255,7 @@ impl Book {
                 trouble,
                 forgotten: false,
                 circumstances,
+                admission,
             });
         }
         // What was known or published of it is all we can go by. Tools of other platforms are none of our business.
@@ -264,7 +265,7 @@ impl Book {
             Some(why) => (Err(format!("its file in the config repository is broken: {why}")), false),
             None => (Err("its file is gone from the config repository".to_owned()), true),
         };
-        Some(Subject { platform, tool, siblings, newest, trouble: None, forgotten, circumstances })
+        Some(Subject { platform, tool, siblings, newest, trouble: None, forgotten, circumstances, admission })
     }
 
     /// What is known of a tool's newest revision.

@@ -53,7 +53,7 @@ pub(super) fn from_yaml(bytes: &[u8], context: &ParseContext) -> Parsed {
         return unusable(findings, &names);
     }
     let withheld = keep_good(drafts, &mut config, &findings);
-    Parsed { config, withheld, unusable: false, places: places(&root), report: findings.finish() }
+    Parsed { config, withheld, unusable: false, places: places(&root).into(), report: findings.finish() }
 }
 
 /// A file whose meaning is unsure: every component it names is withheld.
@@ -61,7 +61,13 @@ pub(super) fn unusable(findings: Findings, names: &[&str]) -> Parsed {
     let why = findings.first_error(None).unwrap_or("the file cannot be used").to_owned();
     let withheld =
         names.iter().map(|name| Withheld { component: named(name), why: why.clone(), gates: true }).collect();
-    Parsed { config: Config::default(), withheld, unusable: true, places: Places::new(), report: findings.finish() }
+    Parsed {
+        config: Config::default(),
+        withheld,
+        unusable: true,
+        places: Default::default(),
+        report: findings.finish(),
+    }
 }
 
 fn version(file: &Section<'_>, findings: &mut Findings) {

@@ -15,8 +15,10 @@ use std::collections::BTreeMap;
 
 /// Label of every object we make for a tool: the tool's name.
 pub const MARK: &str = "toolforge.org/tool";
-/// Label of every object we make for the platform as a whole, and of its Tools: the platform's name.
+/// Label of every object we make for the platform as a whole, of its Tools and of their namespaces: the platform's name.
 pub const PLATFORM_MARK: &str = "toolforge.org/platform";
+/// Label of the namespace of a tool that has a system user of its own: the user's number.
+pub const USER: &str = "toolforge.org/uid";
 /// Label of every member of a tool's ApplySet: the set's id.
 pub const PART_OF: &str = "applyset.kubernetes.io/part-of";
 /// Label of the Tool: the id of its ApplySet.

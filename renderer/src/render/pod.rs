@@ -16,7 +16,7 @@ use serde_json::{Map, Value, json};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Scratch space; filling it evicts the pod instead of filling the node.
-const SCRATCH_SIZE: &str = "1Gi";
+pub(super) const SCRATCH_SIZE: &str = "1Gi";
 /// Where today's tools find the dumps.
 const DUMPS_PATH: &str = "/public/dumps";
 /// Most bytes of a component's environment, names and values: what stands once in the file is copied into the pod of

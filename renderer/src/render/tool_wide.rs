@@ -7,7 +7,7 @@
 use super::Frame;
 use super::meta::{
     APPLYSET_ID, LIMIT_RANGE, NAMESPACE, NETWORK_POLICY, PART_OF, PLATFORM_MARK, RESOURCE_QUOTA, SERVICE_ACCOUNT, TOOL,
-    applyset_id, member_kinds,
+    USER, applyset_id, member_kinds,
 };
 use crate::object::{Gvk, Head, Object};
 use crate::tool::Tool;
@@ -105,11 +105,14 @@ fn duration(secs: u64) -> String {
     }
 }
 
+/// Admission rules go by its labels: they say whose it is, and as which user its pods run.
 fn namespace(frame: &Frame<'_>) -> Object {
     let mut labels = frame.labels.clone();
+    labels.extend(frame.tool.uid.map(|uid| (USER.to_owned(), uid.to_string())));
     for (key, value) in [
         ("name", frame.namespace.as_str()),
         ("tenancy", "tool"),
+        (PLATFORM_MARK, frame.platform.name.as_str()),
         ("pod-security.kubernetes.io/enforce", "restricted"),
         // Enforcing speaks only when a pod is made; this tells whoever applies a template by hand.
         ("pod-security.kubernetes.io/warn", "restricted"),

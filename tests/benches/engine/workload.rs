@@ -98,6 +98,7 @@ impl Workload {
             trouble: None,
             forgotten: false,
             circumstances: planner::Circumstances::at(now()),
+            admission: Default::default(),
         };
         let files = Files { config: Some(yaml), ..Files::default() };
         let rendered = subject.render(&Revision { files, ..Revision::nothing("main") });

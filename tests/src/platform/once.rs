@@ -1,6 +1,7 @@
 //! One pass by itself, without a reconciler: what `toolforge diff` and `toolforge apply` do.
 
 use anyhow::{Context as _, ensure};
+use planner::Admission;
 use planner::contract::Contract;
 use planner::outcome::Outcome;
 use reconciler::driver;
@@ -45,7 +46,9 @@ impl Platform {
         let registry = driver::registry(git.dialer().clone(), &platform, &|_| None);
         let observed = observe::once_for(client, &Scope::of("test", &platform), declared).await;
         let newest = newest.map_err(|error| error.to_string());
+        let admission = Admission::shipped(&platform, &folder.tools).into();
         let subject = Subject {
+            admission,
             platform,
             tool: declared.clone(),
             siblings,

@@ -14,7 +14,7 @@ use planner::plan::{Action, Plan, Request};
 use planner::question::{DryRun, Question, Word};
 use planner::settled::{self, Settled};
 use planner::stored::StoredRevision;
-use planner::{Circumstances, Input, Judge, Live, Memo, Moment, Newest, Stamp};
+use planner::{Admission, Circumstances, Input, Judge, Live, Memo, Moment, Newest, Stamp};
 use renderer::build::Siblings;
 use renderer::{CommitId, Digest, Files, Object, ObjectId, Platform, Rendered, Revision, Tool, ToolName, TreeId};
 use serde_json::{Value, json};
@@ -45,6 +45,8 @@ pub struct World {
     /// The tool's file is gone from the config repository.
     pub forgotten: bool,
     pub circumstances: Circumstances,
+    /// The platform's rules; none at first.
+    pub rules: Arc<Admission>,
     /// A Deployment whose spec contains this text never becomes available, and its controller gives up.
     pub crashes: Option<String>,
     /// What a mutating webhook does to whatever is written.
@@ -110,6 +112,7 @@ impl World {
             controllers: true,
             forgotten: false,
             circumstances: Circumstances::at(START),
+            rules: Arc::default(),
             crashes: None,
             admission: None,
             frame: Vec::new(),
@@ -279,6 +282,7 @@ impl World {
                 trouble: None,
                 forgotten: self.forgotten,
                 circumstances: &self.circumstances,
+                admission: &self.rules,
             };
             let (plan, memo) = planner::plan_and_memo(&input);
             self.plans_alike_with_every_memo(&input, &plan, &memo);
@@ -331,6 +335,7 @@ impl World {
             trouble: None,
             forgotten: false,
             circumstances: &self.circumstances,
+            admission: &self.rules,
         }));
         self.unpacked.load(Ordering::Relaxed) - before
     }

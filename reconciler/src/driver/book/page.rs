@@ -4,13 +4,16 @@
 use super::BookError;
 use crate::source::config_repo::{ConfigRepo, PlatformFolder};
 use crate::source::{RepositoryKey, RepositoryUrl, Wanted};
+use planner::Admission;
 use renderer::build::Siblings;
 use renderer::{CommitId, Platform, Tool, ToolName};
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 pub(super) struct Page {
     pub commit: Option<CommitId>,
     pub platform: Platform,
+    pub admission: Arc<Admission>,
     pub folder: PlatformFolder,
     pub tools: BTreeMap<ToolName, Followed>,
     /// Tools whose files are broken, and what is wrong: held at what was last known of them.
@@ -67,8 +70,10 @@ impl Page {
                 followers.entry(url.key()).or_default().push(name.clone());
             }
         }
+        let all: Vec<_> = tools.values().map(|followed| followed.tool.clone()).collect();
         Ok(Self {
             commit: repo.commit.clone(),
+            admission: Admission::shipped(&platform, &all).into(),
             platform,
             folder: folder.clone(),
             tools,
