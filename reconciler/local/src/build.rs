@@ -12,7 +12,6 @@
 mod detect;
 mod env;
 mod export;
-mod file;
 mod launcher;
 mod layers;
 mod packs;
@@ -198,7 +197,8 @@ impl Builder {
         for (index, pack) in detected.group.iter().enumerate() {
             let own = folders.layers.join(pack.folder());
             let file = folders.scratch.join("plans").join(pack.folder());
-            fs::write(&file, plan.entries_for(index)).map_err(at(&file))?;
+            let entries = plan.entries_for(index).map_err(|error| at(&file)(std::io::Error::other(error)))?;
+            fs::write(&file, entries).map_err(at(&file))?;
             let cell = self.cell(request, folders, pack, true);
             let seen = |path: String| cell.seen(&self.door, &path);
             let layers = seen(format!("{LAYERS}/{}", pack.folder()));

@@ -32,7 +32,7 @@ use tokio::process::Command;
 /// Who runs strangers' processes where we are root: nobody.
 const NOBODY: u32 = 65534;
 /// What a system has, without what its administrator added for themselves.
-const SYSTEM_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+pub(crate) const SYSTEM_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 /// Where a cell's own folders are seen, where paths are real.
 const HOME: &str = "/home/tool";
 const TMP: &str = "/tmp";

@@ -8,6 +8,8 @@
 
 pub mod build;
 pub mod cell;
+mod file;
 pub mod node;
 pub mod registry;
 pub mod router;
+mod variables;

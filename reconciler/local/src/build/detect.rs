@@ -3,7 +3,8 @@
 use super::plan::{Candidate, PlanFile, resolve};
 use super::process::Phase;
 use super::trouble::{BuildError, at};
-use super::{Builder, Detected, Folders, LAYERS, Member, PACKS, PLANS, PLATFORM, Request, env, file};
+use super::{Builder, Detected, Folders, LAYERS, Member, PACKS, PLANS, PLATFORM, Request, env};
+use crate::file;
 use futures::{StreamExt as _, TryStreamExt as _, stream};
 use serde::Serialize;
 use std::fs;

@@ -129,8 +129,9 @@ pub(super) fn export(order: &Order<'_>, into: &Path) -> Result<Exported, BuildEr
         stack.buildpack(&shelf, made)?;
     }
     let mut metadata = Map::new();
-    if has_bills(order.made) {
-        metadata.insert("sbom".to_owned(), stack.add(&shelf, "bills of materials", |tar| bills(order.made, tar))?);
+    let bills = bills(order.made)?;
+    if !bills.is_empty() {
+        metadata.insert("sbom".to_owned(), stack.add(&shelf, "bills of materials", |tar| put_bills(&bills, tar))?);
     }
     let source = &order.request.source;
     let app = stack.add(&shelf, "the application", |tar| tar.tree(source, inside(super::APP)))?;
@@ -227,31 +228,26 @@ fn bill_of(file: &str) -> Option<(&str, &str)> {
     file.split_once(".sbom.").filter(|(layer, _)| *layer != "build")
 }
 
-fn bill_files(made: &Made) -> Vec<(String, String)> {
-    let names = super::layers::names(&made.folder).unwrap_or_default();
-    let of_image = |layer: &str| layer == "launch" || made.layers.get(layer).is_some_and(|one| one.types.launch);
-    let bills = names.iter().filter_map(|file| Some((file.clone(), bill_of(file)?)));
-    bills
-        .filter(|(_, (layer, _))| of_image(layer))
-        .map(|(file, (layer, format))| {
+/// Every bill of what is in the image: where it is, and its path in the image.
+fn bills(all: &[Made]) -> Result<Vec<(PathBuf, String)>, BuildError> {
+    let mut found = Vec::new();
+    for made in all {
+        let of_image = |layer: &str| layer == "launch" || made.layers.get(layer).is_some_and(|one| one.types.launch);
+        for file in super::layers::names(&made.folder).map_err(at(&made.folder))? {
+            let Some((layer, format)) = bill_of(&file).filter(|(layer, _)| of_image(layer)) else { continue };
             let folder = format!("{LAYERS}/sbom/launch/{}", made.pack.folder());
             let path = if layer == "launch" { folder } else { format!("{folder}/{layer}") };
-            (file, format!("{path}/sbom.{format}"))
-        })
-        .collect()
-}
-
-fn has_bills(made: &[Made]) -> bool {
-    made.iter().any(|made| !bill_files(made).is_empty())
-}
-
-fn bills(made: &[Made], tar: &mut Archive) -> std::io::Result<()> {
-    for made in made {
-        for (file, path) in bill_files(made) {
-            let bytes = super::file::read(&made.folder.join(file), MAX_BILL_BYTES)?.unwrap_or_default();
-            tar.above(inside(&path))?;
-            tar.file(inside(&path), 0o644, &bytes)?;
+            found.push((made.folder.join(&file), format!("{path}/sbom.{format}")));
         }
+    }
+    Ok(found)
+}
+
+fn put_bills(bills: &[(PathBuf, String)], tar: &mut Archive) -> std::io::Result<()> {
+    for (from, path) in bills {
+        let bytes = crate::file::read(from, MAX_BILL_BYTES)?.ok_or_else(|| std::io::Error::other("it is gone"))?;
+        tar.above(inside(path))?;
+        tar.file(inside(path), 0o644, &bytes)?;
     }
     Ok(())
 }
@@ -346,7 +342,7 @@ fn configuration(stack: &Stack, processes: &[Process], labels: &Map<String, Valu
     let default = processes.iter().find(|process| process.default);
     let entrypoint = default.map_or_else(|| LAUNCHER.to_owned(), |process| format!("{PROCESSES}/{}", process.kind));
     let env = [
-        format!("PATH={PROCESSES}:/cnb/lifecycle:{}", super::env::SYSTEM_PATH),
+        format!("PATH={PROCESSES}:/cnb/lifecycle:{}", crate::cell::SYSTEM_PATH),
         format!("CNB_LAYERS_DIR={LAYERS}"),
         format!("CNB_APP_DIR={}", super::APP),
         format!("CNB_PLATFORM_API={PLATFORM_API}"),

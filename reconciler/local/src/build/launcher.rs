@@ -4,11 +4,12 @@
 //! variables the layers change. The script needs a shell and nothing else, and is the same for every machine.
 //! `/cnb/process/<name>` leads to it, and so does `launcher <name or command>`.
 
-use super::env::{Change, For, How, changes, variables};
+use super::env::{For, changes};
 use super::export::Order;
 use super::trouble::{BuildError, at};
 use super::written::Process;
 use super::{APP, LAYERS};
+use crate::variables::{Change, How, variables};
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 

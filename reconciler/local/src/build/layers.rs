@@ -6,7 +6,8 @@
 
 use super::trouble::{BuildError, at};
 use super::written::Launch;
-use super::{Pack, file, written};
+use super::{Pack, written};
+use crate::file;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};

@@ -1,8 +1,8 @@
 //! Our buildpacks, out of the binary and onto the disk: into a folder whose name is the hash of what is in it, so that a new
 //! binary brings new buildpacks and an old folder is never half changed.
 
-use super::file;
 use super::trouble::{BuildError, at};
+use crate::file;
 use renderer::Digest;
 use renderer::length_prefixed::LengthPrefixed;
 use serde::Deserialize;

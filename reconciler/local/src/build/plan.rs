@@ -113,8 +113,9 @@ fn try_one(candidates: &[Candidate], choice: &[&Offer]) -> (Vec<usize>, Plan, Dr
             entry.spare.first().map(|who| (*who, format!("it provides {name}, which nothing requires")))
         });
         let Some((who, why)) = early.or(spare) else {
-            let place = |who: &usize| group.iter().position(|one| one == who).unwrap_or_default();
-            let placed = |entry: Entry| Entry { providers: entry.providers.iter().map(place).collect(), ..entry };
+            let place = |who: &usize| group.iter().position(|one| one == who);
+            let placed =
+                |entry: Entry| Entry { providers: entry.providers.iter().filter_map(place).collect(), ..entry };
             let plan = Plan { entries: entries.into_values().map(placed).collect() };
             return (group, plan, dropped);
         };
@@ -147,11 +148,10 @@ fn matched(group: &[usize], choice: &[&Offer]) -> BTreeMap<String, Entry> {
 
 impl Plan {
     /// What the buildpack at this place of the group is asked to provide, as it reads it.
-    pub(super) fn entries_for(&self, place: usize) -> String {
+    pub(super) fn entries_for(&self, place: usize) -> Result<String, toml::ser::Error> {
         let asked = self.entries.iter().filter(|entry| entry.providers.contains(&place));
         let entries = asked.flat_map(|entry| &entry.requires).collect();
-        // Tables of text, numbers and lists are always TOML.
-        toml::to_string(&Entries { entries }).unwrap_or_default()
+        toml::to_string(&Entries { entries })
     }
 
     /// The buildpack at this place has built: what it met is nobody else's to meet.
@@ -183,12 +183,15 @@ mod tests {
     fn a_provider_is_told_what_is_required_of_it_once() {
         let both = [candidate(true, PROVIDES_A), candidate(true, REQUIRES_A)];
         let (mut plan, _) = check(&both, &[0, 1]);
-        assert_eq!(plan.entries_for(0), "[[entries]]\nname = \"a\"\n\n[entries.metadata]\nversion = \"3\"\n");
-        assert_eq!(plan.entries_for(1), "entries = []\n");
+        assert_eq!(
+            plan.entries_for(0).expect("TOML"),
+            "[[entries]]\nname = \"a\"\n\n[entries.metadata]\nversion = \"3\"\n"
+        );
+        assert_eq!(plan.entries_for(1).expect("TOML"), "entries = []\n");
         plan.met(0, &["a".to_owned()]);
-        assert!(plan.entries_for(0).contains("version"));
+        assert!(plan.entries_for(0).expect("TOML").contains("version"));
         plan.met(0, &[]);
-        assert_eq!(plan.entries_for(0), "entries = []\n");
+        assert_eq!(plan.entries_for(0).expect("TOML"), "entries = []\n");
     }
 
     #[test]
@@ -210,6 +213,6 @@ mod tests {
     fn the_first_alternative_that_fits_is_taken() {
         let either = "[[requires]]\nname = 'b'\n[[or]]\n[[or.requires]]\nname = 'a'\n";
         let (plan, _) = check(&[candidate(false, PROVIDES_A), candidate(false, either)], &[0, 1]);
-        assert_eq!(plan.entries_for(0), "[[entries]]\nname = \"a\"\n");
+        assert_eq!(plan.entries_for(0).expect("TOML"), "[[entries]]\nname = \"a\"\n");
     }
 }

@@ -148,7 +148,7 @@ impl Archive {
     }
 
     fn copy(&mut self, from: &Path, path: &Path, mode: u32) -> io::Result<()> {
-        let file = super::file::open(from)?;
+        let file = crate::file::open(from)?;
         let size_bytes = file.metadata()?.len();
         self.bytes += size_bytes;
         if self.bytes > MAX_BYTES {

@@ -1,8 +1,8 @@
 //! What a buildpack wrote beside its layers: `launch.toml`.
 
 use super::Pack;
-use super::file;
 use super::trouble::BuildError;
+use crate::file;
 use serde::{Deserialize, Serialize};
 use std::path::Path;
 

@@ -2,19 +2,16 @@
 //! names a process of the image, or a program in its `PATH`, and what its layers say of the environment is applied.
 //! `profile.d` and `exec.d` are not run.
 
+use crate::cell::SYSTEM_PATH;
+use crate::variables::Change;
 use renderer::render::launched;
 use serde::Deserialize;
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::fs;
-use std::io::{self, Read};
-use std::os::unix::fs::OpenOptionsExt;
+use std::io;
 use std::path::{Path, PathBuf};
 
-/// Where programs are looked for where nobody says otherwise.
-const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
-/// Longest value of a variable that a layer sets.
-const MAX_VALUE_BYTES: u64 = 64 << 10;
 /// What an image says of its processes, as JSON.
 const METADATA: &str = "io.buildpacks.build.metadata";
 /// Stands in place of a process: the buildpacks' own program, which is not needed here.
@@ -84,25 +81,8 @@ struct Layer {
     path: String,
     has_bin: bool,
     has_lib: bool,
-    variables: Vec<Variable>,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq)]
-struct Variable {
-    /// Only for this process.
-    process: Option<String>,
-    name: String,
-    how: How,
-    value: String,
-    delimiter: String,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum How {
-    Override,
-    Default,
-    Append,
-    Prepend,
+    /// Each with the process that it is for, if it is not for all.
+    variables: Vec<(Option<String>, Change)>,
 }
 
 /// What is executed.
@@ -161,7 +141,7 @@ impl Image {
         let words = asked.as_deref().unwrap_or(words);
         let mut env = self.env.clone();
         env.extend(own.clone());
-        env.entry("PATH".to_owned()).or_insert_with(|| PATH.to_owned());
+        env.entry("PATH".to_owned()).or_insert_with(|| SYSTEM_PATH.to_owned());
         let (process, rest) = self.process(words);
         let is_launched = process.is_some() || words.first().is_some_and(|word| is_launcher(word));
         if is_launched {
@@ -213,13 +193,13 @@ impl Image {
             for layer in group {
                 for (has, name, folder) in [(layer.has_bin, "PATH", "bin"), (layer.has_lib, "LD_LIBRARY_PATH", "lib")] {
                     if has {
-                        How::Prepend.apply(env, name, &format!("{}/{folder}", layer.path), ":");
+                        Change::search(name, format!("{}/{folder}", layer.path)).apply(env);
                     }
                 }
             }
-            for variable in group.iter().flat_map(|layer| &layer.variables) {
-                if variable.process.as_deref().is_none_or(|only| Some(only) == process) {
-                    variable.how.apply(env, &variable.name, &variable.value, &variable.delimiter);
+            for (only, change) in group.iter().flat_map(|layer| &layer.variables) {
+                if only.as_deref().is_none_or(|only| Some(only) == process) {
+                    change.apply(env);
                 }
             }
         }
@@ -243,18 +223,6 @@ impl Process {
         };
         let args = if rest.is_empty() { self.args.clone() } else { rest.to_vec() };
         [command, args].concat()
-    }
-}
-
-impl How {
-    fn apply(self, env: &mut BTreeMap<String, String>, name: &str, value: &str, delimiter: &str) {
-        let new = match (self, env.get(name).filter(|old| !old.is_empty())) {
-            (Self::Override, _) | (_, None) => value.to_owned(),
-            (Self::Default, Some(_)) => return,
-            (Self::Append, Some(old)) => format!("{old}{delimiter}{value}"),
-            (Self::Prepend, Some(old)) => format!("{value}{delimiter}{old}"),
-        };
-        env.insert(name.to_owned(), new);
     }
 }
 
@@ -286,55 +254,18 @@ impl Layer {
     fn read(folder: &Path, path: String) -> io::Result<Self> {
         let mut variables = Vec::new();
         for name in ["env", "env.launch"] {
-            variables.extend(read_variables(&folder.join(name), None)?);
+            variables.extend(crate::variables::variables(&folder.join(name))?.into_iter().map(|change| (None, change)));
         }
         let of_launch = folder.join("env.launch");
         for process in names(&of_launch)? {
             if is_folder(&of_launch.join(&process)) {
-                variables.extend(read_variables(&of_launch.join(&process), Some(&process))?);
+                let own = crate::variables::variables(&of_launch.join(&process))?;
+                variables.extend(own.into_iter().map(|change| (Some(process.clone()), change)));
             }
         }
         let has = |name: &str| is_folder(&folder.join(name));
         Ok(Self { path, has_bin: has("bin"), has_lib: has("lib"), variables })
     }
-}
-
-/// Files named `NAME` or `NAME.how`.
-fn read_variables(folder: &Path, process: Option<&str>) -> io::Result<Vec<Variable>> {
-    let mut found = Vec::new();
-    let files = names(folder)?;
-    for file in &files {
-        let (name, suffix) = file.split_once('.').unwrap_or((file, "override"));
-        let how = match suffix {
-            "override" => How::Override,
-            "default" => How::Default,
-            "append" => How::Append,
-            "prepend" => How::Prepend,
-            _ => continue,
-        };
-        let Some(value) = read_value(&folder.join(file))? else { continue };
-        let delimiter = format!("{name}.delim");
-        let delimiter = if files.contains(&delimiter) { read_value(&folder.join(delimiter))? } else { None };
-        found.push(Variable {
-            process: process.map(str::to_owned),
-            name: name.to_owned(),
-            how,
-            value,
-            delimiter: delimiter.unwrap_or_default(),
-        });
-    }
-    Ok(found)
-}
-
-/// The text of a file of the image; none for what is no file. A link is not followed: it could lead anywhere.
-fn read_value(path: &Path) -> io::Result<Option<String>> {
-    if !fs::symlink_metadata(path)?.is_file() {
-        return Ok(None);
-    }
-    let file = fs::OpenOptions::new().read(true).custom_flags(nix::libc::O_NOFOLLOW).open(path)?;
-    let mut bytes = Vec::new();
-    file.take(MAX_VALUE_BYTES).read_to_end(&mut bytes)?;
-    Ok(Some(String::from_utf8_lossy(&bytes).into_owned()))
 }
 
 /// A folder, and no link to one.
@@ -432,10 +363,12 @@ mod tests {
     fn a_link_of_the_image_gives_no_file_of_ours_away() {
         let (root, _) = image(&[("layers/toolforge_a/two/env/A", "1"), ("secret/value", "hunter2")]);
         let layer = root.path().join("layers/toolforge_a/two");
-        std::os::unix::fs::symlink(root.path().join("secret/value"), layer.join("env/B")).expect("a link");
-        std::os::unix::fs::symlink(root.path().join("secret"), layer.join("env.launch")).expect("a link");
-        let read = Layer::read(&layer, String::new()).expect("a layer");
-        let names: Vec<_> = read.variables.iter().map(|one| one.name.as_str()).collect();
-        assert_eq!(names, ["A"]);
+        let read = || Layer::read(&layer, String::new()).map(|layer| layer.variables.len());
+        assert_eq!(read().expect("a layer"), 1);
+        for (at, to) in [("env/B", "secret/value"), ("env.launch", "secret")] {
+            std::os::unix::fs::symlink(root.path().join(to), layer.join(at)).expect("a link");
+            assert_eq!(read().expect_err("a link").to_string(), "it is a link", "{at}");
+            fs::remove_file(layer.join(at)).expect("the link");
+        }
     }
 }

@@ -8,7 +8,7 @@ use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 
 /// A regular file, whatever the name stood for a moment ago.
-pub(super) fn open(path: &Path) -> io::Result<File> {
+pub(crate) fn open(path: &Path) -> io::Result<File> {
     // A link is an error, and a pipe that nobody writes to must not hold us.
     let flags = (OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK).bits();
     let file = match OpenOptions::new().read(true).custom_flags(flags).open(path) {
@@ -22,7 +22,7 @@ pub(super) fn open(path: &Path) -> io::Result<File> {
 }
 
 /// The bytes of a file; none where there is none.
-pub(super) fn read(path: &Path, limit_bytes: u64) -> io::Result<Option<Vec<u8>>> {
+pub(crate) fn read(path: &Path, limit_bytes: u64) -> io::Result<Option<Vec<u8>>> {
     let file = match open(path) {
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
         file => file?,
@@ -36,7 +36,7 @@ pub(super) fn read(path: &Path, limit_bytes: u64) -> io::Result<Option<Vec<u8>>>
 }
 
 /// A file of a buildpack as a TOML document; none where there is none.
-pub(super) fn toml<T: serde::de::DeserializeOwned>(path: &Path) -> io::Result<Option<T>> {
+pub(crate) fn toml<T: serde::de::DeserializeOwned>(path: &Path) -> io::Result<Option<T>> {
     let Some(bytes) = read(path, MAX_TOML_BYTES)? else { return Ok(None) };
     let text = String::from_utf8(bytes).map_err(|_| io::Error::other("it is not UTF-8"))?;
     toml::from_str(&text).map(Some).map_err(|error| io::Error::other(error.message().to_owned()))
