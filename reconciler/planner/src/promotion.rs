@@ -13,9 +13,10 @@ pub(crate) use soak::soaking;
 pub(crate) use take::{Offer, builds_it, image_id, moved, offer, source, steps};
 
 use crate::builds;
+use crate::decide::tool_id;
 use crate::observed::Observed;
 use crate::stored::StoredRevision;
-use renderer::{ObjectId, ToolName};
+use renderer::ToolName;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::collections::BTreeSet;
@@ -41,17 +42,11 @@ impl Forerunner {
     /// Out of what was observed of it. `builds` is the namespace of the platform's builds.
     #[must_use]
     pub fn of(name: &ToolName, observed: &Observed, builds: Option<&str>) -> Self {
-        let id = ObjectId {
-            group: "toolforge.org".to_owned(),
-            kind: "Tool".to_owned(),
-            namespace: None,
-            name: name.to_string(),
-        };
         let matters = |kind: &str| kind == "Tool" || kind == "ControllerRevision";
         let gap = observed.gaps.iter().find(|gap| matters(&gap.kind));
         Self {
             name: name.clone(),
-            status: observed.live(&id).and_then(|live| live.get("status")).cloned(),
+            status: observed.live(&tool_id(name)).and_then(|live| live.get("status")).cloned(),
             stored: observed.stored.clone(),
             building: builds.map(|namespace| builds::ids_under_way(observed, namespace)).unwrap_or_default(),
             built: builds.map(|namespace| builds::succeeded(observed, namespace)).unwrap_or_default(),

@@ -12,13 +12,11 @@ use planner::plan::{Held, Plan};
 use reconciler::driver::{self, platform};
 use reconciler::events::Recorder;
 use reconciler::lease::{self, Claim};
-use reconciler::observe::{self, Scope};
-use reconciler::pass::{self, Decided, News, Subject, decide};
+use reconciler::pass::{self, Decided, News, Subject};
 use reconciler::source::{RepositoryUrl, SourceError, worktree};
 use renderer::{Revision, ToolName};
 use serde_json::json;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -149,17 +147,7 @@ struct Apply<'a> {
 
 impl<'a> Apply<'a> {
     fn new(target: &'a Target, newest: Result<Revision, String>) -> Self {
-        let subject = Subject {
-            platform: target.declared.platform.clone(),
-            tool: target.tool.clone(),
-            siblings: target.siblings.clone(),
-            newest,
-            trouble: None,
-            forgotten: false,
-            circumstances: planner::Circumstances::at(reconciler::pass::now()),
-            admission: Arc::clone(&target.declared.admission),
-        };
-        Self { target, subject, recorder: Recorder::default() }
+        Self { target, subject: target.subject(newest), recorder: Recorder::default() }
     }
 
     async fn until_done(&self, args: &Args, ui: &Ui) -> anyhow::Result<Exit> {
@@ -190,16 +178,9 @@ impl<'a> Apply<'a> {
     }
 
     async fn pass(&self) -> (Decided, Outcome) {
-        let decided = self.decide().await;
+        let decided = self.target.decide(&self.subject).await;
         let outcome = self.execute(&decided).await;
         (decided, outcome)
-    }
-
-    async fn decide(&self) -> Decided {
-        let cluster = &self.target.connected.cluster;
-        let scope = Scope::of(&cluster.name, &self.subject.platform);
-        let observed = observe::once_for(&cluster.client, &scope, &self.subject.tool).await;
-        decide(&self.subject, observed, &cluster.client, &self.target.declared.registry).await
     }
 
     async fn execute(&self, decided: &Decided) -> Outcome {

@@ -10,17 +10,15 @@ use super::logs::{self, build::Follow};
 use super::target::{AtArgs, Target, TargetArgs};
 use crate::ui::{Exit, Failure, NobodyReads, Ui, failed, wrong_use};
 use planner::builds::{Awaited, Build, BuildState, again, awaited};
-use planner::{Circumstances, Judge};
+use planner::Judge;
 use reconciler::execute::FIELD_MANAGER;
-use reconciler::observe::{self, Scope};
-use reconciler::pass::{self, Decided, Subject, decide};
+use reconciler::pass::{self, Decided};
 use reconciler::source::worktree;
 use renderer::config::ParseContext;
 use renderer::{ComponentName, Revision, ToolName};
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
-use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
 
@@ -90,23 +88,11 @@ async fn look(target: &Target, component: Option<&ComponentName>) -> anyhow::Res
     if let (Ok(revision), Some(component)) = (&newest, component) {
         known(target, revision, component)?;
     }
-    let subject = Subject {
-        platform: target.declared.platform.clone(),
-        tool: target.tool.clone(),
-        siblings: target.siblings.clone(),
-        newest,
-        trouble: None,
-        forgotten: false,
-        circumstances: Circumstances::at(pass::now()),
-        admission: Arc::clone(&target.declared.admission),
-    };
+    let subject = target.subject(newest);
     if let Err(why) = &subject.newest {
         return Err(failed(format!("cannot read what {} is built from: {why}", subject.tool.name)).into());
     }
-    let cluster = &target.connected.cluster;
-    let scope = Scope::of(&cluster.name, &subject.platform);
-    let observed = observe::once_for(&cluster.client, &scope, &subject.tool).await;
-    let decided = decide(&subject, observed, &cluster.client, &target.declared.registry).await;
+    let decided = target.decide(&subject).await;
     refused(&decided)?;
     Ok(decided)
 }

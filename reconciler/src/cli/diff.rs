@@ -14,15 +14,13 @@ use planner::drift::FieldVerdict;
 use planner::image::{Facts, Target as Machines, build_of};
 use planner::images::{ImageRow, Supply};
 use planner::plan::Plan;
-use reconciler::observe::{self, Scope};
-use reconciler::pass::{Decided, Subject, decide};
+use reconciler::pass::{Decided, Subject};
 use reconciler::registry::Reference;
 use reconciler::source::worktree::{self, Worktree};
 use renderer::{Files, ObjectId};
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 /// Show what would change on the cluster, and why
 ///
@@ -98,20 +96,8 @@ pub async fn run(args: &Args, ui: &Ui) -> anyhow::Result<Exit> {
         let hint = "Commit first, or name a `--branch` or `--commit`.";
         return Err(wrong_use("a plan is of a commit, and these files have changed since").hint(hint).into());
     }
-    let subject = Subject {
-        platform: target.declared.platform.clone(),
-        tool: target.tool.clone(),
-        siblings: target.siblings.clone(),
-        newest: Ok(newest),
-        trouble: None,
-        forgotten: false,
-        circumstances: planner::Circumstances::at(reconciler::pass::now()),
-        admission: Arc::clone(&target.declared.admission),
-    };
-    let cluster = &target.connected.cluster;
-    let scope = Scope::of(&cluster.name, &subject.platform);
-    let observed = observe::once_for(&cluster.client, &scope, &subject.tool).await;
-    let decided = decide(&subject, observed, &cluster.client, &target.declared.registry).await;
+    let subject = target.subject(Ok(newest));
+    let decided = target.decide(&subject).await;
     if let Some(object) = &args.fields {
         fields(object.as_deref(), &decided, &subject, ui)?;
         return Ok(verdict(&decided.plan));

@@ -8,16 +8,13 @@ use super::local::tool_name;
 use super::target::{AtArgs, Target, TargetArgs, is_repository_of, named, unread};
 use crate::ui::{Exit, Failure, Ui, failed, wrong_use};
 use own_git::OwnGit;
-use planner::Circumstances;
 use planner::plan::{Plan, Why};
-use reconciler::observe::{self, Scope};
-use reconciler::pass::{self, Decided, Subject, decide};
+use reconciler::pass::Decided;
 use reconciler::source::worktree::{self, Worktree};
 use renderer::build::same_repository;
 use renderer::{CommitId, Tool, ToolName};
 use serde_json::{Value, json};
 use std::path::Path;
-use std::sync::Arc;
 
 /// Bring a tool to what runs where it is promoted from
 ///
@@ -119,20 +116,8 @@ impl Promotion<'_> {
     /// The plan of this tool at that commit.
     async fn decide(&self, here: &Worktree) -> anyhow::Result<Decided> {
         let target = self.target;
-        let subject = Subject {
-            platform: target.declared.platform.clone(),
-            tool: target.tool.clone(),
-            siblings: target.siblings.clone(),
-            newest: Ok(of_commit(target, here, &self.commit).await?),
-            trouble: None,
-            forgotten: false,
-            circumstances: Circumstances::at(pass::now()),
-            admission: Arc::clone(&target.declared.admission),
-        };
-        let cluster = &target.connected.cluster;
-        let scope = Scope::of(&cluster.name, &subject.platform);
-        let observed = observe::once_for(&cluster.client, &scope, &subject.tool).await;
-        let decided = decide(&subject, observed, &cluster.client, &target.declared.registry).await;
+        let subject = target.subject(Ok(of_commit(target, here, &self.commit).await?));
+        let decided = target.decide(&subject).await;
         refused(&decided)?;
         Ok(decided)
     }

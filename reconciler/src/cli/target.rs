@@ -5,19 +5,21 @@ use super::connect::{ClusterArgs, Connected};
 use super::local::tool_name;
 use crate::ui::{Failure, Ui, failed, wrong_use};
 use kube::Client;
-use planner::Admission;
+use planner::{Admission, Circumstances};
 use planner::observed::label;
 use reconciler::cluster::address;
 use reconciler::cluster::call::{self, CallError};
 use reconciler::driver;
 use reconciler::execute::Doors;
+use reconciler::observe::{self, Scope};
+use reconciler::pass::{self, Decided, Subject};
 use reconciler::registry::{Registry, RegistryError};
 use reconciler::source::config_repo::{self, PlatformFolder};
 use reconciler::source::worktree::{self, Worktree};
 use reconciler::source::{Git, RepositoryUrl, SourceError};
 use renderer::build::same_repository;
 use renderer::render::PLATFORM_MARK;
-use renderer::{Platform, Report, Siblings, Tool, ToolName};
+use renderer::{Platform, Report, Revision, Siblings, Tool, ToolName};
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -134,6 +136,28 @@ impl TargetArgs {
 }
 
 impl Target {
+    /// One pass for this tool at this revision, or with the reason why none could be read.
+    pub fn subject(&self, newest: Result<Revision, String>) -> Subject {
+        Subject {
+            platform: self.declared.platform.clone(),
+            tool: self.tool.clone(),
+            siblings: self.siblings.clone(),
+            newest,
+            trouble: None,
+            forgotten: false,
+            circumstances: Circumstances::at(pass::now()),
+            admission: Arc::clone(&self.declared.admission),
+        }
+    }
+
+    /// The plan as things stand now; nothing is changed.
+    pub async fn decide(&self, subject: &Subject) -> Decided {
+        let cluster = &self.connected.cluster;
+        let scope = Scope::of(&cluster.name, &subject.platform);
+        let observed = observe::once_for(&cluster.client, &scope, &subject.tool).await;
+        pass::decide(subject, observed, &cluster.client, &self.declared.registry).await
+    }
+
     /// Where steps are sent.
     pub fn doors(&self) -> Doors<'_> {
         Doors { client: &self.connected.cluster.client, registry: &self.declared.registry }

@@ -46,7 +46,7 @@ async fn carry_out(apply: &Apply<'_>, contract: &Contract, args: &Args, file: &P
 /// The plan as it is made from what the contract was made from: what an account that may only read was not told, this
 /// one does not go by.
 async fn decide(apply: &Apply<'_>, contract: &Contract) -> Decided {
-    let mut decided = apply.decide().await;
+    let mut decided = apply.target.decide(&apply.subject).await;
     if contract.forget_answers(&mut decided.observed) {
         let draft = apply.subject.draft(&decided.observed);
         return draft.decide(decided.observed, &apply.target.connected.cluster.client).await;
