@@ -66,11 +66,19 @@ pub struct Limits {
     pub pass: Duration,
     /// So long after a step of ours it goes unsaid what the cluster is about to do by itself.
     pub patience: Duration,
+    /// Between looks at the tags of builds that run: nobody tells when one is moved by hand.
+    pub tags: Duration,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { passes: 8, interval: None, pass: Duration::from_secs(120), patience: Duration::from_secs(2) }
+        Self {
+            passes: 8,
+            interval: None,
+            pass: Duration::from_secs(120),
+            patience: Duration::from_secs(2),
+            tags: Duration::from_secs(6 * 3600),
+        }
     }
 }
 

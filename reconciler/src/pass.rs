@@ -22,7 +22,7 @@ use planner::{Admission, Circumstances, Input, Judge, Memo, Moment, Newest};
 use renderer::build::Siblings;
 use renderer::config::Config;
 use renderer::render::{build_inputs, render_revision};
-use renderer::{Diagnostic, Digest, Object, ObjectId, Platform, Rendered, Report, Revision, Tool, render_config};
+use renderer::{Diagnostic, Object, ObjectId, Platform, Rendered, Report, Revision, Tool, render_config};
 use serde_json::Value;
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -250,7 +250,7 @@ impl Draft<'_> {
 /// Makes the plan: renders, asks the registry about images nobody knows, confirms absences, and has it judged.
 pub async fn decide(subject: &Subject, mut observed: Observed, client: &Client, registry: &Registry) -> Decided {
     let draft = subject.draft(&observed);
-    look_up_images(draft.images_needed(&observed), &mut observed, registry).await;
+    look_up_images(draft.images_needed(&observed), &mut observed, (registry, &subject.platform)).await;
     draft.decide(observed, client).await
 }
 
@@ -344,11 +344,15 @@ async fn confirm(ids: &[ObjectId], observed: &mut Observed, client: &Client) -> 
     errors
 }
 
-async fn look_up_images(needed: BTreeSet<String>, observed: &mut Observed, registry: &Registry) {
+async fn look_up_images(
+    needed: BTreeSet<String>,
+    observed: &mut Observed,
+    (registry, platform): (&Registry, &Platform),
+) {
     let asked: Vec<_> = needed
         .into_iter()
         .map(|reference| async move {
-            let answer = registry.digest_of(&reference).await;
+            let answer = registry.seen(&reference, platform).await;
             (reference, answer)
         })
         .collect();
@@ -359,10 +363,6 @@ async fn look_up_images(needed: BTreeSet<String>, observed: &mut Observed, regis
 }
 
 /// An answer of a registry, as plans take it.
-pub(crate) fn seen<E: std::fmt::Display>(answer: Result<Option<Digest>, E>) -> ImageSeen {
-    match answer {
-        Ok(Some(digest)) => ImageSeen::Found(digest),
-        Ok(None) => ImageSeen::Missing,
-        Err(why) => ImageSeen::Unknown(why.to_string()),
-    }
+pub(crate) fn seen<E: std::fmt::Display>(answer: Result<ImageSeen, E>) -> ImageSeen {
+    answer.unwrap_or_else(|why| ImageSeen::Unknown(why.to_string()))
 }

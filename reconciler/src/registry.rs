@@ -27,7 +27,9 @@ pub use write::Moved;
 use crate::dialer::{Credentials, DialError, Dialer};
 use fault::{Doing, says_unknown};
 use http::{Method, StatusCode};
-use renderer::Digest;
+use planner::image::MadeFor;
+use planner::observed::ImageSeen;
+use renderer::{Digest, Platform};
 use serde::Deserialize;
 use session::Request;
 use std::collections::{BTreeMap, BTreeSet};
@@ -56,6 +58,8 @@ pub struct Registry {
     /// Registries that asked for a password.
     basic: Mutex<BTreeSet<String>>,
     counted: session::Counted,
+    /// What is made for what never changes under its digest.
+    made_for: Mutex<BTreeMap<Digest, MadeFor>>,
 }
 
 impl Registry {
@@ -70,6 +74,7 @@ impl Registry {
             tokens: Mutex::default(),
             basic: Mutex::default(),
             counted: Default::default(),
+            made_for: Mutex::default(),
         }
     }
 
@@ -93,8 +98,21 @@ impl Registry {
             return Ok(Some(digest.clone()));
         }
         let asked = tokio::time::timeout(TIMEOUT, self.look_up(&reference));
-        asked.await.unwrap_or_else(|_| {
-            Err(RegistryError::Dial(DialError::TimedOut { host: reference.host.clone(), secs: TIMEOUT.as_secs() }))
+        asked.await.unwrap_or_else(|_| Err(too_late(&reference)))
+    }
+
+    /// What plans are to know of a reference: its digest, and whether the image runs on this platform.
+    ///
+    /// # Errors
+    /// Where the registry did not say.
+    pub async fn seen(&self, reference: &str, platform: &Platform) -> Result<ImageSeen, RegistryError> {
+        let Some(digest) = self.digest_of(reference).await? else { return Ok(ImageSeen::Missing) };
+        let parsed = Reference::parse(reference)?.pinned(digest.clone());
+        let asked = tokio::time::timeout(TIMEOUT, self.made_for(&parsed, &digest));
+        let made_for = asked.await.unwrap_or_else(|_| Err(too_late(&parsed)))?;
+        Ok(match made_for.misfit(platform) {
+            Some(why) => ImageSeen::Unfit { digest, why },
+            None => ImageSeen::Found(digest),
         })
     }
 
@@ -134,6 +152,10 @@ impl Registry {
         let request = Request::new(method, url, reference.scope(Access::Pull)).with("accept", ACCEPT);
         self.exchange(&request).await
     }
+}
+
+fn too_late(reference: &Reference) -> RegistryError {
+    RegistryError::Dial(DialError::TimedOut { host: reference.host.clone(), secs: TIMEOUT.as_secs() })
 }
 
 fn is_loopback(host: &str) -> bool {

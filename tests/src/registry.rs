@@ -54,6 +54,8 @@ pub struct Image<'a> {
     pub entrypoint: Vec<String>,
     /// `NAME=value` in the configuration.
     pub env: Vec<String>,
+    /// `amd64` where it does not say.
+    pub architecture: Option<&'a str>,
     /// When it was made, RFC 3339; 1970 where it does not say.
     pub created: Option<String>,
 }
@@ -165,7 +167,7 @@ impl Registry {
 /// Layers are not compressed, so a layer's digest is its diff id.
 fn configuration(image: &Image<'_>, layers: &[ImageLayer]) -> serde_json::Value {
     json!({
-        "architecture": "amd64", "os": "linux",
+        "architecture": image.architecture.unwrap_or("amd64"), "os": "linux",
         "created": image.created.as_deref().unwrap_or("1970-01-01T00:00:00Z"),
         "config": {"Labels": image.labels, "Entrypoint": image.entrypoint, "Env": image.env},
         "rootfs": {"type": "layers", "diff_ids": layers.iter().map(ImageLayer::sha256_digest).collect::<Vec<_>>()},

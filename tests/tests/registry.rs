@@ -7,10 +7,11 @@ use anyhow::{Context as _, ensure};
 use oci_client::manifest::{IMAGE_LAYER_MEDIA_TYPE, ImageIndexEntry, OciImageIndex, OciManifest};
 use planner::Moment;
 use planner::garbage::{Policy, References, Undated, freed, size, sort};
-use planner::image::{Facts, LIFECYCLE_METADATA, Target, signature_tag};
+use planner::image::{Facts, LIFECYCLE_METADATA, LOCAL_ONLY, Target, signature_tag};
+use planner::observed::ImageSeen;
 use reconciler::dialer::{Credentials, Dialer, HostPort, Rules, Secret};
 use reconciler::registry::{Base, Moved, Rebase, RebaseError, Reference, Registry, RegistryError};
-use renderer::{Digest, ToolName};
+use renderer::{Digest, Platform, ToolName};
 use serde_json::json;
 use tests::faults::{Fault, Faults, Odds};
 use tests::registry::{Image, Registry as Real, layer_digest};
@@ -202,6 +203,30 @@ async fn of_an_index_the_image_for_these_machines_is_taken_or_none() -> anyhow::
     ensure!(matches!(&error, RegistryError::OtherPlatform { has, .. } if has == "linux/arm64"), "{error}");
     let (promoted, moved) = ours.promote(&fits, &at(real.address(), WEB, "copy")?).await?;
     ensure!(real.digest(WEB, "copy").await? == promoted.as_str() && moved.mounted == 2, "{moved:?}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn an_image_that_does_not_run_on_the_platform_is_no_image_for_it() -> anyhow::Result<()> {
+    let (real, ours) = real().await?;
+    let platform = Platform { name: "here".to_owned(), ..Platform::builtin() };
+    let label = |key: &str| BTreeMap::from([(key.to_owned(), "true".to_owned())]);
+    let push = async |tag: &str, image: Image<'_>| real.push(WEB, tag, &image).await;
+    push("fits", debian(&["a"])).await?;
+    push("arm", Image { architecture: Some("arm64"), ..debian(&["a"]) }).await?;
+    push("mine", Image { labels: label(LOCAL_ONLY), ..debian(&["a"]) }).await?;
+    let seen = async |tag: &str| ours.seen(&format!("{}/{WEB}:{tag}", real.address()), &platform).await;
+    let told = async |tag: &str| match seen(tag).await? {
+        ImageSeen::Unfit { why, .. } => anyhow::Ok(why.to_string()),
+        other => anyhow::bail!("{tag}: {other:?}"),
+    };
+    ensure!(told("arm").await?.starts_with("it is for linux/arm64, and the platform's machines are linux/amd64"));
+    ensure!(told("mine").await?.starts_with("it runs only on the machine that built it"));
+    ensure!(matches!(seen("fits").await?, ImageSeen::Found(_)));
+    ensure!(matches!(seen("none").await?, ImageSeen::Missing));
+    let before = real.requests()?.len();
+    seen("fits").await?;
+    ensure!(real.requests()?.len() == before + 1, "what a digest is made for is asked once");
     Ok(())
 }
 

@@ -22,7 +22,7 @@ mod trouble;
 mod written;
 
 pub use detect::{Tried, Verdict};
-pub use export::{Exported, LOCAL_ONLY};
+pub use export::Exported;
 pub use packs::{Member, Pack, Packs};
 pub use trouble::BuildError;
 

@@ -3,8 +3,9 @@
 #[path = "build/strangers.rs"]
 mod strangers;
 
-use local::build::{BuildError, Builder, DETECT_SECS, Detected, Exported, LOCAL_ONLY, Request, Verdict};
+use local::build::{BuildError, Builder, DETECT_SECS, Detected, Exported, Request, Verdict};
 use local::cell::Door;
+use planner::image::LOCAL_ONLY;
 use planner::image::{Image, LIFECYCLE_METADATA};
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};

@@ -141,6 +141,9 @@ impl Pass<'_> {
     fn built(&self) -> Word {
         match self.plan.held.iter().find(|held| held.why.lacks_image()) {
             Some(held) => Word::new("Built", false, held.why.word(), self.held_message(held)),
+            None if !self.plan.moved_tags.is_empty() => {
+                Word::new("Built", true, "TagMoved", self.plan.moved_tags.join("; "))
+            }
             None => Word::new("Built", true, "ImagesFound", "every image is in the registry".to_owned()),
         }
     }

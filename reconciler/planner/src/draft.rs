@@ -14,7 +14,7 @@ use crate::plan::{Action, Held, Plan, Target, Why};
 use crate::prune::{self, Wanted, prune};
 use crate::target::{Targets, targets};
 use crate::terms::Noted;
-use crate::{autoscale, builds, pods, promotion, record, removal};
+use crate::{autoscale, builds, pods, promotion, record, removal, tags};
 use renderer::{Object, ObjectId, Rendered};
 use std::cell::LazyCell;
 use std::collections::{BTreeMap, BTreeSet};
@@ -58,7 +58,7 @@ impl<'a> Draft<'a> {
         self.plan.held.extend(targets.held.iter().cloned());
         if let Some(rendered) = usable {
             self.plan.steps.extend(promotion::steps(rendered, self.input.observed));
-            self.plan.remarks.extend(promotion::moved(rendered, self.input.observed));
+            self.plan.moved_tags = tags::moved(rendered, self.input.observed);
             builds::plan(self, rendered, &targets);
         }
         self.plan.deployment = course.deployment;

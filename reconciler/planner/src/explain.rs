@@ -56,7 +56,7 @@ pub fn explain(plan: &Plan, paint: Paint, ago: Ago) -> String {
         out.push_str(&paint(Tone::Waiting, &on_one_line(&format!("  {} is not Ready: {}", row.id, row.why))));
         out.push('\n');
     }
-    for remark in &plan.remarks {
+    for remark in plan.remarks.iter().chain(&plan.moved_tags) {
         out.push_str(&format!("  note: {remark}\n"));
     }
     out

@@ -5,10 +5,12 @@
 
 mod compatible;
 mod facts;
+mod fit;
 mod rebase;
 
 pub use compatible::Incompatible;
 pub use facts::{Buildpack, Facts, created, signature_tag};
+pub use fit::{MadeFor, Misfit};
 pub use rebase::{Rebased, Refusal, RunImage, build_of, rebase, tag as rebase_tag};
 
 use renderer::Digest;
@@ -23,6 +25,8 @@ pub const LIFECYCLE_METADATA: &str = "io.buildpacks.lifecycle.metadata";
 pub const BUILD_METADATA: &str = "io.buildpacks.build.metadata";
 /// The label that tells what was built, as JSON.
 pub const PROJECT_METADATA: &str = "io.buildpacks.project.metadata";
+/// Label of an image that runs on the machine that built it, and nowhere else.
+pub const LOCAL_ONLY: &str = "toolforge.org/local-only";
 /// No runtime has room for more layers than this (overlayfs takes 128 at the most in practice).
 const MAX_LAYERS: usize = 1000;
 

@@ -38,6 +38,9 @@ pub struct ImageRow {
     /// The digest that runs, or will; none where it is not made yet.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub digest: Option<Digest>,
+    /// What its tag points to by now, where somebody moved it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tag_now: Option<Digest>,
     /// What differs from the build that runs; empty where nothing does, or nothing was built.
     pub changed: Vec<Part>,
     /// It runs already.
@@ -60,6 +63,8 @@ pub enum Supply {
     Build,
     /// Somebody else has to bring it: the platform builds nothing, or the file names it.
     Await,
+    /// It is there, and does not run on this platform.
+    Unfit,
     /// It can't be told.
     Unknown(String),
 }
@@ -103,6 +108,7 @@ pub fn images(input: &Input, plan: &Plan, inputs: (&Inputs, &Inputs)) -> Vec<Ima
             component: component.name.clone(),
             image: image_source(&component.image),
             changed: changed(component, runs, inputs),
+            tag_now: None,
             runs: digest.is_some() && digest.as_ref() == runs.map(|image| &image.digest),
             then: if found.is_ok() { steps_of(component, plan) } else { ahead(component, digest.as_ref(), input) },
             supply: supply(found.map(drop), component, input),
@@ -123,6 +129,7 @@ fn supply(found: Result<(), Why>, component: &RenderedComponent, input: &Input) 
         (Err(Why::AwaitingStep(_)), Some(forerunner)) => Supply::Promote(forerunner.name.clone()),
         (Err(Why::AwaitingBuild { .. }), _) if builds => Supply::Build,
         (Err(Why::AwaitingBuild { .. }), _) => Supply::Await,
+        (Err(Why::Unfit { .. }), _) => Supply::Unfit,
         (Err(why), _) => Supply::Unknown(why.to_string()),
     }
 }
@@ -178,21 +185,29 @@ fn ahead(component: &RenderedComponent, digest: Option<&Digest>, input: &Input) 
     objects.iter().filter_map(follows).collect()
 }
 
-/// Says which rows stand on another run image than the platform's of today: `below` knows what images stand on.
-pub fn mark_outdated(rows: &mut [ImageRow], below: &BTreeMap<Digest, String>, run_image: &str) {
-    let digest = |reference: &str| reference.split_once('@').map(|(_, digest)| digest.to_owned());
-    for row in rows.iter_mut().filter(|row| row.supply == Supply::Reuse) {
-        let stands_on = row.digest.as_ref().and_then(|own| below.get(own)).and_then(|on| digest(on));
-        if stands_on.is_some() && digest(run_image).is_some() && stands_on != digest(run_image) {
-            row.supply = Supply::Rebase;
+impl ImageRow {
+    /// Whether it was built, and is there: then a registry can say more of it.
+    #[must_use]
+    pub fn is_build(&self) -> bool {
+        let tag = self.image.as_ref().and_then(|image| image.rsplit_once(':'));
+        self.supply == Supply::Reuse && tag.is_some_and(|(_, tag)| build_of(tag).is_some())
+    }
+
+    /// Takes in what the registry says: the run image that the image stands on, and what its tag points to.
+    pub fn learn(&mut self, stands_on: Option<&str>, tag: Option<Digest>, run_image: &str) {
+        let digest = |reference: &str| reference.split_once('@').map(|(_, digest)| digest.to_owned());
+        let (old, new) = (stands_on.and_then(digest), digest(run_image));
+        if old.is_some() && new.is_some() && old != new {
+            self.supply = Supply::Rebase;
         }
+        self.tag_now = tag.filter(|tag| Some(tag) != self.digest.as_ref());
     }
 }
 
 /// The rows in words, below the plan; a component whose image runs and stays takes no line.
 #[must_use]
 pub fn told(rows: &[ImageRow]) -> String {
-    let lines = rows.iter().filter(|row| !row.runs || row.supply != Supply::Reuse);
+    let lines = rows.iter().filter(|row| !row.runs || row.supply != Supply::Reuse || row.tag_now.is_some());
     lines.map(|row| format!("  {}\n", on_one_line(&short_digests(&row.to_string())))).collect()
 }
 
@@ -212,6 +227,9 @@ impl fmt::Display for ImageRow {
         if self.supply == Supply::Rebase {
             f.write_str(", the platform has a newer run image")?;
         }
+        if let Some(tag) = &self.tag_now {
+            write!(f, ", whose tag was moved to {tag}")?;
+        }
         if !self.changed.is_empty() {
             let parts: Vec<_> = self.changed.iter().map(ToString::to_string).collect();
             write!(f, ", another {}", parts.join(" and "))?;
@@ -229,6 +247,7 @@ impl fmt::Display for Supply {
             Self::Promote(_) => f.write_str("promote"),
             Self::Build => f.write_str("build"),
             Self::Await => f.write_str("await"),
+            Self::Unfit => f.write_str("unfit"),
             Self::Unknown(why) => write!(f, "unknown: {why}"),
         }
     }
@@ -318,7 +337,7 @@ mod tests {
         let changed = if runs { Vec::new() } else { vec![Part::Tree, Part::Section] };
         let then = if runs { Vec::new() } else { vec![Follows { id, action: Action::Configure }] };
         let image = Some(format!("r.example/tool-x/web:{}", "0123456789abcdef".repeat(4)));
-        ImageRow { component: web(), supply, image, digest, changed, runs, then }
+        ImageRow { component: web(), supply, image, digest, tag_now: None, changed, runs, then }
     }
 
     #[test]
@@ -347,15 +366,24 @@ mod tests {
     #[test]
     fn an_image_on_another_run_image_than_today_s_is_to_be_rebased() {
         let on = |digit: char| format!("registry.example/run@sha256:{}", digit.to_string().repeat(64));
-        let marked = |below: Option<String>, run: &str| {
-            let mut rows = [row(Supply::Reuse, true), row(Supply::Build, false)];
-            let below = below.map(|on| (digest(1), on)).into_iter().collect();
-            mark_outdated(&mut rows, &below, run);
-            rows.map(|row| row.supply)
+        let learnt = |stands_on: Option<&str>, run: &str| {
+            let mut row = row(Supply::Reuse, true);
+            row.learn(stands_on, Some(digest(1)), run);
+            assert_eq!(row.tag_now, None);
+            row.supply
         };
-        assert_eq!(marked(Some(on('a')), &on('b')), [Supply::Rebase, Supply::Build]);
-        assert_eq!(marked(Some(on('a')), &on('a')), [Supply::Reuse, Supply::Build]);
-        assert_eq!(marked(None, &on('b')), [Supply::Reuse, Supply::Build], "nobody knows");
-        assert_eq!(marked(Some("run:latest".to_owned()), &on('b')), [Supply::Reuse, Supply::Build]);
+        assert_eq!(learnt(Some(&on('a')), &on('b')), Supply::Rebase);
+        assert_eq!(learnt(Some(&on('a')), &on('a')), Supply::Reuse);
+        assert_eq!(learnt(None, &on('b')), Supply::Reuse, "nobody knows");
+        assert_eq!(learnt(Some("run:latest"), &on('b')), Supply::Reuse);
+    }
+
+    #[test]
+    fn a_tag_that_was_moved_is_told_also_of_an_image_that_stays() {
+        let mut row = row(Supply::Reuse, true);
+        assert!(row.is_build() && told(&[row.clone()]).is_empty());
+        row.learn(None, Some(digest(2)), "run");
+        let expected = "  image web: reuse sha256:010101010101, whose tag was moved to sha256:020202020202\n";
+        assert_eq!(told(&[row]), expected);
     }
 }

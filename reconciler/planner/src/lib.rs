@@ -39,6 +39,7 @@ pub mod readiness;
 pub mod schema;
 pub mod settled;
 pub mod stored;
+pub mod tags;
 pub mod waves;
 
 mod autoscale;

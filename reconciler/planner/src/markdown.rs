@@ -41,7 +41,8 @@ pub fn markdown(plan: &Plan, ago: Ago) -> String {
     page.section("Held", held.collect());
     let waits = plan.not_ready.iter().filter(|_| plan.steps.is_empty());
     page.section("Not Ready", waits.map(|row| Entry::line(format!("{}: {}", row.id, row.why))).collect());
-    page.section("Worth knowing", plan.remarks.iter().map(|remark| Entry::line(remark.clone())).collect());
+    let notes = plan.remarks.iter().chain(&plan.moved_tags);
+    page.section("Worth knowing", notes.map(|note| Entry::line(note.clone())).collect());
     page.end(plan.tool.as_str())
 }
 

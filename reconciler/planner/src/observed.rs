@@ -3,6 +3,7 @@
 //! Three answers exist for an object, and they are never mixed up: [`Seen::Live`], [`Seen::Absent`] (confirmed by a read
 //! of that very name), and *not said* (the watch, which selects by our mark, does not show it: that proves nothing).
 
+use crate::image::Misfit;
 use crate::live::Live;
 use crate::memo::Memo;
 use crate::promotion::Forerunner;
@@ -74,6 +75,13 @@ pub enum Seen {
 pub enum ImageSeen {
     /// It is there, with this digest.
     Found(Digest),
+    /// It is there, and does not run on this platform.
+    Unfit {
+        /// Its digest.
+        digest: Digest,
+        /// Why not.
+        why: Misfit,
+    },
     /// The registry knows no such tag.
     Missing,
     /// The registry could not be asked, or refused.

@@ -40,8 +40,11 @@ pub struct Plan {
     /// Fields that differ because the API server insists, to be noted.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub settled: Vec<Settled>,
-    /// Worth knowing, not worth acting on: drift that admission insists on, a tag that moved.
+    /// Worth knowing, not worth acting on: drift that admission insists on.
     pub remarks: Vec<String>,
+    /// Tags of builds that somebody moved, and what counts in their place.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub moved_tags: Vec<String>,
     /// How the deployment under way stands, where the Tool's status does not say so already.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub deployment: Option<Deployment>,
@@ -206,6 +209,7 @@ impl Plan {
             questions: Vec::new(),
             settled: Vec::new(),
             remarks: Vec::new(),
+            moved_tags: Vec::new(),
             deployment: None,
             removed: false,
             queued: 0,

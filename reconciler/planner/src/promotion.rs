@@ -10,7 +10,7 @@ mod soak;
 mod take;
 
 pub(crate) use soak::soaking;
-pub(crate) use take::{Offer, builds_it, image_id, moved, offer, source, steps};
+pub(crate) use take::{Offer, builds_it, image_id, offer, source, steps};
 
 use crate::builds;
 use crate::decide::tool_id;

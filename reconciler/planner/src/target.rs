@@ -256,6 +256,7 @@ pub(crate) fn digest_of(
     }
     match observed.images.get(&source) {
         Some(ImageSeen::Found(digest)) => Ok(StoredImage { digest: digest.clone(), source }),
+        Some(ImageSeen::Unfit { why, .. }) => Err(Why::Unfit { image: source, why: why.clone() }),
         Some(ImageSeen::Missing) => Err(taken_over(&component.image, observed, source)),
         Some(ImageSeen::Unknown(why)) => Err(Why::NotObserved(format!("registry: {why}"))),
         None => Err(Why::NotObserved("registry: not asked".to_owned())),
@@ -334,7 +335,10 @@ fn missing_secrets(component: &RenderedComponent, observed: &Observed) -> Result
 #[must_use]
 pub fn images_needed(newest: &Rendered, commit: Option<&CommitId>, observed: &Observed) -> BTreeSet<String> {
     let open = |component: &&RenderedComponent| {
-        matches!(digest_of(component, commit, observed), Err(Why::NotObserved(_) | Why::AwaitingBuild { .. }))
+        matches!(
+            digest_of(component, commit, observed),
+            Err(Why::NotObserved(_) | Why::AwaitingBuild { .. } | Why::Unfit { .. })
+        )
     };
     let places =
         |component: &RenderedComponent| [image_source(&component.image), promotion::source(&component.image, observed)];

@@ -187,6 +187,37 @@ fn a_component_without_its_image_is_held_and_deployed_by_digest_when_it_comes() 
     let (plan, observed) = world.plan(&commit('a', yaml));
     assert!(plan.is_ready(), "the digest first seen for a build is the one that counts");
     assert!(planner::images_needed(&rendered, None, &observed).is_empty(), "and the registry is not asked again");
+    let says = plan.moved_tags.concat();
+    assert!(says.contains(&format!("points to sha256:{} by now", "d".repeat(64))), "{says}");
+}
+
+#[test]
+fn an_image_that_does_not_run_here_is_held_and_the_one_before_serves_on() {
+    let by_tag = |tag: &str| {
+        format!(
+            "config_version: v1beta1\ncomponents:\n  web:\n    image: quay.io/x/web:{tag}\n    run: {{command: web}}\n"
+        )
+    };
+    let mut world = World::new();
+    world.push_image("quay.io/x/web:1", 'b');
+    world.settle(&commit('a', &by_tag("1")));
+    let web = world.id("Deployment", "web");
+    let before = world.objects[&web]["spec"].clone();
+    let why = planner::image::Misfit::Machines { has: "linux/arm64".to_owned(), wanted: "linux/amd64".to_owned() };
+    let digest = renderer::Digest::of_sha256(&[7; 32]);
+    world.images.insert("quay.io/x/web:2".to_owned(), planner::observed::ImageSeen::Unfit { digest, why });
+    let plans = world.settle(&commit('b', &by_tag("2")));
+    let last = plans.last().expect("a plan");
+    assert_eq!(reasons(last), ["deployment/tool-wordcount/web Unfit"]);
+    assert!(
+        last.held[0].why.to_string().starts_with("unfit image quay.io/x/web:2: it is for linux/arm64"),
+        "{last:#?}"
+    );
+    assert_eq!(world.objects[&web]["spec"], before);
+
+    world.push_image("quay.io/x/web:2", 'c');
+    world.settle(&commit('b', &by_tag("2")));
+    assert_ne!(world.objects[&web]["spec"], before, "the tag means another image now");
 }
 
 #[test]

@@ -216,7 +216,7 @@ fn what_beta_was_ready_with_counts_and_not_where_its_tag_points_now() {
     let (_, other) = images(&mut world, &says, None, Some('e'));
     beta(&mut world).stored = vec![stored(&other, 'd')];
     let (plan, _) = world.plan(&says);
-    assert!(plan.remarks.iter().any(|said| said.contains("points to sha256:eeee")), "{:?}", plan.remarks);
+    assert!(plan.moved_tags.iter().any(|said| said.contains("points to sha256:eeee")), "{:?}", plan.moved_tags);
     world.settle(&says);
     assert!(runs(&world).contains(digest('d').as_str()));
 }

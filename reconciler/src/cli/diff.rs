@@ -11,15 +11,14 @@ use super::plan_file;
 use super::target::{Declared, Target, TargetArgs, is_repository_of};
 use crate::ui::{self, Exit, Failure, Ui, failed, wrong_use};
 use planner::drift::FieldVerdict;
-use planner::image::{Facts, Target as Machines, build_of};
-use planner::images::{ImageRow, Supply};
+use planner::image::{Facts, Target as Machines};
+use planner::images::ImageRow;
 use planner::plan::Plan;
 use reconciler::pass::{Decided, Subject};
 use reconciler::registry::Reference;
 use reconciler::source::worktree::{self, Worktree};
 use renderer::{Files, ObjectId};
 use serde::Serialize;
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 /// Show what would change on the cluster, and why
@@ -104,7 +103,7 @@ pub async fn run(args: &Args, ui: &Ui) -> anyhow::Result<Exit> {
     }
     let mut rows = subject.draft(&decided.observed).images(&decided.plan, &decided.observed);
     if args.live.is_none() {
-        outdated(&mut rows, &target.declared).await;
+        ask_of_builds(&mut rows, &target.declared).await;
     }
     show(args, &decided, &rows, &subject, ui)?;
     if let Some(file) = &args.out {
@@ -153,23 +152,23 @@ struct Shown<'a> {
     images: &'a [ImageRow],
 }
 
-/// Looks below the images that were built here: does the platform have another run image by now? One that does not say, or
+/// Asks of the images that were built here what they stand on, and whether their tags were moved. One that does not say, or
 /// a registry that does not answer, is no reason to show nothing.
-async fn outdated(rows: &mut [ImageRow], declared: &Declared) {
+async fn ask_of_builds(rows: &mut [ImageRow], declared: &Declared) {
     let machines = Machines::parse(&declared.platform.builder.target);
-    let mut below = BTreeMap::new();
-    for row in rows.iter().filter(|row| row.supply == Supply::Reuse) {
-        let (Some(image), Some(digest)) = (&row.image, &row.digest) else { continue };
-        let Ok(at) = Reference::parse(image) else { continue };
-        if build_of(&at.tag).is_none() {
-            continue;
+    let registry = &declared.registry;
+    let asked = rows.iter_mut().filter(|row| row.is_build()).map(async |row| {
+        let (Some(image), Some(digest)) = (&row.image, &row.digest) else { return };
+        let Ok(at) = Reference::parse(image) else { return };
+        let pinned = at.pinned(digest.clone());
+        let (image, tag) = tokio::join!(registry.image(&pinned, &machines), registry.digest_of(image));
+        let run_image = image.map(|image| Facts::of(&image).run_image);
+        for error in [run_image.as_ref().err(), tag.as_ref().err()].into_iter().flatten() {
+            tracing::info!(%error, image = row.image, "the registry did not say all of the image");
         }
-        match declared.registry.image(&at.pinned(digest.clone()), &machines).await {
-            Ok(image) => below.extend(Facts::of(&image).run_image.map(|run| (digest.clone(), run))),
-            Err(error) => tracing::info!(%error, image = row.image, "what the image stands on is not known"),
-        }
-    }
-    planner::images::mark_outdated(rows, &below, &declared.platform.builder.run_image);
+        row.learn(run_image.ok().flatten().as_deref(), tag.ok().flatten(), &declared.platform.builder.run_image);
+    });
+    futures::future::join_all(asked).await;
 }
 
 /// The verdict on every field, of all objects or of one.

@@ -7,6 +7,7 @@
 //! A pass takes what is known. What is not is asked, and the answer wakes the tool: for a moment a pass is put off, because
 //! the answer is on its way. Then it goes on without: drift is healed, and the condition says what it waits for.
 
+mod tags;
 mod wishes;
 
 use super::reads::{Answered, End, Job, Reads};
@@ -20,13 +21,15 @@ use planner::observed::{ImageSeen, Observed};
 use planner::outcome::{Outcome, RowResult};
 use planner::pin::Pin;
 use planner::plan::{Action, Plan, Request, Step};
-use renderer::{Digest, ToolName};
+use renderer::ToolName;
 use std::collections::BTreeSet;
 use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
+use tags::Tags;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::task::JoinSet;
+use tokio::time::{Instant, MissedTickBehavior};
 use wishes::{Occasion, Wishes};
 
 /// A tool needs to know an image.
@@ -41,6 +44,7 @@ pub(super) struct Ask {
 /// What tools need to know of images, and what is known.
 pub(super) struct Images {
     wishes: Mutex<Wishes>,
+    tags: Mutex<Tags>,
     asks: UnboundedSender<Ask>,
 }
 
@@ -61,7 +65,7 @@ pub(super) enum Answers {
 impl Images {
     pub(super) fn new() -> (Self, UnboundedReceiver<Ask>) {
         let (asks, to_ask) = unbounded_channel();
-        (Self { wishes: Mutex::default(), asks }, to_ask)
+        (Self { wishes: Mutex::default(), tags: Mutex::default(), asks }, to_ask)
     }
 
     /// Adds what registries said of the images that this pass needs, and asks for the rest.
@@ -83,6 +87,7 @@ impl Images {
             self.ask(Ask { tool: tool.clone(), reference, anew });
         }
         observed.images.extend(known.images);
+        lock(&self.tags).add(tool, observed);
         for reference in &known.open {
             observed.images.insert(reference.clone(), ImageSeen::Unknown(format!("no answer yet for {reference}")));
         }
@@ -106,18 +111,29 @@ impl Images {
         }
     }
 
-    /// Nobody tells when an image that was missing is pushed.
+    /// Nobody tells when an image that was missing, or made for others, is pushed.
     pub(super) fn look_again(&self) {
-        self.ask_again(false, |answer| *answer == ImageSeen::Missing);
+        self.ask_again(false, |answer| matches!(answer, ImageSeen::Missing | ImageSeen::Unfit { .. }));
     }
 
     /// What may be asked, or with which credentials, is another now.
     pub(super) fn ask_anew(&self) {
-        self.ask_again(true, |answer| matches!(answer, ImageSeen::Unknown(_)));
+        self.ask_again(true, |answer| matches!(answer, ImageSeen::Unknown(_) | ImageSeen::Unfit { .. }));
     }
 
     pub(super) fn forget(&self, tool: &ToolName) {
         lock(&self.wishes).forget(tool);
+        lock(&self.tags).forget(tool);
+    }
+
+    fn wants(&self, tool: &ToolName, reference: &str) -> bool {
+        lock(&self.wishes).wants(tool, reference) || lock(&self.tags).has(tool, reference)
+    }
+
+    /// Returns whether that is news for the tool.
+    fn answered(&self, tool: &ToolName, reference: &str, answer: &ImageSeen, asked: Moment) -> bool {
+        let moved = lock(&self.tags).answered(tool, reference, answer);
+        lock(&self.wishes).answered(tool, reference, answer, asked) || moved
     }
 
     fn ask_again(&self, anew: bool, which: impl Fn(&ImageSeen) -> bool) {
@@ -134,7 +150,7 @@ impl Images {
 }
 
 /// A look-up that ended, and when it began.
-type Done = (Job, Moment, Result<Option<Digest>, RegistryError>);
+type Done = (Job, Moment, Result<ImageSeen, RegistryError>);
 
 struct Asker {
     driver: Arc<Driver>,
@@ -147,6 +163,8 @@ impl Driver {
     /// Asks registries what passes need to know, until it is dropped.
     pub(super) async fn ask_registries(self: Arc<Self>, wakes: Wakes, mut asks: UnboundedReceiver<Ask>) {
         let mut asker = Asker { driver: self, wakes, reads: Reads::default(), jobs: JoinSet::new() };
+        let mut look = tokio::time::interval_at(Instant::now() + asker.driver.limits.tags, asker.driver.limits.tags);
+        look.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             asker.start();
             let now = asker.driver.begun.elapsed();
@@ -154,6 +172,7 @@ impl Driver {
             tokio::select! {
                 Some(ask) = asks.recv() => asker.enter(ask),
                 Some(done) = asker.jobs.join_next() => asker.end(done),
+                _ = look.tick() => asker.look_at_tags(),
                 () = tokio::time::sleep(pause) => {}
             }
         }
@@ -161,6 +180,14 @@ impl Driver {
 }
 
 impl Asker {
+    /// Tags of builds that run, however many: a host is asked a few at a time.
+    fn look_at_tags(&mut self) {
+        let all = lock(&self.driver.images.tags).all();
+        for (tool, reference) in all {
+            self.enter(Ask { tool, reference, anew: false });
+        }
+    }
+
     fn enter(&mut self, Ask { tool, reference, anew }: Ask) {
         let now = self.driver.begun.elapsed();
         match Reference::parse(&reference) {
@@ -174,7 +201,7 @@ impl Asker {
     fn start(&mut self) {
         let now = self.driver.begun.elapsed();
         while let Some(mut job) = self.reads.next(now) {
-            job.tools.retain(|tool| lock(&self.driver.images.wishes).wants(tool, &job.what));
+            job.tools.retain(|tool| self.driver.images.wants(tool, &job.what));
             if job.tools.is_empty() {
                 self.reads.ended(&job, End::not_asked(), now, 0.0);
                 continue;
@@ -203,7 +230,7 @@ impl Asker {
 
     fn tell(&self, reference: &str, tools: &BTreeSet<ToolName>, answer: &ImageSeen, asked: Moment) {
         for tool in tools {
-            if lock(&self.driver.images.wishes).answered(tool, reference, answer, asked) {
+            if self.driver.images.answered(tool, reference, answer, asked) {
                 send(&self.wakes, tool.clone(), true);
             }
         }
@@ -211,7 +238,8 @@ impl Asker {
 }
 
 async fn look_up(driver: Arc<Driver>, job: Job, began: Moment) -> Done {
-    let asked = AssertUnwindSafe(driver.registry.digest_of(&job.what)).catch_unwind().await;
+    let platform = driver.book.platform();
+    let asked = AssertUnwindSafe(driver.registry.seen(&job.what, &platform)).catch_unwind().await;
     let answer = asked.unwrap_or_else(|_| {
         tracing::error!(reference = job.what, "a look-up panicked; this is a defect in toolforge");
         driver.metrics.panicked();

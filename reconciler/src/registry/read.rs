@@ -5,12 +5,15 @@ use super::session::Request;
 use super::tokens::Access;
 use super::{ACCEPT, MAX_MANIFEST_BYTES, Reference, Registry, RegistryError, digest_header};
 use http::{Method, StatusCode};
-use planner::image::{self, Blob, Image, Malformed, Target, digest_of};
+use planner::image::{self, Blob, Image, MadeFor, Malformed, Target, digest_of};
 use renderer::Digest;
 use serde::Deserialize;
+use std::sync::PoisonError;
 
 /// A configuration is labels and history. No builder's comes near this.
 const MAX_CONFIG_BYTES: u64 = 8 << 20;
+/// A few hundred bytes each; beyond it everything is asked anew.
+const MAX_KNOWN: usize = 20_000;
 /// More machines than there are kinds of.
 const MAX_PARTS: usize = 100;
 
@@ -98,6 +101,29 @@ impl Registry {
         let (config, _) = image::blobs(&manifest.bytes).map_err(|why| reference.no_image(why))?;
         let config = self.small_blob(reference, &config).await?;
         Image::read(&manifest.bytes, &config).map_err(|why| reference.no_image(why))
+    }
+
+    /// Which machines an image is made for: two small requests for one that was never asked about, then none.
+    pub(super) async fn made_for(&self, reference: &Reference, digest: &Digest) -> Result<MadeFor, RegistryError> {
+        let known = self.made_for.lock().unwrap_or_else(PoisonError::into_inner).get(digest).cloned();
+        if let Some(made_for) = known {
+            return Ok(made_for);
+        }
+        let manifest = self.needed(reference).await?;
+        let made_for = match manifest.parts().map_err(|why| reference.no_image(why))? {
+            Some(parts) => MadeFor::machines(parts.into_iter().filter_map(|part| part.platform)),
+            None => {
+                let (config, _) = image::blobs(&manifest.bytes).map_err(|why| reference.no_image(why))?;
+                let config = self.small_blob(reference, &config).await?;
+                MadeFor::of(&Image::read(&manifest.bytes, &config).map_err(|why| reference.no_image(why))?)
+            }
+        };
+        let mut all = self.made_for.lock().unwrap_or_else(PoisonError::into_inner);
+        if all.len() >= MAX_KNOWN {
+            all.clear();
+        }
+        all.insert(digest.clone(), made_for.clone());
+        Ok(made_for)
     }
 
     /// The manifest, which has to be there.

@@ -8,6 +8,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 
+/// What every image of it is: one that names no machine, and so is for all.
+const INDEX: &str = r#"{"schemaVersion":2,"mediaType":"application/vnd.oci.image.index.v1+json","manifests":[]}"#;
+
 /// A registry that has every image, and may hang. It ends with its runtime.
 struct Fake {
     address: String,
@@ -28,7 +31,7 @@ impl Fake {
             async move {
                 // An error means that the test is over.
                 drop(hanging.wait_for(|hangs| !hangs).await);
-                [("docker-content-digest", format!("sha256:{}", "b".repeat(64)))]
+                ([("docker-content-digest", planner::image::digest_of(INDEX.as_bytes()).to_string())], INDEX)
             }
         });
         tokio::spawn(async move { axum::serve(listener, app).await });

@@ -11,7 +11,7 @@ use super::trouble::{BuildError, at};
 use super::written::Process;
 use super::{LAYERS, Pack, Request, launcher};
 use crate::cell::Door;
-use planner::image::{BUILD_METADATA, Blob, LIFECYCLE_METADATA};
+use planner::image::{BUILD_METADATA, Blob, LIFECYCLE_METADATA, LOCAL_ONLY};
 use renderer::Digest;
 use serde::Serialize;
 use serde_json::{Map, Value, json};
@@ -20,8 +20,6 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
-/// Label of an image that runs on the machine that built it, and nowhere else.
-pub const LOCAL_ONLY: &str = "toolforge.org/local-only";
 /// The CNB platform API by which images are made.
 const PLATFORM_API: &str = "0.12";
 const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";

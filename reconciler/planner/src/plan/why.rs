@@ -1,5 +1,6 @@
 //! Why something waits: the closed list of reasons, each with its one word and its sentence.
 
+use crate::image::Misfit;
 use crate::moment::Moment;
 use renderer::{CommitId, ObjectId, ToolName};
 use serde::{Deserialize, Serialize};
@@ -20,6 +21,13 @@ pub enum Why {
         build: ObjectId,
         /// The end of its log, or its controller's words.
         why: String,
+    },
+    /// Its image is there, and does not run on this platform.
+    Unfit {
+        /// The reference.
+        image: String,
+        /// Why not.
+        why: Misfit,
     },
     /// An object it needs is made in this pass.
     AwaitingStep(ObjectId),
@@ -109,6 +117,7 @@ impl Why {
         match self {
             Self::AwaitingBuild { .. } => "AwaitingBuild",
             Self::BuildFailed { .. } => "BuildFailed",
+            Self::Unfit { .. } => "Unfit",
             Self::AwaitingStep(_) => "AwaitingStep",
             Self::AwaitingReady(_) => "AwaitingReady",
             Self::GateFailed { .. } => "GateFailed",
@@ -133,7 +142,7 @@ impl Why {
     #[must_use]
     pub fn awaits_image(&self) -> bool {
         match self {
-            Self::AwaitingBuild { .. } => true,
+            Self::AwaitingBuild { .. } | Self::Unfit { .. } => true,
             Self::NotObserved(what) => what.starts_with("registry"),
             _ => false,
         }
@@ -169,6 +178,7 @@ impl fmt::Display for Why {
         match self {
             Self::AwaitingBuild { image } => write!(f, "awaiting build {}", crate::explain::short_build(image)),
             Self::BuildFailed { build, why } => write!(f, "{build} failed: {why}"),
+            Self::Unfit { image, why } => write!(f, "unfit image {}: {why}", crate::explain::short_build(image)),
             Self::AwaitingStep(id) => write!(f, "awaiting {id}"),
             Self::AwaitingReady(id) => write!(f, "awaiting {id} to become Ready"),
             Self::GateFailed { job, why } => write!(f, "{job} failed: {why}"),

@@ -7,7 +7,7 @@ use crate::plan::{Action, Cause, Request, Step};
 use crate::stored::StoredImage;
 use renderer::rendered::Image;
 use renderer::{ObjectId, Rendered, RenderedComponent, ToolName};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 /// What is known of a component's image in the forerunner's place.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -28,7 +28,7 @@ pub(crate) fn offer(image: &Image, observed: &Observed) -> Offer {
             let proven = forerunner.images().find(|image| image.source == source).map(|image| &image.digest);
             Offer::Image(StoredImage { digest: proven.unwrap_or(seen).clone(), source })
         }
-        Some(ImageSeen::Missing) => Offer::None,
+        Some(ImageSeen::Missing | ImageSeen::Unfit { .. }) => Offer::None,
         Some(ImageSeen::Unknown(why)) => Offer::Unknown(why.clone()),
         None => Offer::Unknown("not asked".to_owned()),
     }
@@ -53,19 +53,6 @@ impl Forerunner {
     fn images(&self) -> impl Iterator<Item = &StoredImage> {
         self.stored.iter().flat_map(|stored| stored.images.values())
     }
-}
-
-/// Says which tags of the forerunner were moved by hand: they point elsewhere than what was Ready there, which counts.
-pub(crate) fn moved(rendered: &Rendered, observed: &Observed) -> Vec<String> {
-    let moved = |component: &RenderedComponent| {
-        let Offer::Image(StoredImage { source, digest }) = offer(&component.image, observed) else { return None };
-        let Some(ImageSeen::Found(seen)) = observed.images.get(&source) else { return None };
-        let says =
-            format!("tag {source} points to {seen} by now; what was Ready under it is {digest}, and that counts");
-        (*seen != digest).then_some(says)
-    };
-    let all: BTreeSet<String> = rendered.components.iter().filter_map(moved).collect();
-    all.into_iter().collect()
 }
 
 /// Whether the forerunner is about to have the image: then nobody builds it twice.

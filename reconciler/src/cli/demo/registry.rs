@@ -1,5 +1,5 @@
 //! A registry that plays the builder: an image that is asked for is there, as if it had been built, unless the show
-//! holds it back. It answers one question, which digest a tag has, and holds no images.
+//! holds it back. It answers which digest a tag has and for which machines it is, and holds no images.
 
 use axum::Router;
 use axum::extract::{Path, State};
@@ -7,12 +7,15 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use renderer::length_prefixed::hex;
+use serde_json::json;
 use sha2::{Digest as _, Sha256};
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
+
+const INDEX: &str = "application/vnd.oci.image.index.v1+json";
 
 /// A listening registry. It ends when this is dropped.
 pub struct Registry {
@@ -24,7 +27,8 @@ pub struct Registry {
 
 #[derive(Default)]
 struct Shelf {
-    built: BTreeSet<String>,
+    /// Indexes by `/<name>:<tag>`.
+    built: BTreeMap<String, String>,
     /// New images of this tool are not built yet.
     held_back: Option<String>,
 }
@@ -60,21 +64,46 @@ impl Drop for Registry {
     }
 }
 
-/// `/v2/<name>/manifests/<tag>`; axum answers HEAD from it, too.
+/// `/v2/<name>/manifests/<tag or digest>`; axum answers HEAD from it, too.
 async fn manifest(State(shelf): State<Arc<Mutex<Shelf>>>, Path(path): Path<String>) -> Response {
     let Some((name, tag)) = path.split_once("/manifests/") else {
         return StatusCode::NOT_FOUND.into_response();
     };
     let image = format!("/{name}:{tag}");
     let mut shelf = lock(&shelf);
-    let missing = shelf.held_back.as_ref().is_some_and(|tool| image.contains(tool.as_str()));
-    if missing && !shelf.built.contains(&image) {
-        let unknown = r#"{"errors":[{"code":"MANIFEST_UNKNOWN","message":"manifest unknown"}]}"#;
-        return (StatusCode::NOT_FOUND, unknown).into_response();
+    if tag.starts_with("sha256:") {
+        let found = shelf.built.values().find(|index| digest(index) == tag).map(|index| answer(index));
+        return found.unwrap_or_else(unknown);
     }
-    let digest = format!("sha256:{}", hex(&Sha256::digest(image.as_bytes())));
-    shelf.built.insert(image);
-    ([("docker-content-digest", digest)], "{}").into_response()
+    let missing = shelf.held_back.as_ref().is_some_and(|tool| image.contains(tool.as_str()));
+    if missing && !shelf.built.contains_key(&image) {
+        return unknown();
+    }
+    answer(shelf.built.entry(image.clone()).or_insert_with(|| index(&image)))
+}
+
+fn unknown() -> Response {
+    let unknown = r#"{"errors":[{"code":"MANIFEST_UNKNOWN","message":"manifest unknown"}]}"#;
+    (StatusCode::NOT_FOUND, unknown).into_response()
+}
+
+fn answer(index: &str) -> Response {
+    ([("docker-content-digest", digest(index)), ("content-type", INDEX.to_owned())], index.to_owned()).into_response()
+}
+
+/// An index that says for which machines it is: nothing else is asked of it.
+fn index(image: &str) -> String {
+    let part = json!({
+        "mediaType": "application/vnd.oci.image.manifest.v1+json",
+        "digest": digest("{}"),
+        "size": 2,
+        "platform": {"os": "linux", "architecture": "amd64"},
+    });
+    json!({"schemaVersion": 2, "mediaType": INDEX, "manifests": [part], "annotations": {"of": image}}).to_string()
+}
+
+fn digest(bytes: &str) -> String {
+    format!("sha256:{}", hex(&Sha256::digest(bytes.as_bytes())))
 }
 
 fn lock(shelf: &Mutex<Shelf>) -> MutexGuard<'_, Shelf> {
