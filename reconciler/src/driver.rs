@@ -21,6 +21,7 @@ pub mod platform;
 mod polling;
 mod reader;
 mod reads;
+mod space;
 mod start;
 mod unsaid;
 
@@ -45,6 +46,7 @@ use planner::outcome::Outcome;
 use reader::Due;
 use renderer::platform::{Backend, Registry as RegistrySettings, Route};
 use renderer::{Platform, ToolName};
+use space::{Look, Space};
 use std::panic::AssertUnwindSafe;
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -94,6 +96,7 @@ pub struct Driver {
     recorder: Recorder,
     listener: Option<Listener>,
     images: Images,
+    space: Space,
     fights: Mutex<Fights>,
     unsaid: Mutex<Unsaid>,
     everyone: Everyone,
@@ -128,12 +131,13 @@ struct Inbox {
     woken: mpsc::UnboundedReceiver<WakeUp>,
     due: mpsc::UnboundedReceiver<Due>,
     asks: mpsc::UnboundedReceiver<Ask>,
+    looks: mpsc::UnboundedReceiver<Look>,
 }
 
 impl Driver {
     /// Runs until `stop`, then lets the passes under way finish. Dropped, it ends with everything it began.
     async fn run(self: Arc<Self>, inbox: Inbox, stop: CancellationToken) {
-        let Inbox { wakes, mut woken, due, asks } = inbox;
+        let Inbox { wakes, mut woken, due, asks, looks } = inbox;
         self.world.synced().await;
         self.count_builds();
         for tool in self.book.names() {
@@ -143,6 +147,7 @@ impl Driver {
         beside.spawn(self.clone().poll_forever(wakes.clone()));
         beside.spawn(self.clone().read_forever(wakes.clone(), due));
         beside.spawn(self.clone().ask_registries(wakes.clone(), asks));
+        beside.spawn(self.clone().look_at_spaces(wakes.clone(), looks));
         beside.spawn(self.clone().wake_all_on_turns(wakes.clone()));
         let begun = self.begun;
         let mut queue = Queue::default();
@@ -207,6 +212,7 @@ impl Driver {
         let mut observed = self.world.observed(tool);
         observed.forerunner = self.forerunner(&subject);
         let draft = subject.draft(&observed);
+        let bounded = Self::bounded(&subject, &draft, &observed);
         let answers = self.images.add(&subject, draft.images_needed(&observed), &mut observed, self.begun.elapsed());
         if let Answers::Soon { patience } = answers {
             return (Ended::Rests { pause: patience }, None);
@@ -227,6 +233,9 @@ impl Driver {
         let outcome = self.execute(&decided).await;
         lock(&self.fights).note(&decided.plan, &outcome, self.begun.elapsed());
         let told = self.say(&subject, &decided, &outcome).await;
+        if let Some(repositories) = bounded {
+            self.look_at_space(repositories, &decided, &outcome);
+        }
         for next in self.account(&decided, &outcome) {
             send(wakes, next, false);
         }
@@ -293,6 +302,7 @@ impl Driver {
         self.world.remember(tool, planner::Memo::default());
         self.metrics.forget(tool);
         self.images.forget(tool);
+        self.space.forget(tool);
         lock(&self.fights).forget(tool);
         lock(&self.unsaid).forget(tool);
         self.forget_place(tool);

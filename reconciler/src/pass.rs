@@ -143,6 +143,13 @@ pub struct Draft<'a> {
 }
 
 impl Draft<'_> {
+    /// Where the tool's images are, without tags.
+    #[must_use]
+    pub fn repositories(&self, observed: &Observed) -> BTreeSet<String> {
+        let newest = self.newest.as_ref().ok().map(|(_, rendered)| rendered.as_ref());
+        planner::builds::repositories(newest, observed)
+    }
+
     /// Images that only the registry can tell, by reference.
     #[must_use]
     pub fn images_needed(&self, observed: &Observed) -> BTreeSet<String> {

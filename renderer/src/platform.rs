@@ -62,7 +62,7 @@ pub struct Registry {
     pub host: String,
     /// Environment variable prefix of the credentials the reconciler reads; never the credentials themselves.
     pub credentials: Option<String>,
-    /// What each tool's images may take, as a quantity of bytes; none for no bound. `toolforge gc` says who is over it.
+    /// What each tool's images may take, as a quantity of bytes; none for no bound. Who takes more gets no further build.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub quota: Option<String>,
 }

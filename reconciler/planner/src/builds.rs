@@ -20,6 +20,7 @@ use crate::observed::{Observed, is_terminating, uid_of};
 use crate::plan::{Action, Cause, Held, Request, Step, Why};
 use crate::pods;
 use crate::promotion::builds_it;
+use crate::tags::is_built;
 use crate::target::Targets;
 use renderer::request::BuildRequest;
 use renderer::{Image, ObjectId, Rendered, RenderedComponent};
@@ -28,6 +29,8 @@ use std::collections::BTreeSet;
 
 /// Finished builds of one tool that are kept for whoever wants to read them, besides those that are wanted now.
 const KEPT: usize = 5;
+/// Whether there is room again is looked at after this.
+pub const LOOK_AGAIN_SECS: u64 = 600;
 
 /// Adds to a plan what the revision's builds need; nothing where images come from elsewhere.
 pub(crate) fn plan(draft: &mut Draft<'_>, newest: &Rendered, targets: &Targets) {
@@ -59,6 +62,12 @@ pub(crate) fn plan(draft: &mut Draft<'_>, newest: &Rendered, targets: &Targets) 
             None if let Some(other) = builds_it(&request.image(), input.observed) => {
                 draft.plan.remarks.push(format!("{} is being built for {other}, and taken over from there", object.id));
             }
+            None if let Some(why) = no_room(&input) => {
+                replace(draft, request, &why);
+                // Room is made elsewhere, and nobody tells.
+                let later = input.circumstances.now.plus_secs(LOOK_AGAIN_SECS);
+                draft.plan.due = draft.plan.due.into_iter().chain([later]).min();
+            }
             None if places > 0 => {
                 places -= 1;
                 draft.plan.steps.push(Step {
@@ -76,6 +85,31 @@ pub(crate) fn plan(draft: &mut Draft<'_>, newest: &Rendered, targets: &Targets) 
         let names = wanted.iter().map(|(_, object)| &object.id).collect();
         draft.plan.steps.extend(superseded(&names, &input));
     }
+}
+
+/// Why no further image is built: those that are there take more than the tool may.
+fn no_room(input: &Input) -> Option<Why> {
+    let quota = input.platform.registry.quota_bytes()?;
+    let taken = input.circumstances.space_taken_bytes.filter(|taken| *taken > quota)?;
+    let (tool, [taken, quota]) = (&input.tool.name, [taken, quota].map(mebibytes));
+    Some(Why::OverQuota(format!(
+        "{tool}'s images take {taken} of {quota} in the registry; `toolforge gc {tool}` says what of it can go"
+    )))
+}
+
+/// `1536Mi`, as the quota is written; a part counts as a whole.
+fn mebibytes(bytes: u64) -> String {
+    format!("{}Mi", bytes.div_ceil(1 << 20))
+}
+
+/// Where this tool's images are, as far as its revisions say: repositories, without a tag.
+#[must_use]
+pub fn repositories(newest: Option<&Rendered>, observed: &Observed) -> BTreeSet<String> {
+    let builds = newest.into_iter().flat_map(|rendered| &rendered.builds).map(|request| request.repository.clone());
+    let stored = observed.stored.iter().flat_map(|stored| stored.images.values());
+    let built =
+        stored.filter(|image| is_built(image)).filter_map(|image| Some(image.source.rsplit_once(':')?.0.to_owned()));
+    builds.chain(built).collect()
 }
 
 /// Whether every component says what it needs. What could not be read may need what is being built.

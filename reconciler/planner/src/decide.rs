@@ -65,6 +65,8 @@ pub struct Circumstances {
     pub deletions_left: u32,
     /// How many builds may still be started, over all tools.
     pub builds_left: u32,
+    /// What the tool's images take in the registry, where somebody looked: a builder asks for no more room than there is.
+    pub space_taken_bytes: Option<u64>,
     /// So many tools vanished from the config repository at once that it looks like an accident.
     pub removals_held: Option<String>,
     /// What somebody sets back each time it is corrected.
@@ -102,6 +104,7 @@ impl Circumstances {
             rebase: Wave::Now,
             deletions_left: u32::MAX,
             builds_left: u32::MAX,
+            space_taken_bytes: None,
             removals_held: None,
             fights: BTreeMap::new(),
         }

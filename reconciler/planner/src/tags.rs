@@ -11,7 +11,12 @@ use std::collections::BTreeSet;
 /// What runs by a build's tag, by the last good revision: whoever asks registries looks at these now and then.
 pub fn running(observed: &Observed) -> impl Iterator<Item = &StoredImage> {
     let images = observed.stored.first().into_iter().flat_map(|stored| stored.images.values());
-    images.filter(|image| image.source.rsplit_once(':').is_some_and(|(_, tag)| build_of(tag).is_some()))
+    images.filter(|image| is_built(image))
+}
+
+/// Whether it stands under a build's tag.
+pub(crate) fn is_built(image: &StoredImage) -> bool {
+    image.source.rsplit_once(':').is_some_and(|(_, tag)| build_of(tag).is_some())
 }
 
 /// A line for each tag that points elsewhere than what counts: of what runs, and of what is taken over.

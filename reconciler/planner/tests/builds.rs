@@ -91,6 +91,29 @@ fn what_two_components_share_is_built_once_and_deployed_when_its_image_is_there(
 }
 
 #[test]
+fn a_tool_whose_images_take_more_than_it_may_gets_no_further_build() {
+    let (mut world, says) = (building(), commit('a', WEB));
+    world.platform.registry.quota = Some("10Mi".to_owned());
+    missing(&mut world, &says);
+    for (taken, asked) in [((10 << 20) + 1, 0), (10 << 20, 1)] {
+        world.circumstances.space_taken_bytes = Some(taken);
+        let (plan, _) = world.plan(&says);
+        assert_eq!(builds(&plan), asked, "{plan:#?}");
+        if asked == 0 {
+            let why = plan.held.iter().find(|held| held.why.word() == "OverQuota").expect("it is told").why.to_string();
+            assert_eq!(
+                why,
+                "over quota: wordcount's images take 11Mi of 10Mi in the registry; `toolforge gc wordcount` says what of \
+                 it can go"
+            );
+            assert!(plan.due.is_some(), "nobody tells when there is room");
+        }
+    }
+    world.circumstances.space_taken_bytes = None;
+    assert_eq!(builds(&world.plan(&says).0), 1, "nobody looked yet");
+}
+
+#[test]
 fn a_failed_build_is_told_with_the_end_of_its_log_and_not_tried_again_until_somebody_says_so() {
     let (mut world, says) = (building(), commit('a', WEB));
     let (_, build) = waiting(&mut world, &says);

@@ -5,7 +5,7 @@ use super::connect::{ClusterArgs, Connected};
 use super::local::tool_name;
 use crate::ui::{Failure, Ui, failed, wrong_use};
 use kube::Client;
-use planner::observed::label;
+use planner::observed::{Observed, label};
 use planner::{Admission, Circumstances};
 use reconciler::cluster::address;
 use reconciler::cluster::call::{self, CallError};
@@ -13,7 +13,7 @@ use reconciler::driver;
 use reconciler::execute::Doors;
 use reconciler::observe::{self, Scope};
 use reconciler::pass::{self, Decided, Subject};
-use reconciler::registry::{Registry, RegistryError};
+use reconciler::registry::{Reference, Registry, RegistryError};
 use reconciler::source::config_repo::{self, PlatformFolder};
 use reconciler::source::worktree::{self, Worktree};
 use reconciler::source::{Git, RepositoryUrl, SourceError};
@@ -150,12 +150,29 @@ impl Target {
         }
     }
 
+    /// What the tool's images take, where the platform bounds it, something may have to be built, and the registry says it.
+    async fn space_taken(&self, subject: &Subject, observed: &Observed) -> Option<u64> {
+        let platform = &subject.platform;
+        platform.registry.quota.as_ref().and(platform.builds.as_ref())?;
+        let draft = subject.draft(observed);
+        if draft.images_needed(observed).is_empty() {
+            return None;
+        }
+        let repositories = draft.repositories(observed);
+        let repositories: Vec<_> = repositories.iter().filter_map(|at| Reference::parse(at).ok()).collect();
+        let shelf = self.declared.registry.shelf(&subject.tool.name, &repositories).await;
+        shelf.unread.is_empty().then(|| planner::garbage::size(&shelf.images))
+    }
+
     /// The plan as things stand now; nothing is changed.
     pub async fn decide(&self, subject: &Subject) -> Decided {
         let cluster = &self.connected.cluster;
         let scope = Scope::of(&cluster.name, &subject.platform);
         let observed = observe::once_for(&cluster.client, &scope, &subject.tool).await;
-        pass::decide(subject, observed, &cluster.client, &self.declared.registry).await
+        let taken = self.space_taken(subject, &observed).await;
+        let mut subject = subject.clone();
+        subject.circumstances.space_taken_bytes = taken;
+        pass::decide(&subject, observed, &cluster.client, &self.declared.registry).await
     }
 
     /// Where steps are sent.

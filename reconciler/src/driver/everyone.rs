@@ -48,6 +48,7 @@ impl Driver {
             let tool = &subject.tool.name;
             let lent = lock(&self.everyone.builds).lend(tool, self.rank(tool), Room::of(builds));
             circumstances.builds_left = u32::try_from(lent).unwrap_or(u32::MAX);
+            circumstances.space_taken_bytes = self.space.taken(tool);
         }
         if subject.forgotten {
             circumstances.removals_held = self.vanished(budget.per_hour_percent);

@@ -2,6 +2,7 @@
 //! under way, free the lease.
 
 use super::images::Images;
+use super::space::Space;
 use super::{Book, Driver, Inbox, Limits, Listener, platform};
 use crate::cluster::Cluster;
 use crate::cluster::door::Requests;
@@ -149,6 +150,7 @@ impl Start<'_> {
         let (wakes, woken) = mpsc::unbounded_channel();
         let (due, to_read) = mpsc::unbounded_channel();
         let (images, asks) = Images::new();
+        let (space, looks) = Space::new();
         let driver = Driver {
             registry: registry(git.dialer().clone(), settings, self.environment),
             world: World::start(&client, scope, self.counters, wake(&wakes)),
@@ -160,6 +162,7 @@ impl Start<'_> {
             recorder: Recorder::default(),
             listener: self.options.listener.clone(),
             images,
+            space,
             fights: Default::default(),
             unsaid: Default::default(),
             everyone: Default::default(),
@@ -170,7 +173,7 @@ impl Start<'_> {
             folders: Default::default(),
             folder_changed: Default::default(),
         };
-        (Arc::new(driver), Inbox { wakes, woken, due: to_read, asks })
+        (Arc::new(driver), Inbox { wakes, woken, due: to_read, asks, looks })
     }
 }
 

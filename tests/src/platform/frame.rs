@@ -12,8 +12,17 @@ impl Platform {
 
     /// Commits the platform's settings with more lines.
     pub(super) fn commit_frame(&self, more: &str) -> anyhow::Result<()> {
-        let text = format!("{}{more}", platform_yaml(&self.name, Route::Ingress, &self.registry_address()?));
-        self.config.commit(&[("platform.yaml", &text)]).map(drop)
+        self.commit_settings(&platform_yaml(&self.name, Route::Ingress, &self.registry_address()?), more)
+    }
+
+    /// Commits the platform's settings with one more line of spec, and so much room in the registry for each tool.
+    pub fn commit_quota(&self, quota: &str, line: &str) -> anyhow::Result<()> {
+        let frame = platform_yaml(&self.name, Route::Ingress, &self.registry_address()?);
+        self.commit_settings(&frame.replace("{host:", &format!("{{quota: {quota}, host:")), &format!("  {line}\n"))
+    }
+
+    fn commit_settings(&self, frame: &str, more: &str) -> anyhow::Result<()> {
+        self.config.commit(&[("platform.yaml", &format!("{frame}{more}"))]).map(drop)
     }
 
     /// The platform's settings, as the reconciler reads them.

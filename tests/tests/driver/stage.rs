@@ -37,6 +37,8 @@ pub struct Stage {
     cache: TempDir,
     /// Between polls of git.
     pub poll_every: Duration,
+    /// Between looks at the tags of builds that run.
+    pub tags_every: Duration,
     local: bool,
     web_port: u16,
     serving: Option<(JoinHandle<anyhow::Result<()>>, CancellationToken)>,
@@ -62,7 +64,18 @@ impl Stage {
         let cache = tempfile::tempdir()?;
         // Free a moment ago.
         let web_port = std::net::TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
-        Ok(Self { git, config, cluster, sandbox, cache, poll_every: POLL_EVERY, local, web_port, serving: None })
+        Ok(Self {
+            git,
+            config,
+            cluster,
+            sandbox,
+            cache,
+            poll_every: POLL_EVERY,
+            tags_every: Limits::default().tags,
+            local,
+            web_port,
+            serving: None,
+        })
     }
 
     /// Starts the driver, as `toolforge run` does.
@@ -83,7 +96,7 @@ impl Stage {
         let options = Options {
             config,
             platform: None,
-            limits: Limits { interval: Some(self.poll_every), ..Limits::default() },
+            limits: Limits { interval: Some(self.poll_every), tags: self.tags_every, ..Limits::default() },
             cache: self.cache.path().to_owned(),
             web: Some(SocketAddr::from(([127, 0, 0, 1], self.web_port))),
             listener: None,

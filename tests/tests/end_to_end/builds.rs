@@ -17,12 +17,16 @@ pub async fn building(name: &str, memory: &str) -> anyhow::Result<Platform> {
 
 async fn building_at_once(name: &str, memory: &str, at_once: u32) -> anyhow::Result<Platform> {
     let platform = Platform::prepare(name, Route::Ingress).await?;
-    let image = format!("registry.example/toolforge@sha256:{}", "1".repeat(64));
-    platform.commit_setting(&format!(
-        "builds: {{backend: lifecycle, at_once: {at_once}, lifecycle: {{image: \"{image}\", memory: \"{memory}\"}}}}"
-    ))?;
+    platform.commit_setting(&settings(memory, at_once))?;
     platform.run().await?;
     Ok(platform)
+}
+
+fn settings(memory: &str, at_once: u32) -> String {
+    let image = format!("registry.example/toolforge@sha256:{}", "1".repeat(64));
+    format!(
+        "builds: {{backend: lifecycle, at_once: {at_once}, lifecycle: {{image: \"{image}\", memory: \"{memory}\"}}}}"
+    )
 }
 
 /// The builds of a tool, oldest first.
@@ -144,6 +148,29 @@ async fn a_new_process_counts_the_builds_that_run_before_it_begins_another() -> 
     for tool in &waiting {
         ensure!(builds(tool).await?.is_empty(), "{} builds, too", tool.name());
     }
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_tool_whose_images_take_more_than_it_may_builds_no_further_and_what_runs_stays() -> anyhow::Result<()> {
+    let platform = Platform::prepare("full", Route::Ingress).await?;
+    platform.commit_quota("1Ki", &settings("1Gi", 10))?;
+    platform.run().await?;
+    let tool = platform.tool("web")?;
+    tool.commit(BUILT)?;
+    let first = until_built(&tool, "a build", |_| true).await?;
+    push(&platform, &first, "first").await?;
+    tool.ready().await?;
+    platform.quiet().await?;
+    tool.commit_file("app.py", "print(2)\n")?;
+    let told = tool.reason("Ready", "OverQuota").await?;
+    ensure!(told.message.contains("`toolforge gc"), "{told:?}");
+    ensure!(builds(&tool).await?.len() == 1, "no further build was asked for");
+    tool.kubectl(&["scale", "deployment/web", "--replicas=5"]).await?;
+    tool.until("Deployment", "web", "is healed", |web| web["spec"]["replicas"] == 1).await?;
+    platform.commit_quota("1Gi", &settings("1Gi", 10))?;
+    let first = first["metadata"]["name"].clone();
+    until_built(&tool, "another build, once there is room", |job| job["metadata"]["name"] != first).await?;
     Ok(())
 }
 

@@ -46,6 +46,8 @@ pub enum Why {
     Denied(String),
     /// Secrets that don't exist.
     MissingSecret(Vec<String>),
+    /// The tool's quota has no room for it: what is full, and how to make room.
+    OverQuota(String),
     /// An object of that name is not ours.
     NotOurs,
     /// It could not be observed.
@@ -124,6 +126,7 @@ impl Why {
             Self::Invalid(_) => "Invalid",
             Self::Denied(_) => "Denied",
             Self::MissingSecret(_) => "MissingSecret",
+            Self::OverQuota(_) => "OverQuota",
             Self::NotOurs => "NotOurs",
             Self::NotObserved(_) => "NotObserved",
             Self::SourceUnavailable(_) => "SourceUnavailable",
@@ -185,6 +188,7 @@ impl fmt::Display for Why {
             Self::Invalid(why) => write!(f, "invalid: {why}"),
             Self::Denied(why) => write!(f, "denied: {why}"),
             Self::MissingSecret(names) => write!(f, "missing secret {}", names.join(", ")),
+            Self::OverQuota(what) => write!(f, "over quota: {what}"),
             Self::NotOurs => f.write_str("not ours: an object of this name was made by somebody else"),
             Self::NotObserved(why) => write!(f, "not observed: {why}"),
             Self::SourceUnavailable(why) => write!(f, "source unavailable: {why}"),
