@@ -154,6 +154,35 @@ async fn an_image_for_this_machine_alone_goes_to_no_other_machines_registry() {
     );
 }
 
+/// Starts the program that follows where the kernel refuses user namespaces, by the kernel's own switch in one that is made
+/// for that; on a machine that gives none at all, it is simply started.
+const REFUSED: &str = "unshare --user --map-user=65534 --map-group=65534 --keep-caps sh -c '\
+     echo 0 >/proc/sys/user/max_user_namespaces && exec setpriv --inh-caps=-all --ambient-caps=-all \"$@\"' sh \"$@\"";
+
+#[tokio::test]
+async fn where_the_kernel_refuses_namespaces_an_image_is_for_this_machine_alone_whatever_lies_below_it() {
+    let world = World::new(SITE).await;
+    let run = format!("{}/run:12", world.shop.host());
+    assert_eq!(world.build("1", &[]).await.exit, 0);
+    let app = Reference::parse(&world.image("1")).expect("a reference");
+    world.registry.promote(&app, &Reference::parse(&run).expect("a reference")).await.expect("a run image");
+
+    let (commit, repository) = (world.repository.commit_all(), world.repository.path.display().to_string());
+    let gives_any = Command::new("unshare").args(["--user", "true"]).status().is_ok_and(|status| status.success());
+    let start = if gives_any { REFUSED } else { "exec \"$@\"" };
+    let image = world.image("2");
+    let mut command = Command::new("sh");
+    command.args(["-c", start, "sh", env!("CARGO_BIN_EXE_toolforge"), "build-image", &repository, &commit]);
+    command.args(["--image", &image, "--run-image", &run]);
+    // Of its own: what another one has unpacked may belong to another user there.
+    command.env("TOOLFORGE_STATE", world.folder.path().join("refused")).stdin(Stdio::null());
+    let ran = tokio::task::spawn_blocking(move || command.output()).await.expect("it ends").expect("sh runs");
+    assert!(ran.status.success(), "{}", String::from_utf8_lossy(&ran.stderr));
+    let built = world.read("2").await.expect("an image");
+    assert_eq!(built.label("toolforge.org/local-only"), Some("true"));
+    assert_eq!(built.label("io.buildpacks.rebasable"), Some("false"));
+}
+
 #[tokio::test]
 async fn detect_says_what_would_be_used_and_what_each_of_the_others_misses() {
     let world = World::new(&[("requirements.txt", "flask\n"), ("Procfile", "web: flask run\n")]).await;

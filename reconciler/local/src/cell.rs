@@ -11,10 +11,12 @@
 //! ([`enter`]), and only then starts the program.
 
 mod enter;
+mod group;
 mod limits;
 mod root;
 
 pub use enter::enter;
+pub use group::{Group, Groups, Most};
 pub use limits::Limits;
 
 use nix::sys::signal::{Signal, killpg};
@@ -27,6 +29,7 @@ use std::io;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, lchown};
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
+use std::sync::Arc;
 use tokio::process::Command;
 
 /// Who runs strangers' processes where we are root: nobody.
@@ -46,7 +49,7 @@ pub struct Door {
     in_place: bool,
 }
 
-/// A folder that the process sees.
+/// A folder, or a single file, that the process sees.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Place {
     /// Where it is on this machine: an absolute path.
@@ -65,6 +68,7 @@ pub struct Cell {
     limits: Limits,
     env: BTreeMap<OsString, OsString>,
     folder: Option<PathBuf>,
+    group: Option<Arc<Group>>,
 }
 
 /// Why a cell can't be made.
@@ -107,6 +111,8 @@ struct Entry {
     /// Who the process is, in its own eyes as in ours.
     user: u32,
     in_place: bool,
+    /// Its standard input is the entrance to a group.
+    joins: bool,
     places: Vec<Place>,
     limits: Limits,
     folder: PathBuf,
@@ -152,10 +158,10 @@ impl Cell {
     pub fn new(own: &Path) -> Self {
         let env = [("PATH", SYSTEM_PATH), ("LANG", "C.UTF-8")];
         let env = env.map(|(name, value)| (name.into(), value.into())).into_iter().collect();
-        Self { own: own.to_owned(), places: Vec::new(), limits: Limits::default(), env, folder: None }
+        Self { own: own.to_owned(), places: Vec::new(), limits: Limits::default(), env, folder: None, group: None }
     }
 
-    /// A folder that the process sees.
+    /// A folder, or a single file, that the process sees.
     #[must_use]
     pub fn with_place(mut self, host: &Path, inside: &str, writable: bool) -> Self {
         self.places.push(Place { host: host.to_owned(), inside: inside.into(), writable });
@@ -176,6 +182,13 @@ impl Cell {
         self
     }
 
+    /// Its processes are in this group.
+    #[must_use]
+    pub fn in_group(mut self, group: Option<Arc<Group>>) -> Self {
+        self.group = group;
+        self
+    }
+
     /// The same with other folders of its own.
     #[must_use]
     pub fn at(mut self, own: &Path) -> Self {
@@ -188,6 +201,12 @@ impl Cell {
     pub fn in_folder(mut self, folder: &Path) -> Self {
         self.folder = Some(folder.to_owned());
         self
+    }
+
+    /// Its temporary folder on this machine: a place of its own there, or else the cell's.
+    fn tmp(&self) -> PathBuf {
+        let place = self.places.iter().find(|place| place.inside == Path::new(TMP));
+        place.map_or_else(|| self.own.join("tmp"), |place| place.host.clone())
     }
 
     /// The path by which the process finds `inside`: that one, or the machine's own where paths are not real.
@@ -221,27 +240,37 @@ impl Cell {
         Ok(())
     }
 
-    /// A command for the program with these arguments. Spawn it from a worker of the runtime, not from a thread for
-    /// blocking work: it goes when the thread that started it goes. Signals are for its process group; [`end`] ends it.
-    #[must_use]
-    pub fn command(&self, door: &Door, argv: impl IntoIterator<Item = impl Into<OsString>>) -> Command {
-        self.entry(door, argv.into_iter().map(Into::into).collect())
+    /// A command for the program with these arguments, which reads nothing. Spawn it from a worker of the runtime, not from
+    /// a thread for blocking work: it goes when the thread that started it goes. Signals are for its process group;
+    /// [`end`] ends it.
+    ///
+    /// # Errors
+    /// Where its group is gone.
+    pub fn command(&self, door: &Door, argv: impl IntoIterator<Item = impl Into<OsString>>) -> io::Result<Command> {
+        let mut command = self.entry(door, argv.into_iter().map(Into::into).collect());
+        command.stdin(match &self.group {
+            Some(group) => Stdio::from(group.entrance()?),
+            None => Stdio::null(),
+        });
+        Ok(command)
     }
 
     fn entry(&self, door: &Door, argv: Vec<OsString>) -> Command {
-        let (home, tmp) = (self.own.join("home"), self.own.join("tmp"));
+        let (home, tmp) = (self.own.join("home"), self.tmp());
         let (seen_home, seen_tmp) = if door.in_place { (HOME.into(), TMP.into()) } else { (home.clone(), tmp.clone()) };
-        let mut places = self.places.clone();
+        let mut places = Vec::new();
         // The kernel is asked without folders.
         if door.in_place && home.is_dir() {
             places.push(Place { host: home, inside: HOME.into(), writable: true });
             places.push(Place { host: tmp, inside: TMP.into(), writable: true });
         }
+        places.extend(self.places.iter().filter(|place| place.inside != Path::new(TMP)).cloned());
         let folder = self.folder.clone().unwrap_or_else(|| seen_home.clone());
         let entry = Entry {
             parent: std::process::id(),
             user: if geteuid().is_root() { NOBODY } else { geteuid().as_raw() },
             in_place: door.in_place,
+            joins: self.group.is_some(),
             places,
             limits: self.limits,
             folder,

@@ -12,6 +12,7 @@ pub mod course;
 mod env;
 mod http;
 mod images;
+mod last_words;
 mod launch;
 mod listening;
 mod probe;
@@ -19,6 +20,7 @@ mod setting;
 mod start;
 pub mod status;
 mod unpack;
+mod usage;
 mod volumes;
 pub mod wanted;
 mod worker;
@@ -27,9 +29,10 @@ pub use course::BackOff;
 pub use renderer::request::SELF_IMAGE;
 pub use status::PORTS;
 
-use crate::cell::Door;
+use crate::cell::{Door, Groups};
 use futures::StreamExt as _;
 use images::Images;
+use jiff::SignedDuration;
 use k8s_openapi::api::core::v1::Pod;
 use kube::api::{Patch, PatchParams};
 use kube::runtime::{WatchStreamExt as _, watcher};
@@ -60,9 +63,16 @@ pub struct Settings {
     pub door: Door,
     /// Who may run our own program; none where nobody may.
     pub builds: Option<Builds>,
+    /// Where the kernel holds what a container takes; none where each process is limited by itself.
+    pub groups: Option<Groups>,
     /// Between starts of what crashes.
     pub back_off: BackOff,
+    /// How often it is looked whether a pod's scratch space is within its limits.
+    pub usage_every: SignedDuration,
 }
+
+/// As a kubelet's.
+pub const USAGE_EVERY: SignedDuration = SignedDuration::from_secs(10);
 
 /// The one place in which our own program is what a container runs.
 #[derive(Debug, Clone)]
@@ -80,7 +90,9 @@ pub(crate) struct Shared {
     client: Client,
     door: Door,
     builds: Option<Builds>,
+    groups: Option<Groups>,
     back_off: BackOff,
+    usage_every: SignedDuration,
     images: Arc<Images>,
     logs: PathBuf,
     pods: PathBuf,
@@ -112,7 +124,7 @@ impl Node {
     /// # Errors
     /// Where its folders can't be made.
     pub fn start(settings: Settings) -> io::Result<Self> {
-        let Settings { client, name, state, door, builds, back_off } = settings;
+        let Settings { client, name, state, door, builds, groups, back_off, usage_every } = settings;
         let (logs, pods) = (logs(&state), state.join("pods"));
         // What an earlier node left of its pods: they get new folders.
         if pods.exists() {
@@ -123,8 +135,10 @@ impl Node {
         }
         let images = Images::open(&state.join("images"))?;
         let given = Mutex::default();
+        let log_bytes = LOG_BYTES;
         let shared =
-            Arc::new(Shared { client, door, builds, back_off, images, logs, pods, log_bytes: LOG_BYTES, given });
+            Shared { client, door, builds, groups, back_off, usage_every, images, logs, pods, log_bytes, given };
+        let shared = Arc::new(shared);
         let stop = CancellationToken::new();
         let work = tokio::spawn(Roster::new(shared).watch(name, stop.clone()));
         Ok(Self { stop, work })

@@ -231,7 +231,7 @@ async fn the_launcher_of_the_image_starts_a_process_by_name_or_any_command() {
     }
     cell.prepare().expect("a cell");
     let prints = async |argv: &[&str]| {
-        let out = cell.command(&world.door, argv).output().await.expect("it runs");
+        let out = cell.command(&world.door, argv).expect("a command").output().await.expect("it runs");
         String::from_utf8_lossy(&out.stdout).trim().to_owned() + String::from_utf8_lossy(&out.stderr).trim()
     };
     assert_eq!(prints(&["launcher", "web"]).await, "web-/workspace hi");

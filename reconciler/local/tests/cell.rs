@@ -47,8 +47,8 @@ impl Scratch {
 
 async fn ran(door: &Door, cell: &Cell, argv: &[&str]) -> Ran {
     cell.prepare().expect("a cell");
-    let mut command = cell.command(door, argv);
-    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut command = cell.command(door, argv).expect("a command");
+    command.stdout(Stdio::piped()).stderr(Stdio::piped());
     let out = command.spawn().expect("it starts").wait_with_output().await.expect("it ends");
     let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
     Ran { code: out.status.code(), out: text(out.stdout), err: text(out.stderr) }
@@ -163,8 +163,8 @@ async fn a_process_ends_with_all_that_it_started() {
         let leaves_its_group = if door.in_place() { format!("setsid {PARENT}") } else { PARENT.to_owned() };
         let cell = scratch.cell();
         cell.prepare().expect("a cell");
-        let mut command = cell.command(&door, ["sh", "-c", &leaves_its_group]);
-        let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().expect("it starts");
+        let mut command = cell.command(&door, ["sh", "-c", &leaves_its_group]).expect("a command");
+        let mut child = command.stdout(Stdio::piped()).spawn().expect("it starts");
         let mut out = child.stdout.take().expect("a pipe");
         let mut said = [0; 8];
         out.read_exact(&mut said).await.expect("it says that it has started");
@@ -184,8 +184,8 @@ async fn a_process_is_asked_to_end_through_its_group_and_may_end_in_its_own_way(
         let cell = scratch.cell();
         cell.prepare().expect("a cell");
         let script = "trap 'echo bye; exit 3' TERM; echo started; while :; do sleep 0.05; done";
-        let mut command = cell.command(&door, ["bash", "-c", script]);
-        let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().expect("it starts");
+        let mut command = cell.command(&door, ["bash", "-c", script]).expect("a command");
+        let mut child = command.stdout(Stdio::piped()).spawn().expect("it starts");
         let mut out = child.stdout.take().expect("a pipe");
         let mut said = [0; 8];
         out.read_exact(&mut said).await.expect("it says that it has started");
@@ -209,7 +209,7 @@ async fn a_process_goes_when_whoever_started_it_is_killed() {
         let cell = Cell::new(Path::new(&folder));
         let door = Door::through(Path::new(env!("CARGO_BIN_EXE_cell-door"))).await;
         let script = if door.in_place() { PARENT.to_owned() } else { "echo started; exec sleep 600".to_owned() };
-        let mut child = cell.command(&door, ["sh", "-c", &script]).stdin(Stdio::null()).spawn().expect("it starts");
+        let mut child = cell.command(&door, ["sh", "-c", &script]).expect("a command").spawn().expect("it starts");
         child.wait().await.expect("it ends");
         return;
     }

@@ -6,7 +6,7 @@ use k8s_openapi::api::core::v1::Pod;
 use kube::Api;
 use kube::api::{ApiResource, DeleteParams, DynamicObject, ListParams, LogParams, PostParams};
 use kube::core::GroupVersionKind;
-use local::cell::Door;
+use local::cell::{Door, Groups};
 use local::node::{self, BackOff, Builds, Node, SELF_IMAGE, Settings};
 use local::registry::Registry;
 use local::router::{self, Router};
@@ -59,15 +59,21 @@ impl World {
     }
 
     async fn node(&self) -> anyhow::Result<Node> {
+        self.node_through(door().await, None)
+    }
+
+    fn node_through(&self, door: Door, groups: Option<Groups>) -> anyhow::Result<Node> {
         let builds =
             Builds { namespace: "builds".to_owned(), program: PathBuf::from("/bin/echo"), env: BTreeMap::new() };
         Ok(Node::start(Settings {
             client: self.client(),
             name: sandbox::NODE.to_owned(),
             state: self.folder.path().join("node"),
-            door: Door::through(Path::new(env!("CARGO_BIN_EXE_cell-door"))).await,
+            door,
             builds: Some(builds),
+            groups,
             back_off: BACK_OFF,
+            usage_every: jiff::SignedDuration::from_millis(100),
         })?)
     }
 
@@ -192,6 +198,10 @@ async fn push(host: &str) -> anyhow::Result<String> {
         http.put(format!("{base}/manifests/1")).header("content-type", "application/vnd.oci.image.manifest.v1+json");
     put.body(manifest.clone()).send().await?.error_for_status()?;
     Ok(format!("{host}/tool-a/web@{}", digest_of(&manifest)))
+}
+
+async fn door() -> Door {
+    Door::through(Path::new(env!("CARGO_BIN_EXE_cell-door"))).await
 }
 
 fn container(image: &str, words: &[&str], more: Value) -> Value {
@@ -370,6 +380,113 @@ async fn our_own_program_runs_for_builds_alone() -> anyhow::Result<()> {
     assert_eq!(world.pods("builds").logs(name, &LogParams::default()).await?, "built\n");
     let reason = |pod: &Value| pod.pointer("/status/containerStatuses/0/state/waiting/reason").cloned();
     world.until("tool-a", |pod| reason(pod) == Some(json!("InvalidImageName"))).await?;
+    node.end().await;
+    Ok(())
+}
+
+#[tokio::test]
+async fn where_paths_are_not_real_a_component_serves_too() -> anyhow::Result<()> {
+    let world = World::new().await?;
+    world.namespace("tool-a").await?;
+    let (node, router) = (world.node_through(door().await.without_places(), None)?, router_of(&world).await?);
+    world.web("a", container(&world.image, &["web"], probes())).await?;
+    let pod = world.until("tool-a", is_ready).await?;
+    let (status, text) = eventually(&router, "a.localhost", "/").await?;
+    assert_eq!(status, 200, "{text}");
+    assert!(text.starts_with("good morning ") && text.contains(&world.folder.path().display().to_string()), "{text}");
+    let name = pod["metadata"]["name"].as_str().context("a name")?.to_owned();
+    let log = world.pods("tool-a").logs(&name, &LogParams::default()).await?;
+    assert!(log.starts_with("listening as True"), "not as root: {log}");
+    node.end().await;
+    Ok(())
+}
+
+/// A pod that runs this script once, with scratch space of one megabyte at `/tmp`.
+fn script(image: &str, text: &str, more: Value) -> Value {
+    let mut main = container(image, &["bash", "-c", text], more);
+    main["ports"] = json!([]);
+    main["volumeMounts"] = json!([{"name": "scratch", "mountPath": "/tmp"}, {"name": "conf", "mountPath": "/conf"}]);
+    let volumes = json!([{"name": "scratch", "emptyDir": {"sizeLimit": "1Mi"}},
+        {"name": "conf", "configMap": {"name": "c", "optional": true}}]);
+    json!({"restartPolicy": "Never", "containers": [main], "volumes": volumes})
+}
+
+#[tokio::test]
+async fn a_pod_that_writes_more_than_its_scratch_space_is_evicted_and_another_takes_its_place() -> anyhow::Result<()> {
+    let world = World::new().await?;
+    for namespace in ["tool-a", "tool-b"] {
+        world.namespace(namespace).await?;
+    }
+    let node = world.node().await?;
+    let greedy = "echo $TMPDIR; head -c 3000000 /dev/zero >$TMPDIR/big; sleep 600";
+    let pod = script(&world.image, greedy, json!({}));
+    world.job("tool-b", "job", pod.clone()).await?;
+    let evicted = world.until("tool-b", |pod| pod["status"]["phase"] == "Failed").await?;
+    let words = "Usage of EmptyDir volume \"scratch\" exceeds the limit \"1Mi\".";
+    assert_eq!((&evicted["status"]["reason"], &evicted["status"]["message"]), (&json!("Evicted"), &json!(words)));
+
+    let mut pod = pod;
+    pod["restartPolicy"] = json!("Always");
+    let meta = json!({"name": "a", "namespace": "tool-a"});
+    let template = json!({"metadata": {"labels": {"app": "a"}}, "spec": pod});
+    let spec = json!({"selector": {"matchLabels": {"app": "a"}}, "template": template});
+    world.make("apps", "Deployment", json!({"metadata": meta, "spec": spec})).await?;
+    let mut seen = Value::Null;
+    for _ in 0..600 {
+        seen = serde_json::to_value(world.pods("tool-a").list(&ListParams::default()).await?.items)?;
+        let is = |phase: &str| seen.as_array().is_some_and(|all| all.iter().any(|pod| pod["status"]["phase"] == phase));
+        if is("Failed") && is("Running") {
+            node.end().await;
+            return Ok(());
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    anyhow::bail!("none was evicted while another one ran: {seen:#}")
+}
+
+#[tokio::test]
+async fn last_words_are_what_a_container_writes_down_for_that_and_a_map_is_not_its_to_change() -> anyhow::Result<()> {
+    let world = World::new().await?;
+    if !door().await.in_place() {
+        return Ok(());
+    }
+    world.namespace("tool-a").await?;
+    let node = world.node().await?;
+    let meta = json!({"name": "c", "namespace": "tool-a"});
+    world.make("", "ConfigMap", json!({"metadata": meta, "data": {"file": "from a map"}})).await?;
+    let words = "echo said; ! touch /conf/new 2>/dev/null && echo only to read >/dev/termination-log; \
+                 ls /dev | tr '\n' ' ' >>/dev/termination-log; exit 4";
+    let more = json!({"terminationMessagePolicy": "FallbackToLogsOnError"});
+    world.job("tool-a", "job", script(&world.image, words, more)).await?;
+    let ended = world.until("tool-a", |pod| pod["status"]["phase"] == "Failed").await?;
+    let message = ended.pointer("/status/containerStatuses/0/state/terminated/message").context("a message")?;
+    let devices = "fd full null ptmx pts random shm stderr stdin stdout termination-log tty urandom zero ";
+    assert_eq!(message, &json!(format!("only to read\n{devices}")));
+    node.end().await;
+    Ok(())
+}
+
+/// Where this machine gives us a part of its control groups. Elsewhere each process is limited by itself, which the tests
+/// of cells hold.
+#[tokio::test]
+async fn what_a_container_takes_is_counted_together_where_the_kernel_does_that() -> anyhow::Result<()> {
+    let groups = match Groups::delegated() {
+        Ok(groups) => groups,
+        Err(why) => {
+            assert!(!why.is_empty());
+            return Ok(());
+        }
+    };
+    let world = World::new().await?;
+    world.namespace("tool-a").await?;
+    let node = world.node_through(door().await, Some(groups))?;
+    // Two processes, each with less than the limit.
+    let half = "/usr/bin/python3 -Ic 'import time; x = bytearray(40 << 20); time.sleep(600)'";
+    let more = json!({"resources": {"limits": {"memory": "64Mi", "cpu": "500m"}}});
+    world.job("tool-a", "job", script(&world.image, &format!("{half} & {half}"), more)).await?;
+    let ended = world.until("tool-a", |pod| pod["status"]["phase"] == "Failed").await?;
+    let terminated = ended.pointer("/status/containerStatuses/0/state/terminated").context("an end")?;
+    assert_eq!((&terminated["reason"], &terminated["exitCode"]), (&json!("OOMKilled"), &json!(137)));
     node.end().await;
     Ok(())
 }

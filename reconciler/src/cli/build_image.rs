@@ -81,6 +81,8 @@ pub async fn run(args: &Args, ui: &Ui) -> anyhow::Result<Exit> {
     let request = request(args, &to, source, base.as_ref());
     let image = build(&state, &request, &scratch.path().join("image"), ui).await?;
     let built_secs = begun.elapsed().as_secs_f64();
+    // What holds this machine's own paths runs on no base.
+    let base = base.filter(|_| !image.local_only);
     let digest = push(&registry, &to, &image, base.as_ref()).await?;
     let total_secs = begun.elapsed().as_secs_f64();
     let only = if image.local_only { "; it runs on this machine alone" } else { "" };

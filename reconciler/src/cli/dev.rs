@@ -56,6 +56,9 @@ pub async fn run(args: &Args, ui: &Ui, stop: CancellationToken) -> anyhow::Resul
     let snapshot = Snapshot::new(&place, &scratch.path().join("repo"))?;
     let (served, processes, _registry) = serve(args, &tool, scratch.path(), &stop, ui).await?;
     ui.say(&format!("{tool} runs on this machine, isolated from nothing; Ctrl-C ends it"));
+    for line in processes.limits() {
+        ui.say(line);
+    }
     ui.say(&processes.router.url(tool.as_str()));
     let voices = Voices::of(&served.cluster.client, &tool, *ui);
     let kept = tokio::select! {

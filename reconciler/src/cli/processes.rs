@@ -4,7 +4,7 @@
 
 use super::state;
 use crate::ui::{Failure, Ui, failed, plain};
-use local::cell::Door;
+use local::cell::{Door, Groups};
 use local::node::{self, BackOff, Builds, Node};
 use local::registry::Registry;
 use local::router::{self, Router};
@@ -61,6 +61,7 @@ pub struct Processes {
     node: Node,
     /// Where tools are reached.
     pub router: Router,
+    limits: Vec<String>,
     _registry: Option<Registry>,
 }
 
@@ -73,30 +74,57 @@ impl Processes {
         let router = Router::start(settings).await.map_err(|error| {
             cannot(&format!("listen on port {port} of loopback"), &error).hint("Choose another one with `--port`.")
         })?;
+        let (groups, door) = (Groups::delegated(), Door::ourselves().await);
+        let limits = told(groups.as_ref(), &door);
         sandbox.attach_node(&node::logs(&folders.node));
         let settings = node::Settings {
             client: client(),
             name: sandbox::NODE.to_owned(),
             state: folders.node.clone(),
-            door: Door::ourselves().await,
+            door,
             builds: builds(platform, &folders.builds),
+            groups: groups.ok(),
             back_off: BackOff::KUBELET,
+            usage_every: node::USAGE_EVERY,
         };
         let node = Node::start(settings).map_err(|error| cannot("prepare the folders of the node", &error))?;
-        Ok(Self { node, router, _registry: registry })
+        Ok(Self { node, router, limits, _registry: registry })
     }
 
     /// What a person has to know of it.
     pub fn tell(&self, ui: &Ui) {
         ui.say("Components run as processes of this machine, isolated from nothing: for one person's machine alone.");
-        ui.say("Memory is limited for each process; CPU and the network are not.");
+        for line in &self.limits {
+            ui.say(line);
+        }
         ui.hint(&format!("Open {} in a browser.", self.router.url("<tool>")));
+    }
+
+    /// What the kernel of this machine holds for us, a sentence each.
+    pub fn limits(&self) -> &[String] {
+        &self.limits
     }
 
     /// Ends all processes.
     pub async fn end(self) {
         self.node.end().await;
     }
+}
+
+/// What this machine's kernel holds, and what it would need to hold more.
+fn told(groups: Result<&Groups, &String>, door: &Door) -> Vec<String> {
+    let limits = match groups {
+        Ok(groups) if groups.has_cpu() => {
+            "Memory and CPU of each component are limited; the network is not.".to_owned()
+        }
+        Ok(_) => "Memory of each component is limited; CPU and the network are not.".to_owned(),
+        Err(why) => format!(
+            "Memory is limited for each process, CPU and the network are not ({why}). Where systemd runs, `systemd-run \
+             --user --scope -p Delegate=yes toolforge ...` limits both for each component."
+        ),
+    };
+    let paths = "This kernel gives us no user namespaces: images that are built here run on this machine alone.";
+    std::iter::once(limits).chain((!door.in_place()).then(|| paths.to_owned())).collect()
 }
 
 fn cannot(what: &str, error: &io::Error) -> Failure {

@@ -77,8 +77,8 @@ impl Phase<'_> {
     pub(super) async fn run(&self, door: &Door, cell: &Cell, argv: [&PathBuf; 4]) -> Result<Said, BuildError> {
         cell.prepare()?;
         let program = argv[0].clone();
-        let mut command = cell.command(door, argv);
-        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut command = cell.command(door, argv).map_err(at(&program))?;
+        command.stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().map_err(at(&program))?;
         let mut leader = Leader(child.id());
         let (Some(out), Some(err)) = (child.stdout.take(), child.stderr.take()) else {

@@ -16,7 +16,7 @@ use std::ffi::OsString;
 use std::fs;
 use std::io::{self, ErrorKind, Write as _};
 use std::os::unix::process::CommandExt as _;
-use std::process::{Command, ExitCode};
+use std::process::{Command, ExitCode, Stdio};
 use tokio::signal::unix::{SignalKind, signal};
 
 /// The hidden first argument.
@@ -62,12 +62,17 @@ fn outer(call: Call) -> io::Result<ExitCode> {
     if geteuid().is_root() {
         return Err(io::Error::other("a tool's process never runs as root"));
     }
+    if call.entry.joins {
+        // All that is started from here on is in the group.
+        nix::unistd::write(io::stdin(), b"0")?;
+    }
     if !call.entry.in_place {
         call.entry.limits.set(false)?;
         last_privileges()?;
         set_pdeathsig(Signal::SIGKILL)?;
         alive(&call.entry)?;
         let mut program = program(&call)?;
+        program.stdin(Stdio::null());
         return Ok(not_started(&call, &program.current_dir(&call.entry.folder).exec()));
     }
     unshare_as(0, CloneFlags::CLONE_NEWNS | CloneFlags::CLONE_NEWPID | CloneFlags::CLONE_NEWIPC)?;
@@ -76,7 +81,7 @@ fn outer(call: Call) -> io::Result<ExitCode> {
     alive(&call.entry)?;
     root::change(&call.entry.places)?;
     let mut next = Command::new(OURSELVES);
-    next.arg(INIT).arg(&call.text).args(&call.argv);
+    next.arg(INIT).arg(&call.text).args(&call.argv).stdin(Stdio::null());
     waited_for(next)
 }
 

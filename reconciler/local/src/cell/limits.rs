@@ -1,4 +1,5 @@
-//! How much a process may take. Limits are each process's own, so they stop accidents and not a crowd of processes.
+//! How much a process may take. Limits are each process's own, so they stop accidents and not a crowd of
+//! processes; a [group](super::Group) does.
 
 use nix::sys::resource::{Resource, setrlimit};
 use serde::{Deserialize, Serialize};

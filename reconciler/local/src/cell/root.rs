@@ -1,5 +1,5 @@
-//! The file tree of a cell: the machine's own, without homes, runtime folders and what is mounted for people, and with the
-//! places at their paths. Made of mounts in a namespace of our own, which end with it.
+//! The file tree of a cell: the machine's own, without homes, runtime folders, devices and what is mounted for people, and
+//! with the places at their paths. Made of mounts in a namespace of our own, which end with it.
 
 use super::{HOME, Place, TMP};
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
@@ -12,11 +12,20 @@ use std::os::unix::fs::symlink;
 use std::path::{Component, Path, PathBuf};
 
 /// Not shown: people's files, sockets of their sessions, and what a cell has of its own.
-const HIDDEN: &[&str] = &["home", "root", "tmp", "run", "mnt", "media", "boot", "lost+found", OLD];
+const HIDDEN: &[&str] = &["home", "root", "tmp", "run", "mnt", "media", "boot", "lost+found", "dev", OLD];
 /// Where the machine's own tree stands meanwhile.
 const OLD: &str = ".machine";
 /// Where some systems keep what `/etc/resolv.conf` leads to.
 const RESOLVER: &str = "run/systemd/resolve";
+/// What programs expect below `/dev`; everything else there is the machine's.
+const DEVICES: [&str; 6] = ["null", "zero", "full", "random", "urandom", "tty"];
+const DEVICE_LINKS: [(&str, &str); 5] = [
+    ("fd", "/proc/self/fd"),
+    ("stdin", "/proc/self/fd/0"),
+    ("stdout", "/proc/self/fd/1"),
+    ("stderr", "/proc/self/fd/2"),
+    ("ptmx", "pts/ptmx"),
+];
 
 const NONE: Option<&str> = None;
 
@@ -35,9 +44,10 @@ pub(super) fn change(places: &[Place]) -> io::Result<()> {
             show(&entry.path(), &Path::new("/").join(entry.file_name()))?;
         }
     }
-    for folder in [HOME, TMP, "/run"] {
+    for folder in [HOME, TMP, "/run", "/dev"] {
         fs::create_dir_all(folder)?;
     }
+    devices(&machine.join("dev"))?;
     if machine.join(RESOLVER).is_dir() {
         bind(&machine.join(RESOLVER), &Path::new("/").join(RESOLVER))?;
     }
@@ -51,6 +61,27 @@ pub(super) fn change(places: &[Place]) -> io::Result<()> {
     umount2(&machine, MntFlags::MNT_DETACH)?;
     fs::remove_dir(&machine)?;
     read_only(Path::new("/"))
+}
+
+/// A `/dev` as containers have it.
+fn devices(machine: &Path) -> io::Result<()> {
+    let own = Path::new("/dev");
+    for name in DEVICES {
+        if machine.join(name).exists() {
+            bind(&machine.join(name), &own.join(name))?;
+        }
+    }
+    for (name, target) in DEVICE_LINKS {
+        symlink(target, own.join(name))?;
+    }
+    let flags = MsFlags::MS_NOSUID | MsFlags::MS_NODEV;
+    let (memory, terminals) = (own.join("shm"), own.join("pts"));
+    fs::create_dir(&memory)?;
+    mount(Some("shm"), &memory, Some("tmpfs"), flags, Some("mode=1777,size=64m"))?;
+    fs::create_dir(&terminals)?;
+    // Few programs want a terminal, and some kernels give none.
+    let _ = mount(Some("devpts"), &terminals, Some("devpts"), MsFlags::MS_NOSUID, Some("newinstance,ptmxmode=0666"));
+    Ok(())
 }
 
 fn is_hidden(name: &OsStr, places: &[Place]) -> bool {
@@ -74,7 +105,12 @@ fn show(from: &Path, to: &Path) -> io::Result<()> {
 }
 
 fn bind(from: &Path, to: &Path) -> io::Result<()> {
-    fs::create_dir_all(to)?;
+    if from.is_dir() {
+        fs::create_dir_all(to)?;
+    } else if !to.exists() {
+        fs::create_dir_all(to.parent().unwrap_or(Path::new("/")))?;
+        fs::File::create_new(to)?;
+    }
     // With what is mounted below: the kernel lets nobody uncover what a mount hides.
     Ok(mount(Some(from), to, NONE, MsFlags::MS_BIND | MsFlags::MS_REC, NONE)?)
 }

@@ -39,12 +39,23 @@ impl BackOff {
     }
 }
 
+/// How a container's process ended.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Exit {
+    /// Exit code; 128 + signal where a signal ended it.
+    pub code: i32,
+    /// Its last words.
+    pub words: String,
+    /// It wanted more memory than it may have.
+    pub out_of_memory: bool,
+}
+
 /// How a run of a container ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct End {
     /// Exit code; 128 + signal where a signal ended it.
     pub code: i32,
-    /// `Completed`, `Error`.
+    /// `Completed`, `Error`, `OOMKilled`.
     pub reason: &'static str,
     /// Its last words, or why it was ended.
     pub message: String,
@@ -109,6 +120,8 @@ pub struct PodRun {
     pub parts: Vec<PartRun>,
     /// Everything is to end within so many seconds.
     pub stop_secs: Option<i64>,
+    /// Why the pod can't stay, if so.
+    pub evicted: Option<String>,
 }
 
 /// Something to do.
@@ -131,12 +144,14 @@ pub enum Fact {
     Started(usize),
     /// A container could not be started.
     CannotStart(usize, &'static str, String),
-    /// A container's process ended, with this code and these last words.
-    Exited(usize, i32, String),
+    /// A container's process ended.
+    Exited(usize, Exit),
     /// A probe was answered: well, or not for this reason.
     Answered(usize, Question, Result<(), String>),
     /// Everything is to end within so many seconds.
     Stop(i64),
+    /// The pod takes more than it may, in these words: everything ends, for good.
+    Evict(String),
 }
 
 /// What to do now, and when to look again.
@@ -170,7 +185,7 @@ impl PodRun {
                 ran: ran.is_some(),
             }
         };
-        Self { since: now, parts: wanted.parts.iter().enumerate().map(part).collect(), stop_secs: None }
+        Self { since: now, parts: wanted.parts.iter().enumerate().map(part).collect(), stop_secs: None, evicted: None }
     }
 
     /// Nothing of it runs or is about to.
@@ -182,6 +197,9 @@ impl PodRun {
     /// Every container ended for good; then whether all ended well.
     #[must_use]
     pub fn outcome(&self, wanted: &Wanted) -> Option<bool> {
+        if self.evicted.is_some() {
+            return self.is_still().then_some(false);
+        }
         let end = |part: &PartRun| match &part.state {
             State::Ended(end) if !runs_again(wanted.restart, end) => Some(end.code == 0),
             _ => None,
@@ -203,6 +221,10 @@ const CONFIG_RETRY: SignedDuration = SignedDuration::from_secs(5);
 pub fn take(wanted: &Wanted, run: &mut PodRun, fact: Fact, back_off: &BackOff, now: Timestamp) {
     match fact {
         Fact::Stop(secs) => run.stop_secs = Some(run.stop_secs.map_or(secs, |before| before.min(secs))),
+        Fact::Evict(why) => {
+            run.stop_secs = Some(0);
+            run.evicted.get_or_insert(why);
+        }
         Fact::Started(index) => {
             let Some((part, asked)) = run.parts.get_mut(index).zip(wanted.parts.get(index)) else { return };
             part.ran = true;
@@ -222,9 +244,9 @@ pub fn take(wanted: &Wanted, run: &mut PodRun, fact: Fact, back_off: &BackOff, n
             let reason = if is_pull && part.crashes > 1 { "ImagePullBackOff" } else { reason };
             part.state = State::Waiting { reason, message, until: now.checked_add(pause).ok() };
         }
-        Fact::Exited(index, code, words) => {
+        Fact::Exited(index, exit) => {
             if let Some(part) = run.parts.get_mut(index) {
-                part.exited(code, words, back_off, now);
+                part.exited(exit, back_off, now);
             }
         }
         Fact::Answered(index, question, answer) => {
@@ -294,7 +316,8 @@ pub(crate) fn probe(part: &Part, question: Question) -> Option<&Probe> {
 }
 
 impl PartRun {
-    fn exited(&mut self, code: i32, words: String, back_off: &BackOff, now: Timestamp) {
+    fn exited(&mut self, exit: Exit, back_off: &BackOff, now: Timestamp) {
+        let Exit { code, words, out_of_memory } = exit;
         let State::Running(running) = &self.state else { return };
         let why = running.ending.as_ref().map(|ending| ending.why.clone()).unwrap_or_default();
         let ran = now.duration_since(running.since);
@@ -303,7 +326,11 @@ impl PartRun {
         self.crashes = if is_fresh { 1 } else { self.crashes + 1 };
         self.state = State::Ended(End {
             code,
-            reason: if code == 0 { "Completed" } else { "Error" },
+            reason: match (code, out_of_memory) {
+                (0, _) => "Completed",
+                (_, true) => "OOMKilled",
+                (_, false) => "Error",
+            },
             message: if why.is_empty() { words } else { why },
             started: running.since,
             finished: now,
@@ -370,7 +397,7 @@ mod tests {
         }
 
         fn ends(&mut self, index: usize, code: i32) {
-            self.take(Fact::Exited(index, code, "last words".to_owned()));
+            self.take(Fact::Exited(index, Exit { code, words: "last words".to_owned(), out_of_memory: false }));
         }
 
         fn runs(&mut self, index: usize) {
@@ -515,6 +542,36 @@ mod tests {
         assert_eq!(pod.acts(), [Act::Kill(0)], "somebody was in a hurry");
         pod.ends(0, 137);
         assert_eq!((pod.acts(), pod.run.is_still()), (vec![], true));
+    }
+
+    #[test]
+    fn a_pod_that_takes_too_much_ends_at_once_and_for_good() {
+        let mut pod = Told::new(&web(json!({})));
+        pod.acts();
+        pod.runs(0);
+        pod.take(Fact::Evict("too much".to_owned()));
+        pod.take(Fact::Evict("more than that".to_owned()));
+        assert_eq!(pod.acts(), [Act::Term(0), Act::Kill(0)]);
+        assert_eq!(pod.run.outcome(&pod.wanted), None, "it runs yet");
+        pod.ends(0, 137);
+        assert_eq!(
+            (pod.acts(), pod.run.outcome(&pod.wanted)),
+            (vec![], Some(false)),
+            "whatever its restartPolicy says"
+        );
+        assert_eq!(pod.run.evicted.as_deref(), Some("too much"));
+    }
+
+    #[test]
+    fn who_wanted_too_much_memory_is_told_apart_from_who_failed() {
+        for (code, out_of_memory, reason) in [(137, true, "OOMKilled"), (137, false, "Error"), (0, true, "Completed")] {
+            let mut pod = Told::new(&json!({"restartPolicy": "Never", "containers": [{"name": "web"}]}));
+            pod.acts();
+            pod.runs(0);
+            pod.take(Fact::Exited(0, Exit { code, words: String::new(), out_of_memory }));
+            let State::Ended(end) = &pod.run.parts[0].state else { unreachable!() };
+            assert_eq!(end.reason, reason);
+        }
     }
 
     #[test]

@@ -4,13 +4,15 @@
 use super::env::expand;
 use super::images::Held;
 use super::unpack::copy_tree;
-use crate::cell::{Cell, Door, Limits, give};
+use crate::cell::{Cell, Door, Group, Limits, Most, give};
 use k8s_openapi::api::core::v1::Container;
 use renderer::Quantity;
 use std::collections::BTreeMap;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::sync::Arc;
 use tokio::process::Command;
 
 /// Folders of the image, as a process finds them.
@@ -40,6 +42,7 @@ pub(crate) struct Stranger {
     door: Door,
     env: BTreeMap<String, String>,
     workspace: PathBuf,
+    group: Option<Arc<Group>>,
 }
 
 /// A volume of the pod, at a path.
@@ -58,9 +61,17 @@ impl Setting {
             Self::Ourselves { program, env } => {
                 let mut command = Command::new(program);
                 command.args(words.iter().skip_while(|word| word.as_str() == "toolforge")).env_clear().envs(env);
-                command.process_group(0).kill_on_drop(true);
+                command.stdin(Stdio::null()).process_group(0).kill_on_drop(true);
                 Ok(command)
             }
+        }
+    }
+
+    /// Whether the kernel ended it because it wanted more memory than it may have.
+    pub(crate) fn was_out_of_memory(&self) -> bool {
+        match self {
+            Self::Stranger(stranger) => stranger.group.as_ref().is_some_and(|group| group.was_out_of_memory()),
+            Self::Ourselves { .. } => false,
         }
     }
 }
@@ -73,7 +84,7 @@ impl Stranger {
         folder: &Path,
         container: &Container,
         env: BTreeMap<String, String>,
-        mounts: &[Mount],
+        (mounts, group): (&[Mount], Option<Group>),
     ) -> Result<Self, String> {
         let workspace = folder.join("workspace");
         let (from, to, layers) = (held.image.root.join("workspace"), workspace.clone(), held.image.root.join("layers"));
@@ -81,7 +92,9 @@ impl Stranger {
         made.map_err(io::Error::other)
             .and_then(|made| made)
             .map_err(|error| format!("the container's folder can't be made: {error}"))?;
-        let mut cell = Cell::new(&folder.join("own")).with_limits(limits(container));
+        let limits = limits(container, group.is_some());
+        let group = group.map(Arc::new);
+        let mut cell = Cell::new(&folder.join("own")).with_limits(limits).in_group(group.clone());
         for mount in mounts {
             cell = cell.with_place(&mount.folder, &mount.at, mount.writable);
         }
@@ -91,7 +104,7 @@ impl Stranger {
             cell = cell.with_place(&held.image.root.join("cnb"), CNB, false);
         }
         give(&workspace).and_then(|()| cell.prepare()).map_err(|error| format!("{error}. {}", error.hint()))?;
-        Ok(Self { held, cell, door: door.clone(), env, workspace })
+        Ok(Self { held, cell, door: door.clone(), env, workspace, group })
     }
 
     fn command(&self, words: &[String]) -> Result<Command, String> {
@@ -102,7 +115,8 @@ impl Stranger {
         for (name, value) in &launch.env {
             cell = cell.with_env(name, self.seen(value));
         }
-        Ok(cell.command(&self.door, launch.argv.iter().map(|word| self.seen(word))))
+        let argv = launch.argv.iter().map(|word| self.seen(word));
+        cell.command(&self.door, argv).map_err(|error| format!("its control group is gone: {error}"))
     }
 
     /// Whether a path that the process sees is there. A link is: where it leads can only be said inside.
@@ -140,11 +154,17 @@ fn fill(from: &Path, to: &Path, layers: &Path) -> io::Result<()> {
     if from.is_dir() { copy_tree(from, to) } else { fs::create_dir(to) }
 }
 
-/// Memory is limited for each process by itself; CPU is not.
-fn limits(container: &Container) -> Limits {
-    let limits = container.resources.as_ref().and_then(|resources| resources.limits.as_ref());
-    let memory = limits.and_then(|limits| limits.get("memory"));
-    let memory = memory.and_then(|text| text.0.parse::<Quantity>().ok());
-    let bytes = memory.and_then(|quantity| u64::try_from(quantity.nanos() / 1_000_000_000).ok());
-    Limits { memory_bytes: bytes.or(Limits::default().memory_bytes), ..Limits::default() }
+/// What all processes of a container may take together.
+pub(crate) fn most(container: &Container) -> Most {
+    let limit = |name: &str| container.resources.as_ref()?.limits.as_ref()?.get(name).map(|quantity| &quantity.0);
+    let millis = |text: &String| u64::try_from(text.parse::<Quantity>().ok()?.nanos() / 1_000_000).ok();
+    let cpu_millis = limit("cpu").and_then(millis).filter(|millis| *millis > 0);
+    Most { memory_bytes: limit("memory").and_then(|text| super::usage::bytes(text)), cpu_millis }
+}
+
+/// Of each process by itself: where no group holds them together, memory, too. CPU never is.
+fn limits(container: &Container, in_group: bool) -> Limits {
+    let usual = Limits::default();
+    let memory_bytes = if in_group { None } else { most(container).memory_bytes.or(usual.memory_bytes) };
+    Limits { memory_bytes, ..usual }
 }

@@ -1,15 +1,17 @@
 //! One start of one container: what it needs is fetched, its process is begun, and heard to its end.
 
 use super::capture::Log;
-use super::course::Fact;
+use super::course::{Exit, Fact};
 use super::env::Maps;
-use super::setting::{Setting, Stranger};
-use super::volumes::Volumes;
+use super::last_words;
+use super::setting::{self, Setting, Stranger};
+use super::volumes::{VOLUMES, Volumes};
 use super::wanted::{Part, Wanted};
 use super::worker::{Live, News, Seen};
 use super::{SELF_IMAGE, Shared, log_folder};
-use crate::cell;
+use crate::cell::{self, Group};
 use std::collections::BTreeMap;
+use std::io;
 use std::os::unix::process::ExitStatusExt as _;
 use std::path::PathBuf;
 use std::process::{ExitStatus, Stdio};
@@ -44,9 +46,9 @@ impl Start {
             Err((reason, message)) => Fact::CannotStart(index, reason, message),
             Ok((child, pid, log, setting)) => {
                 // Nobody is there to hear only where the runtime ends, and the process with it.
-                let _ = to.send(News::Runs(index, Live { pid, setting }));
+                let _ = to.send(News::Runs(index, Live { pid, setting: setting.clone() }));
                 let (code, words) = self.wait(child, pid, log).await;
-                Fact::Exited(index, code, words)
+                Fact::Exited(index, Exit { code, words, out_of_memory: setting.was_out_of_memory() })
             }
         };
         let _ = to.send(News::Fact(fact));
@@ -65,7 +67,7 @@ impl Start {
         let folder = log_folder(&self.shared.logs, &self.pod.namespace, &self.pod.name, &self.pod.uid).join(&spec.name);
         let log = Log::create(&folder.join(format!("{}.log", self.attempt)), self.shared.log_bytes);
         let log = log.map_err(|error| run(format!("its log can't be written: {error}")))?;
-        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        command.stdout(Stdio::piped()).stderr(Stdio::piped());
         let child = command.spawn().map_err(|error| run(format!("{}: {error}", words.join(" "))))?;
         let pid = child.id().ok_or_else(|| run("it ended at once".to_owned()))?;
         Ok((child, pid, log, setting))
@@ -84,15 +86,28 @@ impl Start {
         if image == SELF_IMAGE {
             return self.ourselves(env);
         }
-        let volumes = Volumes::make(&pod.spec, &self.folder.join("volumes"), &maps).await.map_err(config)?;
+        let volumes = Volumes::make(&pod.spec, &self.folder.join(VOLUMES), &maps).await.map_err(config)?;
         for note in &volumes.notes {
             tracing::warn!(pod = pod.name, "{note}");
         }
-        let mounts = volumes.mounts(spec).map_err(config)?;
+        let mut mounts = volumes.mounts(spec).map_err(config)?;
         let held = self.shared.images.take(&image).await.map_err(|error| ("ErrImagePull", error))?;
-        let folder = self.folder.join("containers").join(&spec.name);
-        let stranger = Stranger::new(held, &self.shared.door, &folder, spec, env, &mounts).await;
-        Ok(Setting::Stranger(Box::new(stranger.map_err(|error| ("CreateContainerError", error))?)))
+        let create = |error: String| ("CreateContainerError", error);
+        mounts.push(last_words::prepare(spec, &self.container()).map_err(create)?);
+        let group = self.group().map_err(|error| create(format!("its control group: {error}")))?;
+        let stranger = Stranger::new(held, &self.shared.door, &self.container(), spec, env, (&mounts, group)).await;
+        Ok(Setting::Stranger(Box::new(stranger.map_err(create)?)))
+    }
+
+    /// The container's folder.
+    fn container(&self) -> PathBuf {
+        self.folder.join("containers").join(&self.part().spec.name)
+    }
+
+    fn group(&self) -> io::Result<Option<Group>> {
+        let spec = &self.part().spec;
+        let name = format!("{}-{}", self.pod.uid, spec.name);
+        self.shared.groups.as_ref().map(|groups| groups.make(&name, setting::most(spec))).transpose()
     }
 
     /// Our own program runs for builds, and for nobody who merely names it.
@@ -122,8 +137,9 @@ impl Start {
             tracing::debug!(pod = self.pod.name, "something holds on to the pipe of a process that ended");
         }
         let code = status.map_or(-1, code);
+        let left = last_words::left(&self.container());
         let falls_back = self.part().spec.termination_message_policy.as_deref() == Some("FallbackToLogsOnError");
-        (code, if falls_back && code != 0 { log.last_words() } else { String::new() })
+        (code, if left.is_empty() && falls_back && code != 0 { log.last_words() } else { left })
     }
 }
 

@@ -47,6 +47,9 @@ impl Told<'_> {
             "startTime": text(self.run.since), "conditions": self.conditions(outcome, &rest, now),
             "containerStatuses": statuses(&rest),
         });
+        if let (Some(why), Some(false)) = (&self.run.evicted, outcome) {
+            (status["reason"], status["message"]) = (json!("Evicted"), json!(why));
+        }
         if !first.is_empty() {
             status["initContainerStatuses"] = json!(statuses(&first));
         }

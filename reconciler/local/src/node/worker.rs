@@ -7,6 +7,8 @@ use super::probe;
 use super::setting::Setting;
 use super::start::Start;
 use super::status::Told;
+use super::usage::{self, Scratch};
+use super::volumes::VOLUMES;
 use super::wanted::{Part, Wanted};
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::core::v1::{Pod, PodSpec};
@@ -36,6 +38,8 @@ pub(crate) enum News {
     Fact(Fact),
     /// A container runs.
     Runs(usize, Live),
+    /// It was looked what the pod takes: this is why it can't stay, if so.
+    Looked(Option<String>),
     /// Somebody wants the pod deleted, within so many seconds.
     Delete(i64),
     /// The pod is not in the API any more.
@@ -70,6 +74,9 @@ pub(crate) struct Worker {
     notes: Vec<String>,
     told: Value,
     live: BTreeMap<usize, Live>,
+    /// Scratch space with a limit, and when it is looked at; none while somebody does.
+    scratch: Vec<Scratch>,
+    look_at: Option<Timestamp>,
     purpose: Purpose,
     to_me: UnboundedSender<News>,
 }
@@ -114,8 +121,11 @@ impl Worker {
     pub(crate) fn new(shared: &Arc<Shared>, pod: Seen, to_me: UnboundedSender<News>) -> Result<Self, String> {
         let wanted = Wanted::of(&pod.whole).map_err(|error| error.to_string())?;
         let ports = shared.free_ports(&wanted.ports).map_err(|error| format!("no port is free: {error}"))?;
-        let run = PodRun::new(&wanted, &pod.restarts(&wanted), Timestamp::now());
+        let now = Timestamp::now();
+        let run = PodRun::new(&wanted, &pod.restarts(&wanted), now);
         Ok(Self {
+            scratch: usage::limited(&pod.spec, &shared.pods.join(&pod.uid).join(VOLUMES)),
+            look_at: now.checked_add(shared.usage_every).ok(),
             shared: shared.clone(),
             told: json!({"status": pod.whole["status"]}),
             pod: Arc::new(pod),
@@ -142,7 +152,7 @@ impl Worker {
                 break;
             }
             let again = (!is_told || self.is_over()).then(|| now + TELL_AGAIN);
-            let wake = next.wake.into_iter().chain(again).min();
+            let wake = next.wake.into_iter().chain(again).chain(self.look(now)).min();
             tokio::select! {
                 heard = news.recv() => {
                     if let Some(heard) = heard {
@@ -175,6 +185,11 @@ impl Worker {
                     self.live.remove(&index);
                 }
                 fact
+            }
+            News::Looked(over) => {
+                self.look_at = Timestamp::now().checked_add(self.shared.usage_every).ok();
+                let Some(why) = over else { return };
+                Fact::Evict(why)
             }
             News::Delete(secs) => self.stop(Purpose::Delete, secs),
             News::Gone => self.stop(Purpose::Gone, 0),
@@ -228,6 +243,24 @@ impl Worker {
             // The worker may be gone by then, and the question with it.
             let _ = to_me.send(News::Fact(Fact::Answered(index, question, answer)));
         });
+    }
+
+    /// Has it looked at what the pod takes, if it is time; when it is time otherwise.
+    fn look(&mut self, now: Timestamp) -> Option<Timestamp> {
+        if self.scratch.is_empty() || self.live.is_empty() {
+            return None;
+        }
+        let due = self.look_at?;
+        if due > now {
+            return Some(due);
+        }
+        self.look_at = None;
+        let (scratch, to_me) = (self.scratch.clone(), self.to_me.clone());
+        tokio::task::spawn_blocking(move || {
+            // The worker may be gone by then.
+            let _ = to_me.send(News::Looked(usage::exceeded(&scratch)));
+        });
+        None
     }
 
     fn signal(&self, index: usize, signal: Signal) {

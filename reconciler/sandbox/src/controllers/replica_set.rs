@@ -19,8 +19,10 @@ impl Cluster {
         let (finished, running): (Vec<_>, Vec<_>) = pods.into_iter().partition(|pod| is_finished(&pod.object()));
         // One that is being stopped counts no more.
         let running: Vec<_> = running.into_iter().filter(|pod| !value::is_terminating(&pod.object())).collect();
-        for pod in finished {
-            self.delete_as_controller(&pod, now);
+        // Of those that a node gave up, one is left to be read; who collects garbage takes longer on a cluster.
+        let newest = finished.iter().map(|pod| pod.revision).max();
+        for pod in finished.iter().filter(|pod| Some(pod.revision) != newest) {
+            self.delete_as_controller(pod, now);
         }
         let have = i64::try_from(running.len()).unwrap_or(i64::MAX);
         for _ in have..wanted {
