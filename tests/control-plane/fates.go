@@ -3,8 +3,9 @@ package main
 import "strings"
 
 // A fate is how a pod ends up when its annotations, command, arguments or
-// environment say so: `fate=crash-loop`. Chosen by the pod, so that tests that
-// share one control plane do not disturb each other.
+// environment say so: `fate=crash-loop`, or `fate-on-0123abcd=crash-loop` for
+// pods whose image has a digest with these digits. Chosen by the pod, so that
+// tests that share one control plane do not disturb each other.
 type fate struct{ name, phase, ready, policies, container string }
 
 // anyPolicy is every restartPolicy.
@@ -43,7 +44,11 @@ spec:
   selector:
     matchExpressions:
     - {key: .metadata.deletionTimestamp, operator: DoesNotExist}
-    - key: '[.metadata.annotations, .spec.containers] | tostring | capture("fate[=\":]+(?<fate>[a-z-]+)") | .fate'
+    - key: >-
+        .spec.containers[0].image as $image | [.metadata.annotations, .spec.containers] | tostring |
+        (capture("fate[=\":]+(?<fate>[a-z-]+)") //
+        (capture("fate-on-(?<digits>[0-9a-f]+)=(?<fate>[a-z-]+)") | select(.digits as $digits | $image | contains($digits))))
+        | .fate
       operator: In
       values: [NAME]
     - {key: .spec.restartPolicy, operator: In, values: [POLICIES]}

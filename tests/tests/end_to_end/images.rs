@@ -9,10 +9,10 @@ use tests::registry::Image;
 
 use crate::{image_of, prebuilt};
 
-const BUILT: &str = "components:\n  web:\n    build: {ref: main}\n    run: {command: web}\n";
+pub const BUILT: &str = "components:\n  web:\n    build: {ref: main}\n    run: {command: web}\n";
 
 /// The tag under which a tool's own image of its present commit is looked for.
-fn build_id(platform: &Platform, tool: &Tool<'_>) -> anyhow::Result<String> {
+pub fn build_id(platform: &Platform, tool: &Tool<'_>) -> anyhow::Result<String> {
     let tree = TreeId::new(tool.repository().resolve("main^{tree}")?)?;
     let settings = platform.settings()?;
     let inputs = BuildInputs::new(tree, &Build::default(), &settings.builder);
