@@ -247,20 +247,14 @@ fn default_port(scheme: &str) -> &'static str {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::platform::LimitsPatch;
     use crate::tool::Promotion;
 
     fn tool(tool: &str, branch: &str, from: Option<&str>) -> Tool {
         let name = |name: &str| ToolName::new(name).expect("a name");
         Tool {
-            name: name(tool),
-            repository: "https://git.example/wordcount.git".to_owned(),
             branch: branch.to_owned(),
-            path: String::new(),
-            uid: None,
-            limits: LimitsPatch::default(),
             promotion: from.map(|from| Promotion { from: name(from), soak_secs: 0 }),
-            suspend: false,
+            ..Tool::of(name(tool), "https://git.example/wordcount.git")
         }
     }
 

@@ -29,6 +29,23 @@ pub struct Tool {
     pub suspend: bool,
 }
 
+impl Tool {
+    /// A tool at the root of a repository's branch `main`, on the platform's own terms.
+    #[must_use]
+    pub fn of(name: ToolName, repository: impl Into<String>) -> Self {
+        Self {
+            name,
+            repository: repository.into(),
+            branch: "main".to_owned(),
+            path: String::new(),
+            uid: None,
+            limits: crate::platform::LimitsPatch::default(),
+            promotion: None,
+            suspend: false,
+        }
+    }
+}
+
 /// `promotion: {from: wordcount-beta, soak: 1h}`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Promotion {

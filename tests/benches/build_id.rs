@@ -31,7 +31,7 @@ async fn main() -> anyhow::Result<()> {
     let tool = tool(&repository)?;
     let mut platform = Platform::builtin();
     let backend = Backend::Tekton(Tekton { pipeline: "buildpacks".to_owned(), service_account: None });
-    platform.builds = Some(Builds { backend, at_once: 1, at_once_per_tool: 1, timeout_secs: 600 });
+    platform.builds = Some(Builds::by(backend));
 
     println!("{FILES} files, {COMMITS} commits of one file each\n");
     println!("| what | middle, ms | slowest, ms |\n|---|---|---|");
@@ -69,14 +69,5 @@ fn fill(repository: &Repository) -> anyhow::Result<()> {
 }
 
 fn tool(repository: &Repository) -> anyhow::Result<Tool> {
-    Ok(Tool {
-        name: ToolName::new("large")?,
-        repository: repository.url().to_owned(),
-        branch: "main".to_owned(),
-        path: String::new(),
-        uid: None,
-        limits: renderer::platform::LimitsPatch::default(),
-        promotion: None,
-        suspend: false,
-    })
+    Ok(Tool::of(ToolName::new("large")?, repository.url()))
 }

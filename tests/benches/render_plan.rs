@@ -103,16 +103,7 @@ fn subject(n: usize) -> Subject {
     let yaml = format!(
         "config_version: v1beta1\ncomponents:\n  web:\n    image: registry.example/tool-{n}/web@sha256:{digest}\n    run: {{command: web, port: 8000, publish: /, replicas: 2, memory: 512Mi}}\n  refresh:\n    image: registry.example/tool-{n}/web@sha256:{digest}\n    run: {{command: refresh, schedule: \"@daily\", timeout: 3600}}\n"
     );
-    let tool = Tool {
-        name: ToolName::new(format!("tool-{n}")).expect("a name"),
-        repository: format!("https://git.example/tool-{n}"),
-        branch: "main".to_owned(),
-        path: String::new(),
-        uid: None,
-        limits: renderer::platform::LimitsPatch::default(),
-        promotion: None,
-        suspend: false,
-    };
+    let tool = Tool::of(ToolName::new(format!("tool-{n}")).expect("a name"), format!("https://git.example/tool-{n}"));
     let revision = Revision {
         commit: CommitId::new("1".repeat(40)).ok(),
         branch: "main".to_owned(),

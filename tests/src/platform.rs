@@ -39,6 +39,7 @@ use crate::control_plane::{ControlPlane, Mark, Request};
 use crate::git_server::{Entry, GitServer, Repository, Service};
 use crate::registry::Registry;
 
+pub use frame::platform_yaml;
 pub use once::Planned;
 pub use reconciler::{Log, Reconciler};
 pub use steady::steady;
@@ -97,7 +98,7 @@ impl Platform {
         let registry = plane.registry()?;
         let git = GitServer::start().await?;
         let config = git.repository(CONFIG)?;
-        config.commit(&[("platform.yaml", &frame::platform_yaml(name, route, registry.address()))])?;
+        config.commit(&[("platform.yaml", &platform_yaml(name, route, registry.address()))])?;
         let client = plane.client().await?;
         let gateway = (route == Route::Gateway).then(|| tokio::spawn(route_status::accept_all(client.clone())));
         let (log, running) = (Log::default(), Mutex::default());

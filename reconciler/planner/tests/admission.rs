@@ -115,7 +115,7 @@ fn what_is_refused_is_not_built() {
         let mut world = with_rule(FEW);
         let tekton = Tekton { pipeline: "buildpacks".to_owned(), service_account: None };
         let backend = Backend::Tekton(tekton);
-        world.platform.builds = Some(Builds { backend, at_once: 1, at_once_per_tool: 1, timeout_secs: 1800 });
+        world.platform.builds = Some(Builds::by(backend));
         let yaml = format!("components:\n  web:\n    build: {{}}\n    run: {{command: web, replicas: {replicas}}}\n");
         for build in world.render(&World::revision('b', &yaml)).builds {
             world.images.insert(build.image(), ImageSeen::Missing);

@@ -6,7 +6,6 @@ mod world;
 use planner::Moment;
 use planner::plan::{Action, Plan, Why};
 use renderer::ObjectId;
-use renderer::platform::{Backend, Builds, Lifecycle};
 use serde_json::{Value, json};
 use world::{START, Says, World, commit};
 
@@ -22,16 +21,7 @@ components:
 ";
 
 fn building() -> World {
-    let mut world = World::new();
-    let lifecycle = Lifecycle {
-        image: "registry.example/toolforge@sha256:1".to_owned(),
-        registry_secret: None,
-        cpu: "2".to_owned(),
-        memory: "4Gi".to_owned(),
-        disk: "8Gi".to_owned(),
-    };
-    let backend = Backend::Lifecycle(lifecycle);
-    world.platform.builds = Some(Builds { backend, at_once: 10, at_once_per_tool: 1, timeout_secs: 1800 });
+    let mut world = World::building();
     world.controllers = false;
     world
 }

@@ -8,7 +8,6 @@ use planner::observed::{ImageSeen, Observed};
 use planner::plan::{Action, Plan, Request, Why};
 use planner::stored::{StoredImage, StoredRevision};
 use planner::{Forerunner, Judge, Moment};
-use renderer::platform::{Backend, Builds, Lifecycle};
 use renderer::tool::Promotion;
 use renderer::{ComponentName, Digest, ToolName};
 use serde_json::json;
@@ -34,7 +33,7 @@ fn beta_name() -> ToolName {
 
 /// A tool that is promoted from beta, of which nothing is known yet.
 fn promoted(soak_secs: u64) -> World {
-    let mut world = World::new();
+    let mut world = World::building();
     world.tool.promotion = Some(Promotion { from: beta_name(), soak_secs });
     world.forerunner = Some(Forerunner {
         name: beta_name(),
@@ -44,15 +43,6 @@ fn promoted(soak_secs: u64) -> World {
         built: BTreeSet::new(),
         unseen: None,
     });
-    let lifecycle = Lifecycle {
-        image: "registry.example/toolforge@sha256:1".to_owned(),
-        registry_secret: None,
-        cpu: "2".to_owned(),
-        memory: "4Gi".to_owned(),
-        disk: "8Gi".to_owned(),
-    };
-    let backend = Backend::Lifecycle(lifecycle);
-    world.platform.builds = Some(Builds { backend, at_once: 10, at_once_per_tool: 1, timeout_secs: 1800 });
     world
 }
 

@@ -5,7 +5,6 @@ use super::place::{self, ToolPlace};
 use crate::ui::{Ui, wrong_use};
 use planner::Admission;
 use renderer::config::{ParseContext, Parsed};
-use renderer::platform::LimitsPatch;
 use renderer::{Platform, Rendered, Report, Revision, Siblings, Tool, ToolName};
 use std::path::PathBuf;
 
@@ -58,16 +57,7 @@ impl Local {
         let name = place::tool_name(args.tool.as_ref(), &place)?;
         let tree = &place.worktree;
         let branch = tree.branch.clone().unwrap_or_else(|| "main".to_owned());
-        let tool = Tool {
-            name,
-            repository: repository(&place),
-            branch: branch.clone(),
-            path: tree.path.clone(),
-            uid: None,
-            limits: LimitsPatch::default(),
-            promotion: None,
-            suspend: false,
-        };
+        let tool = Tool { branch: branch.clone(), path: tree.path.clone(), ..Tool::of(name, repository(&place)) };
         let clean = tree.dirty == Some(false);
         let revision = Revision {
             commit: tree.commit.clone().filter(|_| clean),

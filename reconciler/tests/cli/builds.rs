@@ -3,7 +3,7 @@
 
 #![allow(clippy::panic, reason = "a build that never comes is a failed test")]
 
-use crate::harness::{Ran, command, folder, ran, toolforge};
+use crate::harness::{Home, Ran, TOOL, command, folder, toolforge};
 use crate::server::{kubeconfig, listen};
 use axum::Router;
 use axum::body::Body;
@@ -15,12 +15,6 @@ use renderer::request::{BUILD_COMMIT, BUILD_COMPONENTS, BUILD_ID, BUILD_IMAGE, B
 use serde_json::{Value, json};
 use std::path::PathBuf;
 
-const TOOL: &str = "\
-apiVersion: toolforge.org/v1alpha1
-kind: Tool
-metadata: {name: bot}
-spec: {repository: ../bot}
-";
 const BOT: &str = "\
 components:
   bot:
@@ -36,7 +30,7 @@ async fn nothing(_: Request) -> Response {
 
 /// A tool that has to be built, on a sandbox in a folder.
 struct Stage {
-    home: tempfile::TempDir,
+    home: Home,
     _registry: tokio::runtime::Runtime,
 }
 
@@ -50,24 +44,15 @@ impl Stage {
         );
         let files =
             [("config/platform.yaml", platform.as_str()), ("config/tools/bot.yaml", TOOL), ("bot/toolforge.yaml", BOT)];
-        let stage = Self { home: folder(&files), _registry: registry };
-        for repository in ["config", "bot"] {
-            for arguments in [&["init", "-q", "-b", "main"][..], &["add", "--all"], &["commit", "-q", "-m", "x"]] {
-                let mut git = std::process::Command::new("git");
-                git.args(["-c", "user.name=x", "-c", "user.email=x@example.invalid"]).args(arguments);
-                assert!(git.current_dir(stage.path(repository)).status().expect("git runs").success());
-            }
-        }
-        stage
+        Self { home: Home::new(&files), _registry: registry }
     }
 
     fn path(&self, name: &str) -> PathBuf {
-        self.home.path().join(name)
+        self.home.path(name)
     }
 
     fn run(&self, arguments: &[&str]) -> Ran {
-        let all = [arguments, &["--config", "config", "--sandbox", "--sandbox-folder", "sandbox"]].concat();
-        ran(command(self.home.path(), &all).output().expect("the binary runs"))
+        self.home.run(".", "sandbox", arguments)
     }
 
     /// Passes until this many builds were asked for.
@@ -177,15 +162,8 @@ async fn cluster(request: Request) -> Response {
     let found = match path {
         "/version" => json!({"gitVersion": "v1.36.3"}),
         "/api/v1/namespaces/toolforge/configmaps/toolforge-platform" => {
-            let lifecycle = Lifecycle {
-                image: "r.example/toolforge@sha256:1".to_owned(),
-                registry_secret: None,
-                cpu: "1".to_owned(),
-                memory: "1Gi".to_owned(),
-                disk: "1Gi".to_owned(),
-            };
-            let backend = Backend::Lifecycle(lifecycle);
-            let builds = Some(Builds { backend, at_once: 1, at_once_per_tool: 1, timeout_secs: 60 });
+            let backend = Backend::Lifecycle(Lifecycle::of("r.example/toolforge@sha256:1".to_owned()));
+            let builds = Some(Builds::by(backend));
             let platform = renderer::Platform { builds, ..renderer::Platform::builtin() };
             json!({"data": {"platform.json": serde_json::to_string(&platform).expect("JSON")}})
         }
@@ -242,7 +220,7 @@ impl Drop for Running {
 #[test]
 fn who_waits_for_a_build_is_told_how_it_ends_also_where_its_log_cannot_be_read() {
     let stage = Stage::new(BUILDS);
-    let mut run = command(stage.home.path(), &["run", "config", "--sandbox", "--sandbox-folder", "sandbox"]);
+    let mut run = command(&stage.path("."), &["run", "config", "--sandbox", "--sandbox-folder", "sandbox"]);
     run.stdout(std::process::Stdio::null()).stderr(std::process::Stdio::null());
     let _running = Running(run.spawn().expect("the binary runs"));
     let listed = || stage.run(&["builds", "bot", "--json"]);

@@ -1,7 +1,7 @@
 //! A plan as a file: written by `diff --out`, carried out by `apply`, refused in words; and plans against saved objects.
 //! All on a sandbox in a folder, which processes take in turns.
 
-use crate::harness::{Ran, command, folder, ran};
+use crate::harness::{BOT, Home, PLATFORM, Ran, TOOL, toolforge};
 use kube::Client;
 use planner::kinds::KINDS;
 use reconciler::cluster::Cluster;
@@ -14,59 +14,26 @@ use serde_json::{Value, json};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
-const PLATFORM: &str = "\
-apiVersion: toolforge.org/v1alpha1
-kind: Platform
-metadata: {name: p}
-spec: {domain: d.example}
-";
-const TOOL: &str = "\
-apiVersion: toolforge.org/v1alpha1
-kind: Tool
-metadata: {name: bot}
-spec: {repository: ../bot}
-";
-const BOT: &str = "\
-env: {GREETING: hello-from-git}
-components:
-  bot:
-    image: r.example/x@sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef
-    run: {command: bot, replicas: 1}
-";
-
 /// A config repository, a tool's repository, and a sandbox in which the tool is Ready.
 struct Stage {
-    home: tempfile::TempDir,
+    home: Home,
 }
 
 impl Stage {
     fn new() -> Self {
         let files = [("config/platform.yaml", PLATFORM), ("config/tools/bot.yaml", TOOL), ("bot/toolforge.yaml", BOT)];
-        let stage = Self { home: folder(&files) };
-        for repository in ["config", "bot"] {
-            stage.git(repository, &["init", "-q", "-b", "main"]);
-            stage.commit(repository);
-        }
+        let stage = Self { home: Home::new(&files) };
         let ready = stage.run(&["apply", "bot", "--wait", "--timeout", "60"]);
         assert_eq!(ready.exit, 0, "{ready:#?}");
         stage
     }
 
     fn path(&self, name: &str) -> PathBuf {
-        self.home.path().join(name)
-    }
-
-    fn git(&self, repository: &str, arguments: &[&str]) {
-        let mut git = std::process::Command::new("git");
-        git.args(["-c", "user.name=x", "-c", "user.email=x@example.invalid"]).args(arguments);
-        // So that commits have the same names each time.
-        git.envs([("GIT_AUTHOR_DATE", "2026-01-01T00:00:00Z"), ("GIT_COMMITTER_DATE", "2026-01-01T00:00:00Z")]);
-        assert!(git.current_dir(self.path(repository)).status().expect("git runs").success(), "{arguments:?}");
+        self.home.path(name)
     }
 
     fn commit(&self, repository: &str) {
-        self.git(repository, &["add", "--all"]);
-        self.git(repository, &["commit", "-q", "-m", "x"]);
+        self.home.commit(repository, "x");
     }
 
     /// Commits a `toolforge.yaml` in which something reads otherwise.
@@ -82,12 +49,11 @@ impl Stage {
     }
 
     fn run_on(&self, sandbox: &str, arguments: &[&str]) -> Ran {
-        let all = [arguments, &["--config", "config", "--sandbox", "--sandbox-folder", sandbox]].concat();
-        self.run_alone(&all)
+        self.home.run(".", sandbox, arguments)
     }
 
     fn run_alone(&self, arguments: &[&str]) -> Ran {
-        ran(command(self.home.path(), arguments).output().expect("the binary runs"))
+        toolforge(&self.path("."), arguments)
     }
 
     /// A plan of what is committed.
@@ -307,7 +273,7 @@ fn a_plan_is_of_a_commit() {
     let config = stage.path("config").to_string_lossy().into_owned();
     let sandbox = stage.path("sandbox").to_string_lossy().into_owned();
     let arguments = ["diff", "--out", "plan.json", "--config", &config, "--sandbox", "--sandbox-folder", &sandbox];
-    let dirty = ran(command(&stage.path("bot"), &arguments).output().expect("the binary runs"));
+    let dirty = toolforge(&stage.path("bot"), &arguments);
     assert_eq!((dirty.exit, dirty.out.as_str()), (2, ""), "{dirty:#?}");
     assert!(dirty.err.contains("a plan is of a commit"), "{dirty:#?}");
     assert!(!stage.path("bot/plan.json").exists());

@@ -1,24 +1,11 @@
 //! `promote`, with real git between a clone and a bare repository, on a sandbox in a folder.
 
-use crate::harness::{Ran, command, folder, ran};
+use crate::harness::{BOT, Home, PLATFORM, Ran};
 use std::path::PathBuf;
-
-const PLATFORM: &str = "\
-apiVersion: toolforge.org/v1alpha1
-kind: Platform
-metadata: {name: p}
-spec: {domain: d.example}
-";
-const BOT: &str = "\
-components:
-  bot:
-    image: r.example/x@sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef
-    run: {command: bot, replicas: 1}
-";
 
 /// A bare repository with the branches `main` and `beta`, a clone of it, and two tools that follow the branches.
 struct Stage {
-    home: tempfile::TempDir,
+    home: Home,
 }
 
 fn tool(name: &str, branch: &str, more: &str) -> String {
@@ -37,12 +24,8 @@ impl Stage {
             ("config/tools/bot-beta.yaml", &beta),
             ("bot/toolforge.yaml", BOT),
         ];
-        let stage = Self { home: folder(&files) };
+        let stage = Self { home: Home::new(&files) };
         stage.git(".", &["init", "-q", "--bare", "-b", "main", "bot.git"]);
-        for repository in ["config", "bot"] {
-            stage.git(repository, &["init", "-q", "-b", "main"]);
-            stage.commit(repository, "first");
-        }
         stage.git("bot", &["remote", "add", "upstream", "../bot.git"]);
         stage.git("bot", &["push", "-q", "upstream", "main", "main:beta"]);
         stage.deploy_beta();
@@ -50,37 +33,24 @@ impl Stage {
     }
 
     fn path(&self, name: &str) -> PathBuf {
-        self.home.path().join(name)
+        self.home.path(name)
     }
 
     fn git(&self, repository: &str, arguments: &[&str]) -> String {
-        let mut git = std::process::Command::new("git");
-        git.args(["-c", "user.name=x", "-c", "user.email=x@example.invalid"]).args(arguments);
-        git.env("HOME", self.home.path()).current_dir(self.path(repository));
-        let output = git.output().expect("git runs");
-        assert!(output.status.success(), "{arguments:?}: {output:?}");
-        String::from_utf8(output.stdout).expect("UTF-8").trim().to_owned()
-    }
-
-    fn commit(&self, repository: &str, message: &str) {
-        self.git(repository, &["add", "--all"]);
-        self.git(repository, &["commit", "-q", "-m", message]);
+        self.home.git(repository, arguments)
     }
 
     /// A commit on beta, pushed; returned is its id.
     fn beta_says(&self, command: &str) -> String {
         std::fs::write(self.path("bot/toolforge.yaml"), BOT.replace("command: bot", &format!("command: {command}")))
             .expect("written");
-        self.commit("bot", command);
+        self.home.commit("bot", command);
         self.git("bot", &["push", "-q", "upstream", "HEAD:beta"]);
         self.git("bot", &["rev-parse", "HEAD"])
     }
 
     fn run(&self, folder: &str, arguments: &[&str]) -> Ran {
-        let (config, sandbox) = (self.path("config"), self.path("sandbox"));
-        let (config, sandbox) = (config.to_str().expect("UTF-8"), sandbox.to_str().expect("UTF-8"));
-        let all = [arguments, &["--config", config, "--sandbox", "--sandbox-folder", sandbox]].concat();
-        ran(command(&self.path(folder), &all).output().expect("the binary runs"))
+        self.home.run(folder, "sandbox", arguments)
     }
 
     fn deploy_beta(&self) {
@@ -124,7 +94,7 @@ fn only_a_fast_forward_is_pushed() {
     stage.deploy_beta();
     stage.git("bot", &["checkout", "-q", "-b", "hotfix", "upstream/main"]);
     std::fs::write(stage.path("bot/README"), "urgent").expect("written");
-    stage.commit("bot", "urgent");
+    stage.home.commit("bot", "urgent");
     stage.git("bot", &["push", "-q", "upstream", "HEAD:main"]);
     let hotfix = stage.tip("main");
     for arguments in [&["promote", "bot"][..], &["promote", "bot", "--dry-run"]] {

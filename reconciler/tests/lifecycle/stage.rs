@@ -47,15 +47,9 @@ impl Stage {
         for name in ["python", "pip", "node", "static", "procfile", "deb-packages"] {
             platform.builder.buildpacks.insert(format!("toolforge/{name}"), any(&format!("{name}:0.1.0")));
         }
-        let settings = Lifecycle {
-            image: any("toolforge"),
-            registry_secret: Some(SECRET.to_owned()),
-            cpu: "2".to_owned(),
-            memory: "4Gi".to_owned(),
-            disk: "8Gi".to_owned(),
-        };
+        let settings = Lifecycle { registry_secret: Some(SECRET.to_owned()), ..Lifecycle::of(any("toolforge")) };
         let backend = Backend::Lifecycle(settings);
-        platform.builds = Some(Builds { backend, at_once: 1, at_once_per_tool: 1, timeout_secs: 600 });
+        platform.builds = Some(Builds::by(backend));
         let program = Path::new(env!("CARGO_BIN_EXE_toolforge")).to_owned();
         let mut stage = Self { real, platform, git, builder: Builder::new()?, program };
         stage.platform.builder.run_image = stage.run_image(&["base"]).await?;
@@ -81,16 +75,7 @@ impl Stage {
 
     /// Builds the newest commit of a repository, whose `toolforge.yaml` has one component, as that tool's.
     pub async fn build(&self, tool: &str, repository: &Repository) -> anyhow::Result<Build> {
-        let tool = Tool {
-            name: ToolName::new(tool)?,
-            repository: repository.url().to_owned(),
-            branch: "main".to_owned(),
-            path: String::new(),
-            uid: None,
-            limits: renderer::platform::LimitsPatch::default(),
-            promotion: None,
-            suspend: false,
-        };
+        let tool = Tool::of(ToolName::new(tool)?, repository.url());
         let config = repository.git(&["show", "main:toolforge.yaml"])?;
         let revision = Revision {
             commit: Some(CommitId::new(repository.resolve("main")?)?),

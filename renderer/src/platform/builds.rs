@@ -67,10 +67,25 @@ impl Platform {
 }
 
 impl Builds {
+    /// As many at once, and for as long, as is usual.
+    #[must_use]
+    pub fn by(backend: Backend) -> Self {
+        Self { backend, at_once: 10, at_once_per_tool: 1, timeout_secs: 1800 }
+    }
+
     /// `<platform's namespace>-builds`: out of every tool's reach.
     #[must_use]
     pub fn namespace(&self, platform: &Platform) -> String {
         format!("{}-builds", platform.namespace)
+    }
+}
+
+impl Lifecycle {
+    /// With our own binary in this image, and the room that most builds need.
+    #[must_use]
+    pub fn of(image: String) -> Self {
+        let [cpu, memory, disk] = ["2", "4Gi", "8Gi"].map(str::to_owned);
+        Self { image, registry_secret: None, cpu, memory, disk }
     }
 }
 

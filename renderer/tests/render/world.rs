@@ -1,6 +1,6 @@
 //! One platform, one tool and one revision that all tests of this package render for.
 
-use renderer::platform::{Builder, DeletionBudget, Dumps, Limits, LimitsPatch, Registry, Route, SecretKey, SystemUser};
+use renderer::platform::{Builder, DeletionBudget, Dumps, Limits, Registry, Route, SecretKey, SystemUser};
 use renderer::{CommitId, Digest, Files, PinnedImage, Platform, RenderedComponent, Revision, Tool, ToolName, TreeId};
 use std::collections::BTreeMap;
 
@@ -51,16 +51,7 @@ pub fn platform() -> Platform {
 }
 
 pub fn tool() -> Tool {
-    Tool {
-        name: ToolName::new("wordcount").expect("a name"),
-        repository: "https://git.example/wordcount".to_owned(),
-        branch: "main".to_owned(),
-        path: String::new(),
-        uid: None,
-        limits: LimitsPatch::default(),
-        promotion: None,
-        suspend: false,
-    }
+    Tool::of(ToolName::new("wordcount").expect("a name"), "https://git.example/wordcount")
 }
 
 pub fn revision() -> Revision {

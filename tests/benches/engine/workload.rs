@@ -5,6 +5,7 @@ use planner::kinds;
 use reconciler::pass::{Subject, now};
 use renderer::{Digest, Files, Image, Object, PinnedImage, Platform, Revision, Siblings, Tool};
 use tests::git_server::{GitServer, Repository, Service};
+use tests::platform::{Route, platform_yaml};
 
 /// Published, stopped: Deployment, Service, Ingress, NetworkPolicy.
 pub const WEB: &str = "{command: web, port: 8000, publish: /, replicas: 0}";
@@ -28,7 +29,7 @@ impl Workload {
     pub async fn commit(name: &str, tools: usize, run: &'static str) -> anyhow::Result<Self> {
         let git = GitServer::start().await?;
         let (config, repository) = (git.repository("config")?, git.repository("tools")?);
-        let platform = platform_yaml(name);
+        let platform = platform_yaml(name, Route::Ingress, "registry.example");
         let this = Self { name: name.to_owned(), tools, git, config, repository, platform, run };
         let everyone: Vec<usize> = (0..tools).collect();
         this.change(&everyone, &|_| run.to_owned())?;
@@ -133,19 +134,6 @@ impl Workload {
 fn component(run: &str) -> String {
     format!(
         "config_version: v1beta1\ncomponents:\n  web:\n    image: registry.example/web@sha256:{DIGEST}\n    run: {run}\n"
-    )
-}
-
-fn platform_yaml(name: &str) -> String {
-    format!(
-        "apiVersion: toolforge.org/v1alpha1\n\
-         kind: Platform\n\
-         metadata: {{name: {name}}}\n\
-         spec:\n\
-         \x20 domain: {name}.example\n\
-         \x20 namespace: platform-{name}\n\
-         \x20 registry: {{host: registry.example}}\n\
-         \x20 route: {{kind: ingress, class: engine}}\n"
     )
 }
 

@@ -33,7 +33,9 @@ impl Platform {
     }
 }
 
-pub(super) fn platform_yaml(name: &str, route: Route, registry: &str) -> String {
+/// Settings of a platform in the namespace `platform-<name>`, with everything else as it is by default. More lines of its
+/// spec can follow.
+pub fn platform_yaml(name: &str, route: Route, registry: &str) -> String {
     let route = match route {
         Route::Ingress => "{kind: ingress, class: test}",
         Route::Gateway => "{kind: gateway, namespace: default, name: test}",

@@ -2,7 +2,6 @@
 
 use crate::stage::{Stage, runs, soon, web};
 use anyhow::ensure;
-use serde_json::json;
 use std::time::Instant;
 use tests::git_server::{Fault, GitServer, Service};
 
@@ -11,38 +10,21 @@ async fn a_host_that_hangs_on_packs_delays_nobody_and_its_tools_are_healed() -> 
     let mut stage = Stage::new().await?;
     let hung = GitServer::start_at("127.0.0.2").await?;
     // More tools than there are passes at once.
-    let names: Vec<_> = (0..12).map(|n| format!("hung-{n}")).collect();
-    let repositories: Vec<_> = names.iter().map(|name| hung.repository(name)).collect::<Result<_, _>>()?;
-    for (name, repository) in names.iter().zip(&repositories) {
-        repository.commit(&[("toolforge.yaml", &web("one"))])?;
-        stage.tool(name, repository.url(), "")?;
-    }
-    let near = stage.git.repository("near")?;
-    near.commit(&[("toolforge.yaml", &web("one"))])?;
-    stage.tool("near", near.url(), "")?;
-    stage.run()?;
-    for name in names.iter().map(String::as_str).chain(["near"]) {
-        stage.until_ready_says(name, "Ready", "").await?;
-    }
+    let far: Vec<_> = (0..12).map(|n| format!("hung-{n}")).collect();
+    let far = far.into_iter().map(|name| anyhow::Ok((name.clone(), hung.repository(&name)?)));
+    let far = far.collect::<anyhow::Result<Vec<_>>>()?;
+    let near = stage.ready_with_near(&far, &web("one")).await?;
 
-    for (name, repository) in names.iter().zip(&repositories) {
+    for (name, repository) in &far {
         hung.set_fault(name, Some(Fault::HangPacks));
         repository.commit(&[("toolforge.yaml", &web("two"))])?;
     }
     let asked =
         async || Ok((hung.requests().iter().filter(|r| r.service == Service::Fetch).count() >= 14).then_some(()));
     stage.until("a fetch hangs", asked).await?;
-    near.commit(&[("toolforge.yaml", &web("two"))])?;
-    soon(stage.until_object("Deployment", "near", "web", |web| runs(web, "two"))).await?;
-    for name in &names {
-        stage.meddle("Deployment", name, "web", &json!({"spec": {"replicas": 7}})).await?;
-    }
-    for name in &names {
-        let healed = soon(stage.until_object("Deployment", name, "web", |web| web["spec"]["replicas"] == 1)).await?;
-        ensure!(runs(&healed, "one"), "{name} is healed against what it had");
-    }
+    stage.nobody_waits(&near, &far).await?;
     // Nothing hides what is in the way: a host that does not answer, or a commit that waits for it too long.
-    for name in &names {
+    for (name, _) in &far {
         stage.until_ready_says(name, "SourceUnavailable", "").await?;
     }
     // A process that starts now knows even less, and heals all the same.
@@ -51,7 +33,7 @@ async fn a_host_that_hangs_on_packs_delays_nobody_and_its_tools_are_healed() -> 
     stage.delete("Service", "hung-3", "web").await?;
     stage.until_object("Service", "hung-3", "web", |_| true).await?;
 
-    for name in &names {
+    for (name, _) in &far {
         hung.set_fault(name, None);
     }
     Ok(())

@@ -1,6 +1,6 @@
 //! A registry that hangs costs others nothing, and its own tools nothing but news.
 
-use crate::stage::{Stage, condition, platform_yaml, runs, soon, web};
+use crate::stage::{Stage, condition, platform_yaml, runs, soon};
 use anyhow::ensure;
 use serde_json::json;
 use std::sync::Arc;
@@ -72,41 +72,20 @@ async fn a_registry_that_hangs_delays_nobody_and_its_tools_are_healed() -> anyho
     let allowed = format!("  allowed_hosts: [\"{}\"]\n", registry.address);
     stage.config.commit(&[("platform.yaml", &(platform_yaml("stage") + &allowed))])?;
     // More tools than there are passes at once, several times over.
-    let names: Vec<_> = (0..20).map(|n| format!("hung-{n}")).collect();
-    let repositories: Vec<_> = names.iter().map(|name| stage.git.repository(name)).collect::<Result<_, _>>()?;
-    for (name, repository) in names.iter().zip(&repositories) {
-        repository.commit(&[("toolforge.yaml", &registry.web("one"))])?;
-        stage.tool(name, repository.url(), "")?;
-    }
-    let near = stage.git.repository("near")?;
-    near.commit(&[("toolforge.yaml", &web("one"))])?;
-    stage.tool("near", near.url(), "")?;
-    stage.run()?;
-    for name in names.iter().map(String::as_str).chain(["near"]) {
-        stage.until_ready_says(name, "Ready", "").await?;
-    }
+    let far: Vec<_> = (0..20).map(|n| format!("hung-{n}")).collect();
+    let far = far.into_iter().map(|name| anyhow::Ok((name.clone(), stage.git.repository(&name)?)));
+    let far = far.collect::<anyhow::Result<Vec<_>>>()?;
+    let near = stage.ready_with_near(&far, &registry.web("one")).await?;
 
     registry.hangs.send_replace(true);
     let before = registry.asked.load(Ordering::SeqCst);
-    for repository in &repositories {
+    for (_, repository) in &far {
         repository.commit(&[("toolforge.yaml", &registry.web("two"))])?;
     }
     let hangs = async || Ok((registry.asked.load(Ordering::SeqCst) > before).then_some(()));
     stage.until("a look-up hangs", hangs).await?;
-    near.commit(&[("toolforge.yaml", &web("two"))])?;
-    soon(stage.until_object("Deployment", "near", "web", |web| runs(web, "two"))).await?;
-    for name in &names {
-        stage.meddle("Deployment", name, "web", &json!({"spec": {"replicas": 7}})).await?;
-    }
-    soon(async {
-        for name in &names {
-            let healed = stage.until_object("Deployment", name, "web", |web| web["spec"]["replicas"] == 1).await?;
-            ensure!(runs(&healed, "one"), "{name} is healed against what it had");
-        }
-        Ok(())
-    })
-    .await?;
-    for name in &names {
+    stage.nobody_waits(&near, &far).await?;
+    for (name, _) in &far {
         stage.until_ready_says(name, "NotObserved", "registry").await?;
     }
     // A process that starts now knows even less, and heals all the same.
@@ -117,9 +96,9 @@ async fn a_registry_that_hangs_delays_nobody_and_its_tools_are_healed() -> anyho
 
     // Who asks for what is new is answered when the registry speaks, and so are the others.
     registry.hangs.send_replace(false);
-    repositories[0].commit(&[("toolforge.yaml", &registry.web("three"))])?;
+    far[0].1.commit(&[("toolforge.yaml", &registry.web("three"))])?;
     stage.until_object("Deployment", "hung-0", "web", |web| runs(web, "three")).await?;
-    for name in &names[1..] {
+    for (name, _) in &far[1..] {
         stage.until_object("Deployment", name, "web", |web| runs(web, "two")).await?;
     }
     Ok(())

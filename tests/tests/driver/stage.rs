@@ -1,6 +1,6 @@
 //! A platform on a sandbox, served by the real driver in this runtime.
 
-use anyhow::{Context as _, bail};
+use anyhow::{Context as _, bail, ensure};
 use planner::kinds::{KINDS, Kind};
 use reconciler::cluster::call;
 use reconciler::cluster::door::Requests;
@@ -9,13 +9,13 @@ use reconciler::driver::{Limits, Options, serve};
 use reconciler::source::RepositoryUrl;
 use renderer::ObjectId;
 use sandbox::Sandbox;
-use serde_json::Value;
+use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::time::Duration;
 use tempfile::TempDir;
 use tests::git_server::{GitServer, Repository};
-use tests::platform::kind_of;
+use tests::platform::{Route, kind_of};
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -145,6 +145,40 @@ impl Stage {
         self.config.commit(&[(&format!("tools/{name}.yaml"), &text)]).map(drop)
     }
 
+    /// Commits a file to each repository of as many tools, and to `near` on the stage's own host, and runs until all are
+    /// Ready. Returned is the repository of `near`.
+    pub async fn ready_with_near(&mut self, far: &[(String, Repository)], file: &str) -> anyhow::Result<Repository> {
+        for (name, repository) in far {
+            repository.commit(&[("toolforge.yaml", file)])?;
+            self.tool(name, repository.url(), "")?;
+        }
+        let near = self.git.repository("near")?;
+        near.commit(&[("toolforge.yaml", &web("one"))])?;
+        self.tool("near", near.url(), "")?;
+        self.run()?;
+        for name in far.iter().map(|(name, _)| name.as_str()).chain(["near"]) {
+            self.until_ready_says(name, "Ready", "").await?;
+        }
+        Ok(near)
+    }
+
+    /// While the far hosts hang: what `near` commits is there soon, and the far tools are healed against what they had.
+    pub async fn nobody_waits(&self, near: &Repository, far: &[(String, Repository)]) -> anyhow::Result<()> {
+        near.commit(&[("toolforge.yaml", &web("two"))])?;
+        soon(self.until_object("Deployment", "near", "web", |web| runs(web, "two"))).await?;
+        for (name, _) in far {
+            self.meddle("Deployment", name, "web", &json!({"spec": {"replicas": 7}})).await?;
+        }
+        soon(async {
+            for (name, _) in far {
+                let healed = self.until_object("Deployment", name, "web", |web| web["spec"]["replicas"] == 1).await?;
+                ensure!(runs(&healed, "one"), "{name} is healed against what it had");
+            }
+            Ok(())
+        })
+        .await
+    }
+
     /// One object of a tool, or the Tool itself; none where it does not exist.
     pub async fn object(&self, kind: &str, tool: &str, name: &str) -> anyhow::Result<Option<Value>> {
         let (row, id) = id(kind, tool, name)?;
@@ -270,16 +304,7 @@ fn said(tool: &Value) -> String {
 
 /// Settings of a platform with this name.
 pub fn platform_yaml(name: &str) -> String {
-    format!(
-        "apiVersion: toolforge.org/v1alpha1\n\
-         kind: Platform\n\
-         metadata: {{name: {name}}}\n\
-         spec:\n\
-         \x20 domain: {name}.example\n\
-         \x20 namespace: platform-{name}\n\
-         \x20 registry: {{host: registry.example}}\n\
-         \x20 route: {{kind: ingress, class: test}}\n"
-    )
+    tests::platform::platform_yaml(name, Route::Ingress, "registry.example")
 }
 
 /// A published web component with this command; its image needs neither a build nor the registry.

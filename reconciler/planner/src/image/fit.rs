@@ -84,8 +84,7 @@ mod tests {
     fn on(backend: Option<Backend>) -> Platform {
         let mut platform = Platform::builtin();
         platform.builder.target = "linux/amd64".to_owned();
-        platform.builds =
-            backend.map(|backend| Builds { backend, at_once: 1, at_once_per_tool: 1, timeout_secs: 1800 });
+        platform.builds = backend.map(Builds::by);
         platform
     }
 

@@ -16,6 +16,7 @@ use planner::settled::{self, Settled};
 use planner::stored::StoredRevision;
 use planner::{Admission, Circumstances, Input, Judge, Live, Memo, Moment, Newest, Stamp};
 use renderer::build::Siblings;
+use renderer::platform::{Backend, Builds, Lifecycle};
 use renderer::{CommitId, Digest, Files, Object, ObjectId, Platform, Rendered, Revision, Tool, ToolName, TreeId};
 use serde_json::{Value, json};
 use std::cell::{Cell, RefCell};
@@ -90,17 +91,16 @@ pub fn commit(id: char, yaml: &str) -> Says {
 }
 
 impl World {
+    /// One whose platform builds.
+    pub fn building() -> Self {
+        let mut world = Self::new();
+        let lifecycle = Lifecycle::of("registry.example/toolforge@sha256:1".to_owned());
+        world.platform.builds = Some(Builds::by(Backend::Lifecycle(lifecycle)));
+        world
+    }
+
     pub fn new() -> Self {
-        let tool = Tool {
-            name: ToolName::new("wordcount").expect("a name"),
-            repository: "https://git.example/wordcount".to_owned(),
-            branch: "main".to_owned(),
-            path: String::new(),
-            uid: None,
-            limits: renderer::platform::LimitsPatch::default(),
-            promotion: None,
-            suspend: false,
-        };
+        let tool = Tool::of(ToolName::new("wordcount").expect("a name"), "https://git.example/wordcount");
         Self {
             objects: BTreeMap::new(),
             images: BTreeMap::new(),

@@ -23,7 +23,7 @@ pub(super) fn builds(entry: &Entry, findings: &mut Findings) -> Option<Builds> {
         "tekton" => Backend::Tekton(tekton(section.get("tekton"), findings)?),
         _ => Backend::Local,
     };
-    let mut builds = Builds { backend, at_once: 10, at_once_per_tool: 1, timeout_secs: 1800 };
+    let mut builds = Builds::by(backend);
     set(&mut builds.at_once, count(&section, "at_once", findings));
     set(&mut builds.at_once_per_tool, count(&section, "at_once_per_tool", findings));
     set(&mut builds.timeout_secs, section.get("timeout").and_then(|e| timeout(e, findings)));
@@ -62,12 +62,14 @@ fn lifecycle(entry: &Entry, findings: &mut Findings) -> Option<Lifecycle> {
     let section = open(entry, "`lifecycle`", &["image", "registry_secret", "cpu", "memory", "disk"], findings)?;
     let image = section.required("image", findings).and_then(|e| pinned(e, findings));
     let registry_secret = section.get("registry_secret").and_then(|e| label(e, findings));
-    let mut of = |key, otherwise: &str| match section.get(key) {
+    let usual = Lifecycle::of(image.clone().unwrap_or_default());
+    let mut of = |key, usual: &str| match section.get(key) {
         Some(entry) => quantity(entry, findings),
-        None => Some(otherwise.to_owned()),
+        None => Some(usual.to_owned()),
     };
-    let (cpu, memory, disk) = (of("cpu", "2"), of("memory", "4Gi"), of("disk", "8Gi"));
-    Some(Lifecycle { image: image?, registry_secret, cpu: cpu?, memory: memory?, disk: disk? })
+    let (cpu, memory, disk) = (of("cpu", &usual.cpu), of("memory", &usual.memory), of("disk", &usual.disk));
+    image?;
+    Some(Lifecycle { registry_secret, cpu: cpu?, memory: memory?, disk: disk?, ..usual })
 }
 
 fn tekton(entry: Option<&Entry>, findings: &mut Findings) -> Option<Tekton> {
