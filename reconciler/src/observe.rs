@@ -86,6 +86,7 @@ impl Scope {
         let built = self.builds.as_ref().map(|(_, needs)| *needs);
         KINDS
             .iter()
+            .filter(|row| row.is_watched())
             .filter(move |row| row.needs == Needs::Always || row.needs == self.route || Some(row.needs) == built)
     }
 }

@@ -44,6 +44,8 @@ mod rights;
 mod rollout;
 #[path = "end_to_end/spine.rs"]
 mod spine;
+#[path = "end_to_end/tenancy.rs"]
+mod tenancy;
 #[path = "end_to_end/waves.rs"]
 mod waves;
 

@@ -90,13 +90,18 @@ async fn a_start_with_nothing_to_do_sends_only_lists_and_watches() -> anyhow::Re
     passed(&platform, 1).await?;
     platform.polled_times(5).await?;
     // A watch begins with a list in its stream: one request for each kind, however many tools there are.
-    let kinds = KINDS.iter().filter(|row| matches!(row.needs, Needs::Always | Needs::Ingress));
+    let kinds = KINDS.iter().filter(|row| row.is_watched() && matches!(row.needs, Needs::Always | Needs::Ingress));
     let mut expected: BTreeMap<_, _> = kinds.map(|row| (format!("watch {}", row.plural), 1)).collect();
-    // The platform's own objects, three of them; its namespace is also looked at before the lease is asked for.
+    // The platform's own objects, its rules, and as whom we would write those; its namespace is also looked at before the
+    // lease is asked for.
     let namespace = platform.namespace();
     expected.insert(format!("get namespaces {namespace}/{namespace}"), 2);
     expected.insert("get customresourcedefinitions tools.toolforge.org".to_owned(), 1);
     expected.insert(format!("get configmaps {namespace}/toolforge-platform"), 1);
+    expected.insert(format!("get configmaps {namespace}/toolforge-policy"), 1);
+    expected.insert("create selfsubjectreviews".to_owned(), 1);
+    expected.insert("list validatingadmissionpolicies".to_owned(), 1);
+    expected.insert("list validatingadmissionpolicybindings".to_owned(), 1);
     assert_eq!(asked(&platform, mark)?, expected);
     Ok(())
 }
@@ -151,7 +156,8 @@ async fn healed(tool: &Tool<'_>, mark: Mark, writes: &[(&str, usize)]) -> anyhow
     platform.quiet().await?;
     let (namespace, tool) = (tool.namespace(), tool.name());
     let mut asked = asked(platform, mark)?;
-    asked.retain(|what, _| !what.starts_with("watch ") && !what.starts_with("get "));
+    let reads = ["watch ", "get ", "list ", "create selfsubjectreviews"];
+    asked.retain(|what, _| !reads.iter().any(|read| what.starts_with(read)));
     for (verb, count) in writes {
         assert_eq!(asked.remove(&format!("{verb} deployments {namespace}/web")), Some(*count), "{verb}: {asked:?}");
     }

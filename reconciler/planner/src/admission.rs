@@ -26,6 +26,8 @@ use renderer::{Digest, Object, Platform, Rendered, RenderedComponent, Tool, Tool
 use serde_json::Value;
 use std::collections::BTreeMap;
 
+/// Key of the parameters: the users who act as the platform, a line each. Only the cluster can tell them.
+pub const ACTORS: &str = "platform";
 /// Stands where an image's digest will, as long as nobody knows it.
 const NO_DIGEST: &str = "sha256:0000000000000000000000000000000000000000000000000000000000000000";
 
@@ -36,6 +38,8 @@ pub struct Admission {
     params: Params,
     /// What stands behind the names of this platform's rules.
     suffix: String,
+    /// All of it as objects: the parameters, the policies, their bindings.
+    objects: Vec<Object>,
     /// The hash of all of it.
     digest: [u8; 16],
 }
@@ -51,14 +55,30 @@ impl Admission {
         let documents: Vec<_> = policy::shipped_documents().chain(own.iter().cloned()).collect();
         let documents: Vec<_> = documents.iter().map(|document| documents::of_platform(document, platform)).collect();
         let data = policy_parameters(platform, tools);
+        let objects = documents::objects(&documents, &data, platform);
+        let values: Vec<_> = objects.iter().map(|object| &object.value).collect();
         // Text keys only: serialising them does not fail.
-        let digest = half(&serde_json::to_vec(&(&documents, &data)).unwrap_or_default());
+        let digest = half(&serde_json::to_vec(&values).unwrap_or_default());
         Ok(Self {
             rules: Rules::of_documents(&documents)?,
             params: Params::default().with(&platform.namespace, PARAMS, &data),
             suffix: documents::suffix(platform),
+            objects,
             digest,
         })
+    }
+
+    /// What the cluster needs to hold these rules against everyone, in apply order: the parameters, where only who may act
+    /// as the platform is missing ([`ACTORS`]), the policies, and their bindings.
+    #[must_use]
+    pub fn objects(&self) -> &[Object] {
+        &self.objects
+    }
+
+    /// Whether both judge alike.
+    #[must_use]
+    pub fn is_like(&self, other: &Self) -> bool {
+        self.digest == other.digest
     }
 
     /// The same without rules of the operators' own.

@@ -37,6 +37,8 @@ pub enum Watched {
     Metadata,
     /// Every object, but of its content only what keeps it from serving: [`crate::pods::distilled`].
     Troubles,
+    /// Not for any tool: it is the platform's own, and looked at with the rest of that.
+    Never,
 }
 
 /// How an object is replaced that differs in a field that can't be changed; with what it costs.
@@ -130,6 +132,8 @@ mod order {
 #[rustfmt::skip]
 pub const KINDS: &[Kind] = &[
     Kind { group: "apiextensions.k8s.io", kind: "CustomResourceDefinition", plural: "customresourcedefinitions", scope: Scope::Cluster, order: order::TOOL, identity: Identity::Platform, protected: true, gate: true, ..BASE },
+    Kind { group: "admissionregistration.k8s.io", kind: "ValidatingAdmissionPolicy", plural: "validatingadmissionpolicies", scope: Scope::Cluster, order: order::TOOL, identity: Identity::Platform, protected: true, watched: Watched::Never, ..BASE },
+    Kind { group: "admissionregistration.k8s.io", kind: "ValidatingAdmissionPolicyBinding", plural: "validatingadmissionpolicybindings", scope: Scope::Cluster, order: order::TOOL, identity: Identity::Platform, protected: true, watched: Watched::Never, ..BASE },
     Kind { group: "toolforge.org", version: "v1alpha1", kind: "Tool", plural: "tools", scope: Scope::Cluster, order: order::TOOL, identity: Identity::Platform, protected: true, watched: Watched::All, ..BASE },
     Kind { kind: "Namespace", plural: "namespaces", scope: Scope::Cluster, order: order::NAMESPACE, identity: Identity::Platform, protected: true, gate: true, ..BASE },
     Kind { kind: "ServiceAccount", plural: "serviceaccounts", order: order::FRAME, identity: Identity::Platform, ..BASE },
@@ -162,6 +166,12 @@ impl Kind {
     #[must_use]
     pub fn of_id(id: &ObjectId) -> Option<&'static Kind> {
         Self::of(&id.group, &id.kind)
+    }
+
+    /// Whether a look at a tool looks at it.
+    #[must_use]
+    pub fn is_watched(&self) -> bool {
+        self.watched != Watched::Never
     }
 
     /// `apps/v1`, or `v1` for core.

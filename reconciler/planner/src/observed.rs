@@ -185,7 +185,9 @@ fn has_controller(live: &Value) -> bool {
     owners.is_some_and(|owners| owners.iter().any(|o| o.get("controller").and_then(Value::as_bool) == Some(true)))
 }
 
-fn applied_by(live: &Value, field_manager: &str) -> bool {
+/// Whether this manager has an Apply entry in it.
+#[must_use]
+pub fn applied_by(live: &Value, field_manager: &str) -> bool {
     let entries = metadata(live, "managedFields").and_then(Value::as_array);
     let part = |entry: &Value, key: &str, is: &str| entry.get(key).and_then(Value::as_str) == Some(is);
     entries.is_some_and(|all| all.iter().any(|e| part(e, "manager", field_manager) && part(e, "operation", "Apply")))

@@ -81,6 +81,7 @@ pub async fn run(args: &Args, ui: &Ui, stop: CancellationToken) -> anyhow::Resul
     if args.at.config.is_some() {
         let client = &target.connected.cluster.client;
         platform::publish(client, &target.declared.platform).await?;
+        platform::publish_rules(client, &target.declared.platform, &target.declared.admission).await?;
     }
     let apply = Apply::new(&target, newest(&target).await?);
     under(held, apply.until_done(args, ui), stop, ui).await

@@ -50,6 +50,8 @@ pub enum BookError {
 pub(super) struct NewPage {
     /// The settings before.
     pub platform_before: Platform,
+    /// The rules are others now.
+    pub new_rules: bool,
     /// Whom it concerns.
     pub tools: BTreeSet<ToolName>,
 }
@@ -81,6 +83,12 @@ impl Book {
     #[must_use]
     pub fn platform(&self) -> Platform {
         self.page().platform.clone()
+    }
+
+    /// The platform's rules.
+    #[must_use]
+    pub fn admission(&self) -> Arc<planner::Admission> {
+        Arc::clone(&self.page().admission)
     }
 
     /// The platform folder, with findings about its files.
@@ -146,7 +154,8 @@ impl Book {
         let tools = new.changed_since(&page);
         let before = std::mem::replace(&mut *page, new);
         write(&self.said).retain(|key, _| page.followers(key).next().is_some());
-        Ok(Some(NewPage { platform_before: before.platform, tools }))
+        let new_rules = !page.admission.is_like(&before.admission);
+        Ok(Some(NewPage { platform_before: before.platform, new_rules, tools }))
     }
 
     /// Every distinct repository of the tools.

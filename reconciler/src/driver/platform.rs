@@ -1,5 +1,9 @@
-//! The platform's own objects: its namespace, the Tool's definition, and its settings as `diff` reads them. Three
-//! objects, looked at when we begin and whenever the config repository changes; never pruned.
+//! The platform's own objects: its namespace, the Tool's definition, its settings as `diff` reads them, and its rules.
+//! Looked at when we begin and whenever the config repository changes; but for rules, never pruned.
+
+mod rules;
+
+pub use rules::publish as publish_rules;
 
 use crate::cluster::address;
 use crate::cluster::call;

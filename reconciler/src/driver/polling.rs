@@ -137,14 +137,14 @@ impl Driver {
         self.publish_platform().await;
     }
 
-    fn turn_the_page(self: &Arc<Self>, NewPage { platform_before, tools }: NewPage, wakes: &Wakes) {
+    fn turn_the_page(self: &Arc<Self>, NewPage { platform_before, new_rules, tools }: NewPage, wakes: &Wakes) {
         let platform = self.book.platform();
         if is_fixed(&platform_before) != is_fixed(&platform) {
             tracing::info!("the platform is another one now: everything begins anew");
             self.restart.cancel();
             return;
         }
-        self.publish_due.fetch_or(platform_before != platform, Ordering::Relaxed);
+        self.publish_due.fetch_or(platform_before != platform || new_rules, Ordering::Relaxed);
         self.watch_folders();
         self.images.ask_anew();
         for tool in tools {
@@ -161,9 +161,14 @@ impl Driver {
         if !self.publish_due.load(Ordering::Relaxed) || self.restart.is_cancelled() {
             return;
         }
-        match platform::publish(&self.cluster.client, &self.book.platform()).await {
+        let (client, platform) = (&self.cluster.client, self.book.platform());
+        let settings = platform::publish(client, &platform).await;
+        let rules = platform::publish_rules(client, &platform, &self.book.admission()).await;
+        match settings.and(rules) {
             Ok(()) => self.publish_due.store(false, Ordering::Relaxed),
-            Err(error) => tracing::warn!(%error, "the platform's own objects were not written"),
+            Err(error) => {
+                tracing::warn!(error = format!("{error:#}"), "the platform's own objects were not written");
+            }
         }
     }
 }

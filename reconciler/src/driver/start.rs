@@ -19,6 +19,7 @@ use anyhow::Context as _;
 use renderer::Platform;
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError};
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
@@ -116,7 +117,13 @@ impl Start<'_> {
         platform::namespace(&self.cluster.client, &settings).await?;
         let Some(held) = claim(self.cluster, &settings, stop).await else { return Ok(()) };
         platform::publish(&self.cluster.client, &settings).await?;
+        let rules = platform::publish_rules(&self.cluster.client, &settings, &book.admission()).await;
         let (driver, inbox) = self.driver(git, book, &settings);
+        // Where the cluster does not take them, tools are served all the same, and it is tried again with each poll.
+        if let Err(error) = rules {
+            tracing::warn!(error = format!("{error:#}"), "the platform's rules were not written");
+            driver.publish_due.store(true, Ordering::Relaxed);
+        }
         // Not a child of `stop`: the loop ends when it is told to below, and never in a race with that.
         let running = CancellationToken::new();
         let web = listener.map(|listener| {

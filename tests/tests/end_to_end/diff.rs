@@ -15,7 +15,12 @@ const CASES: &[(&[&str], &str)] = &[
         "configure deployment/web, drift by kubectl-scale: spec.replicas 3 → 1",
     ),
     (
-        &["set", "image", "deployment/web", "web=registry.example/other:1"],
+        &[
+            "set",
+            "image",
+            "deployment/web",
+            "web=registry.example/other@sha256:eeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeee",
+        ],
         "configure deployment/web, drift by kubectl-set: spec.template.spec.containers[web].image",
     ),
     (
@@ -69,7 +74,7 @@ const CASES: &[(&[&str], &str)] = &[
             "ingress/web",
             "--type=json",
             "--patch",
-            r#"[{"op": "replace", "path": "/spec/rules/0/host", "value": "evil.example"}]"#,
+            r#"[{"op": "replace", "path": "/spec/rules/0/http/paths/0/path", "value": "/elsewhere"}]"#,
         ],
         "configure ingress/web, drift by kubectl-patch: spec.rules",
     ),

@@ -22,13 +22,21 @@ const DEPLOYMENT: &str = "deployment/web";
 /// Each by name, on a tool of its own.
 const CASES: &[(&str, Hand)] = &[
     ("scale", Hand::Kubectl(&["scale", DEPLOYMENT, "--replicas=3"])),
-    ("set-image", Hand::Kubectl(&["set", "image", DEPLOYMENT, "web=registry.example/other:1"])),
+    (
+        "set-image",
+        Hand::Kubectl(&[
+            "set",
+            "image",
+            DEPLOYMENT,
+            "web=registry.example/other@sha256:eeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeee",
+        ]),
+    ),
     ("set-env", Hand::Kubectl(&["set", "env", DEPLOYMENT, "DEBUG=1"])),
     ("edit", Hand::Patch(r#"{"spec": {"template": {"spec": {"terminationGracePeriodSeconds": 99}}}}"#)),
     (
         "sidecar",
         Hand::Patch(
-            r#"{"spec": {"template": {"spec": {"containers": [{"name": "miner", "image": "registry.example/miner:1", "securityContext": {"allowPrivilegeEscalation": false, "runAsNonRoot": true, "capabilities": {"drop": ["ALL"]}}}]}}}}"#,
+            r#"{"spec": {"template": {"spec": {"containers": [{"name": "miner", "image": "registry.example/miner@sha256:eeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeee", "securityContext": {"allowPrivilegeEscalation": false, "runAsNonRoot": true, "capabilities": {"drop": ["ALL"]}}}]}}}}"#,
         ),
     ),
     ("remove-field", Hand::Patch(r#"{"spec": {"template": {"spec": {"topologySpreadConstraints": null}}}}"#)),

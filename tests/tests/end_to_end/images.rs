@@ -50,7 +50,13 @@ async fn a_component_without_an_image_is_held_and_deployed_by_digest_once_it_is_
     // The next commit awaits its own build, and meanwhile the last one goes on, healed.
     tool.commit_file("app.py", "print(2)\n")?;
     tool.reason("Built", "AwaitingBuild").await?;
-    tool.kubectl(&["set", "image", "deployment/web", "web=registry.example/other:1"]).await?;
+    tool.kubectl(&[
+        "set",
+        "image",
+        "deployment/web",
+        "web=registry.example/other@sha256:eeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeee",
+    ])
+    .await?;
     tool.until("Deployment", "web", "runs the last good image", |web| *image_of(web) == pinned).await?;
     Ok(())
 }

@@ -114,7 +114,7 @@ impl Page {
 
     /// Tools for which this page says something else than the one before; a tool's siblings belong to it.
     pub fn changed_since(&self, before: &Self) -> BTreeSet<ToolName> {
-        let everyone = self.platform != before.platform;
+        let everyone = self.platform != before.platform || !self.admission.is_like(&before.admission);
         let differs = |name: &&ToolName| {
             let of = |page: &'_ Self| (page.tools.get(*name).cloned(), page.unreadable.get(*name).cloned());
             everyone || of(self) != of(before)
