@@ -17,6 +17,7 @@ pub mod observe;
 pub mod pass;
 pub mod queue;
 pub mod registry;
+pub mod secrets;
 pub mod source;
 pub mod status;
 pub mod web;

@@ -11,6 +11,7 @@
 
 pub mod build;
 pub mod config;
+pub mod credentials;
 mod decode;
 pub mod diagnostic;
 pub mod infer;
@@ -26,6 +27,8 @@ pub mod rendered;
 pub mod request;
 pub mod revision;
 pub mod schedule;
+pub mod secret;
+pub mod secrets;
 pub mod tool;
 pub mod yaml;
 
@@ -36,8 +39,9 @@ pub use names::{BuildId, CommitId, ComponentName, Digest, ToolName, TreeId};
 pub use object::{Object, ObjectId};
 pub use platform::Platform;
 pub use quantity::Quantity;
-pub use render::{render, render_config, render_platform, render_revision, to_yaml};
+pub use render::{render, render_config, render_opened, render_platform, render_revision, to_yaml};
 pub use rendered::{Image, OneOffKey, PinnedImage, Rendered, RenderedComponent, Withheld};
 pub use request::BuildRequest;
 pub use revision::{Files, Revision};
+pub use secret::Secret;
 pub use tool::Tool;

@@ -3,10 +3,12 @@
 mod builds;
 mod builtin;
 mod parse;
+mod secrets;
 
 pub use builds::{Backend, Builds, Lifecycle, Tekton, buildpack_version};
 pub use parse::parse;
 pub(crate) use parse::{limits_patch, user_id};
+pub use secrets::Secrets;
 
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -43,6 +45,9 @@ pub struct Platform {
     pub env: BTreeMap<String, String>,
     /// Secrets of the platform given to every container as environment: variable → secret name and key.
     pub credentials: BTreeMap<String, SecretKey>,
+    /// Where tools' encrypted values are opened; none where they are not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub secrets: Option<Secrets>,
     /// Hosts a `toolforge.yaml` may name besides those of the config repository; `*` is any, `*.example.org` any below.
     pub allowed_hosts: Vec<String>,
     /// Registries a prebuilt `image:` may come from, as prefixes; empty means any.

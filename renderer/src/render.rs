@@ -20,6 +20,7 @@ mod print;
 mod probes;
 mod resources;
 mod scheduled;
+mod sealed;
 mod size;
 mod tool_wide;
 
@@ -31,17 +32,20 @@ pub use parameters::policy_parameters;
 pub use platform_wide::{PLATFORM_CONFIG_MAP, PLATFORM_KEY, render_platform};
 pub use print::to_yaml;
 pub use scheduled::SCHEDULE;
+pub use sealed::{VALUES, sealed_name};
 
 use crate::build::{BuildInputs, Siblings};
 use crate::config::{self, Component, Config, ParseContext, Parsed, Places, RunKind};
-use crate::diagnostic::{Code, Diagnostic, Report};
+use crate::diagnostic::{Code, Diagnostic, Place};
 use crate::names::ComponentName;
 use crate::object::{Gvk, Head, Object};
 use crate::platform::{Limits, Platform, SystemUser};
 use crate::rendered::{ComponentKind, Rendered, RenderedComponent, Withheld};
 use crate::revision::Revision;
+use crate::secrets::{self, Opened};
 use crate::tool::Tool;
 use serde_json::{Map, Value};
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -49,8 +53,21 @@ use std::sync::Arc;
 /// The caller adds the hosts of the config repository to `platform.allowed_hosts` first.
 #[must_use]
 pub fn render_revision(platform: &Platform, tool: &Tool, revision: &Revision, siblings: &Siblings) -> Rendered {
+    render_opened(platform, tool, revision, siblings, &Opened::Unasked)
+}
+
+/// The same where somebody tried the platform's keys on the revision's encrypted values.
+#[must_use]
+pub fn render_opened(
+    platform: &Platform,
+    tool: &Tool,
+    revision: &Revision,
+    siblings: &Siblings,
+    opened: &Opened,
+) -> Rendered {
     let parsed = config::parse(&revision.files, &ParseContext::new(platform, tool));
-    render(platform, tool, revision, &parsed, siblings)
+    let frame = Frame::new(platform, tool, revision, &parsed.config, siblings, opened);
+    with_findings(rendered(&frame, &parsed.places), &parsed)
 }
 
 /// What the images of a revision's components are built from, by component; those that are not built are left out.
@@ -62,7 +79,7 @@ pub fn build_inputs(
     siblings: &Siblings,
 ) -> BTreeMap<ComponentName, BuildInputs> {
     let parsed = config::parse(&revision.files, &ParseContext::new(platform, tool));
-    let frame = Frame::new(platform, tool, revision, &parsed.config, siblings);
+    let frame = Frame::new(platform, tool, revision, &parsed.config, siblings, &Opened::Unasked);
     let components = parsed.config.components.iter();
     components.filter_map(|(name, component)| Some((name.clone(), image::inputs(&frame, component)?))).collect()
 }
@@ -71,7 +88,11 @@ pub fn build_inputs(
 /// the findings of both, each at its place.
 #[must_use]
 pub fn render(platform: &Platform, tool: &Tool, revision: &Revision, parsed: &Parsed, siblings: &Siblings) -> Rendered {
-    let mut rendered = rendered(&Frame::new(platform, tool, revision, &parsed.config, siblings), &parsed.places);
+    let frame = Frame::new(platform, tool, revision, &parsed.config, siblings, &Opened::Unasked);
+    with_findings(rendered(&frame, &parsed.places), parsed)
+}
+
+fn with_findings(mut rendered: Rendered, parsed: &Parsed) -> Rendered {
     rendered.unusable = parsed.unusable;
     rendered.places = Arc::clone(&parsed.places);
     rendered.withheld.splice(..0, parsed.withheld.iter().cloned());
@@ -91,7 +112,7 @@ pub fn render_config(
     config: &Config,
     siblings: &Siblings,
 ) -> Rendered {
-    rendered(&Frame::new(platform, tool, revision, config, siblings), &Places::new())
+    rendered(&Frame::new(platform, tool, revision, config, siblings, &Opened::Unasked), &Places::new())
 }
 
 fn rendered(frame: &Frame<'_>, places: &Places) -> Rendered {
@@ -103,14 +124,14 @@ fn rendered(frame: &Frame<'_>, places: &Places) -> Rendered {
         components: Vec::new(),
         withheld: Vec::new(),
         unusable: false,
-        report: Report::default(),
+        report: frame.sealed.report.clone(),
         places: Arc::default(),
     };
+    rendered.report.diagnostics.extend(frame.sealed.notes(frame));
     for (name, component) in &frame.config.components {
         let image = image::image(frame, name, component);
         match image.and_then(|image| component_objects(frame, name, component).map(|made| (image, made))) {
-            Ok(((image, request), Made { objects, one_off_key, notes })) => {
-                let secrets = pod::secrets(frame, component).into_iter().map(secret_name).collect();
+            Ok(((image, request), Made { objects, one_off_key, notes, secrets })) => {
                 let kind = component.run.kind.component_kind();
                 let name = name.clone();
                 let image = match request {
@@ -122,14 +143,24 @@ fn rendered(frame: &Frame<'_>, places: &Places) -> Rendered {
             }
             Err(refusal) => {
                 let gates = component.run.kind.component_kind() == ComponentKind::OneOff;
-                let why = refusal.message.clone();
-                rendered.withheld.push(Withheld { component: name.to_string(), why, gates });
-                rendered.report.diagnostics.push(refusal.diagnostic(name, places));
+                let found = refusal.diagnostic(name, places);
+                rendered.withheld.push(Withheld { component: name.to_string(), why: found.message.clone(), gates });
+                rendered.report.diagnostics.push(found);
             }
         }
     }
+    once(&mut rendered.report.diagnostics);
     size::bound(&mut rendered, frame, places);
     rendered
+}
+
+/// What is said of a component is not said of the whole file as well.
+fn once(findings: &mut Vec<Diagnostic>) {
+    let of_components: Vec<_> = findings.iter().filter(|found| found.component.is_some()).cloned().collect();
+    let same = |one: &Diagnostic, other: &Diagnostic| {
+        (&one.file, one.place, &one.message) == (&other.file, other.place, &other.message)
+    };
+    findings.retain(|found| found.component.is_some() || !of_components.iter().any(|other| same(found, other)));
 }
 
 /// What a component made.
@@ -137,11 +168,13 @@ struct Made {
     objects: Vec<Object>,
     one_off_key: Option<String>,
     notes: Vec<Note>,
+    /// Names of Secrets that somebody else makes.
+    secrets: Vec<String>,
 }
 
 fn component_objects(frame: &Frame<'_>, name: &ComponentName, component: &Component) -> Result<Made, Refusal> {
     let mut notes = Vec::new();
-    let (objects, one_off_key) = match &component.run.kind {
+    let (objects, one_off_key): (Vec<_>, _) = match &component.run.kind {
         RunKind::Continuous { replicas, .. } => {
             let (objects, note) = continuous::objects(frame, name, component, *replicas)?;
             notes.extend(note);
@@ -153,7 +186,11 @@ fn component_objects(frame: &Frame<'_>, name: &ComponentName, component: &Compon
             (one_off::objects(frame, name, component)?, Some(key))
         }
     };
-    Ok(Made { objects, one_off_key, notes })
+    let sealed = sealed::used(frame, name, component)?;
+    let elsewhere = pod::secrets(frame, component).into_iter().filter(|variable| !sealed.has(variable));
+    let secrets = elsewhere.map(secret_name).collect();
+    let objects = sealed::object(frame, name, component, &sealed).into_iter().chain(objects).collect();
+    Ok(Made { objects, one_off_key, notes, secrets })
 }
 
 /// What rendering knows besides the component at hand.
@@ -170,6 +207,7 @@ pub(crate) struct Frame<'a> {
     pub(crate) limits: Limits,
     pub(crate) quota: Vec<resources::Used>,
     pub(crate) user: SystemUser,
+    pub(crate) sealed: sealed::Shelf<'a>,
 }
 
 impl<'a> Frame<'a> {
@@ -179,13 +217,15 @@ impl<'a> Frame<'a> {
         revision: &'a Revision,
         config: &'a Config,
         siblings: &'a Siblings,
+        opened: &'a Opened,
     ) -> Self {
         // As today, a tool's group is its user's number.
         let user = tool.uid.map_or(platform.system_user, |uid| SystemUser { uid, gid: uid });
         let limits = resources::limits_of(&platform.limits, &tool.limits);
         let (namespace, labels) = (tool.name.namespace(), meta::tool_labels(&tool.name));
         let quota = resources::quota_use(config, &limits);
-        Self { platform, tool, revision, config, siblings, namespace, labels, limits, quota, user }
+        let sealed = sealed::Shelf::new(revision.files.secrets.as_deref(), opened);
+        Self { platform, tool, revision, config, siblings, namespace, labels, limits, quota, user, sealed }
     }
 
     /// An object of a component, named like it.
@@ -215,7 +255,9 @@ pub(crate) struct Note {
     /// The key below the component that it is about: `run.command`.
     key: &'static str,
     message: String,
-    hint: &'static str,
+    hint: Cow<'static, str>,
+    /// Where it is in the file of encrypted values, if it is there.
+    sealed: Option<Place>,
 }
 
 /// A [`Note`] that withholds its component.
@@ -223,23 +265,31 @@ pub(crate) type Refusal = Note;
 
 impl Note {
     pub(crate) fn new(code: Code, key: &'static str, message: String) -> Self {
-        Self { code, key, message, hint: code.fix() }
+        Self { code, key, message, hint: code.fix().into(), sealed: None }
     }
 
-    pub(crate) fn hint(self, hint: &'static str) -> Self {
-        Self { hint, ..self }
+    pub(crate) fn hint(self, hint: impl Into<Cow<'static, str>>) -> Self {
+        Self { hint: hint.into(), ..self }
+    }
+
+    /// It is about this place of the file of encrypted values.
+    pub(crate) fn sealed_at(self, place: Place) -> Self {
+        Self { sealed: Some(place), ..self }
     }
 
     fn diagnostic(self, component: &ComponentName, places: &Places) -> Diagnostic {
         let component = component.as_str();
-        let place = places.get(&format!("components.{component}.{}", self.key));
+        let own = || {
+            let place = places.get(&format!("components.{component}.{}", self.key));
+            place.or_else(|| places.get(&format!("components.{component}"))).copied()
+        };
         Diagnostic {
-            file: "toolforge.yaml".to_owned(),
-            place: place.or_else(|| places.get(&format!("components.{component}"))).copied(),
+            file: if self.sealed.is_some() { secrets::FILE } else { "toolforge.yaml" }.to_owned(),
+            place: self.sealed.or_else(own),
             severity: self.code.severity(),
             code: self.code.id().to_owned(),
             message: self.message,
-            hint: Some(self.hint.to_owned()),
+            hint: Some(self.hint.into_owned()),
             component: Some(component.to_owned()),
         }
     }

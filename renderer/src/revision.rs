@@ -13,6 +13,9 @@ pub struct Files {
     pub procfile: Option<Vec<u8>>,
     /// `service.template` beside it; read only where no `toolforge.yaml` is.
     pub service_template: Option<Vec<u8>>,
+    /// `toolforge.secrets.yaml` beside it: encrypted values.
+    #[serde(default)]
+    pub secrets: Option<Vec<u8>>,
 }
 
 /// One commit of a tool's repository.

@@ -80,11 +80,17 @@ fn report(case: &Path) -> (Report, Sources) {
         return (tool::parse(&bytes, name).1, vec![(name.to_owned(), bytes)]);
     }
     let config = generated(case).or_else(|| read("toolforge.yaml"));
-    let files = Files { config, procfile: read("Procfile"), service_template: read("service.template") };
+    let files = Files {
+        config,
+        procfile: read("Procfile"),
+        service_template: read("service.template"),
+        secrets: read("toolforge.secrets.yaml"),
+    };
     let sources: Sources = [
         ("toolforge.yaml", &files.config),
         ("Procfile", &files.procfile),
         ("service.template", &files.service_template),
+        ("toolforge.secrets.yaml", &files.secrets),
     ]
     .into_iter()
     .filter_map(|(name, bytes)| Some((name.to_owned(), bytes.clone()?)))

@@ -295,7 +295,7 @@ fn a_tool_file_is_read_and_its_path_stays_inside() {
 fn inferred(procfile: Option<&str>, template: Option<&str>) -> Parsed {
     let bytes = |text: Option<&str>| text.map(|text| text.as_bytes().to_vec());
     config::parse(
-        &Files { config: None, procfile: bytes(procfile), service_template: bytes(template) },
+        &Files { config: None, procfile: bytes(procfile), service_template: bytes(template), secrets: None },
         &ParseContext::default(),
     )
 }

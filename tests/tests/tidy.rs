@@ -64,6 +64,10 @@ fn pure_crates_use_pure_crates() {
                 "schemars",
                 "sha2",
                 "thiserror",
+                // Types and comparisons of secrets, and the armour of what is encrypted.
+                "base64",
+                "secrecy",
+                "subtle",
                 "croner",
                 "jiff",
             ][..],

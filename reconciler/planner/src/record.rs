@@ -124,6 +124,8 @@ pub fn platform_digest(platform: &Platform) -> String {
     platform.registry.credentials = None;
     // Who builds, and how much at once, changes nothing that runs.
     platform.builds = None;
+    // Nor does it who opens values: which are opened stands in what is rendered.
+    platform.secrets = None;
     // A Platform has text keys only, so serialising it does not fail.
     let bytes = serde_json::to_vec(&platform).unwrap_or_default();
     hex(&Sha256::digest(&bytes))

@@ -58,6 +58,8 @@ struct Data {
     procfile: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     service_template: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    secrets: Option<String>,
     #[serde(default)]
     resolved: BTreeMap<String, ResolvedSource>,
     images: BTreeMap<ComponentName, StoredImage>,
@@ -100,6 +102,7 @@ impl StoredRevision {
             config: files.config.as_deref().map(|bytes| STANDARD.encode(bytes)),
             procfile: files.procfile.as_deref().map(|bytes| STANDARD.encode(bytes)),
             service_template: files.service_template.as_deref().map(|bytes| STANDARD.encode(bytes)),
+            secrets: files.secrets.as_deref().map(|bytes| STANDARD.encode(bytes)),
             resolved: self.revision.resolved.clone(),
             images: self.images.clone(),
             platform: self.platform.clone(),
@@ -155,6 +158,7 @@ impl StoredRevision {
             config: bytes(data.config)?,
             procfile: bytes(data.procfile)?,
             service_template: bytes(data.service_template)?,
+            secrets: bytes(data.secrets)?,
         };
         let revision =
             Revision { commit: data.commit, branch: data.branch, tree: data.tree, files, resolved: data.resolved };

@@ -366,7 +366,7 @@ pub(crate) fn component_id(namespace: &str, name: &str) -> ObjectId {
 #[must_use]
 pub fn files_that_count(files: &Files, stored: &[StoredRevision]) -> Files {
     if stored.iter().any(|stored| stored.revision.files.config.is_some()) {
-        Files { config: files.config.clone(), procfile: None, service_template: None }
+        Files { procfile: None, service_template: None, ..files.clone() }
     } else {
         files.clone()
     }

@@ -217,6 +217,7 @@ pub fn texts(files: &Files) -> Vec<(String, &[u8])> {
         ("toolforge.yaml", &files.config),
         ("Procfile", &files.procfile),
         ("service.template", &files.service_template),
+        (renderer::secrets::FILE, &files.secrets),
     ];
     named.into_iter().filter_map(|(name, text)| Some((name.to_owned(), text.as_deref()?))).collect()
 }

@@ -50,7 +50,7 @@ pub fn run(args: &Args, ui: &Ui) -> anyhow::Result<Exit> {
 /// The file's text, and what it was made from.
 fn contents(args: &Args) -> anyhow::Result<(String, &'static str)> {
     let read = |name: &str| place::read_if_there(&args.folder.join(name));
-    let files = Files { config: None, procfile: read("Procfile")?, service_template: read("service.template")? };
+    let files = Files { procfile: read("Procfile")?, service_template: read("service.template")?, ..Files::default() };
     let from = match &files {
         Files { procfile: Some(_), .. } => "Procfile",
         Files { service_template: Some(_), .. } => "service.template",

@@ -97,6 +97,7 @@ impl Local {
             ("toolforge.yaml", &files.config),
             ("Procfile", &files.procfile),
             ("service.template", &files.service_template),
+            (renderer::secrets::FILE, &files.secrets),
         ];
         named.into_iter().filter_map(|(name, bytes)| Some((self.shown(name), bytes.as_deref()?))).collect()
     }

@@ -1,22 +1,6 @@
-//! Secrets that cannot be printed: no Display, Debug or Serialize, and zero places that would need them.
+//! Who we are to a host.
 
-/// A password or token. The only way to its text is [`Secret::reveal`], so that a search for it finds every use.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Secret(String);
-
-impl Secret {
-    /// Wraps a text.
-    #[must_use]
-    pub fn new(text: impl Into<String>) -> Self {
-        Self(text.into())
-    }
-
-    /// The text, for a request header and nothing else.
-    #[must_use]
-    pub fn reveal(&self) -> &str {
-        &self.0
-    }
-}
+pub use renderer::secret::Secret;
 
 /// User name and password of basic authentication.
 #[derive(Clone, PartialEq, Eq)]

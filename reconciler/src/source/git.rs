@@ -361,7 +361,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 fn size_bytes(snapshot: &Snapshot) -> usize {
     let files = &snapshot.files;
-    [&files.config, &files.procfile, &files.service_template].into_iter().flatten().map(Vec::len).sum()
+    [&files.config, &files.procfile, &files.service_template, &files.secrets].into_iter().flatten().map(Vec::len).sum()
 }
 
 /// The entries used last, each with its bytes, newest at the back.

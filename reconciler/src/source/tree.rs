@@ -120,12 +120,14 @@ pub(super) fn snapshot(objects: &dyn Objects, commit: ObjectId, path: &str) -> R
             Some(_) => (None, None),
             None => (folder.file("Procfile")?, folder.file("service.template")?),
         };
-        wanted.extend([config.clone(), procfile.clone(), template.clone()]);
+        let secrets = folder.file(renderer::secrets::FILE)?;
+        wanted.extend([config.clone(), procfile.clone(), template.clone(), secrets.clone()]);
         present(objects, &wanted)?;
         files = Files {
             config: read_file(objects, config)?,
             procfile: read_file(objects, procfile)?,
             service_template: read_file(objects, template)?,
+            secrets: read_file(objects, secrets)?,
         };
     } else {
         present(objects, &wanted)?;

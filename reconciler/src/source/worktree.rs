@@ -101,7 +101,8 @@ pub fn files(folder: &Path) -> Result<Files, SourceError> {
         Some(_) => (None, None),
         None => (inside("Procfile")?, inside("service.template")?),
     };
-    Ok(Files { config, procfile, service_template })
+    let secrets = inside(renderer::secrets::FILE)?;
+    Ok(Files { config, procfile, service_template, secrets })
 }
 
 /// Like [`file`], and a link may not lead out of `root`: who cloned a stranger's repository did not mean to show or

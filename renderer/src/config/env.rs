@@ -1,8 +1,9 @@
 //! Environment variables and secret names.
 
 use super::ParseContext;
+use crate::credentials;
 use crate::decode::{Section, text_map, texts};
-use crate::diagnostic::{Code, Findings, mask, shown};
+use crate::diagnostic::{Code, Findings, shown};
 use crate::yaml::Entry;
 use std::collections::BTreeMap;
 
@@ -13,9 +14,6 @@ const MAX_VALUE: usize = 16 * 1024;
 /// Set by the platform, the cluster or the image's launcher.
 const RESERVED: &[&str] = &["PORT", "HOME", "NO_HOME", "HOSTNAME"];
 const RESERVED_PREFIXES: &[&str] = &["KUBERNETES_", "CNB_"];
-/// How known tokens begin.
-const TOKENS: &[&str] =
-    &["ghp_", "gho_", "github_pat_", "glpat-", "AKIA", "xoxb-", "xoxp-", "sk-", "-----BEGIN", "eyJhbGci"];
 
 /// A name that every program can read.
 pub(crate) fn is_name(name: &str) -> bool {
@@ -76,7 +74,7 @@ fn good_value(item: &Entry, value: &str, findings: &mut Findings) -> bool {
         );
         return false;
     }
-    if looks_like_credential(&item.key, value) {
+    if credentials::of_key(&item.key, value) || credentials::first(value).is_some() {
         findings.add(
             Code::ClearTextSecret,
             item.key_place,
@@ -84,27 +82,6 @@ fn good_value(item: &Entry, value: &str, findings: &mut Findings) -> bool {
         );
     }
     true
-}
-
-fn looks_like_credential(name: &str, value: &str) -> bool {
-    let value = value.trim();
-    let is_reference = value.starts_with(['/', '.'])
-        || value.ends_with("_FILE")
-        || name.ends_with("_FILE")
-        || name.ends_with("_PATH")
-        || name.ends_with("_URL");
-    let plain =
-        value.len() < 4 || matches!(value.to_ascii_lowercase().as_str(), "true" | "false" | "none" | "changeme");
-    if mask::is_secret_name(name) && !is_reference && !plain {
-        return true;
-    }
-    let userinfo = value.split_once("://").is_some_and(|(_, rest)| {
-        let authority = rest.split(['/', '?']).next().unwrap_or_default();
-        authority
-            .rsplit_once('@')
-            .is_some_and(|(user, _)| user.split_once(':').is_some_and(|(_, password)| !password.is_empty()))
-    });
-    userinfo || (value.len() >= 16 && TOKENS.iter().any(|token| value.starts_with(token)))
 }
 
 /// `secrets:`, names of variables whose values are kept as secrets.

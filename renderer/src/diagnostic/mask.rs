@@ -3,10 +3,11 @@
 
 use super::Place;
 use super::text::lines;
+use crate::credentials::{self, is_secret_name};
 
 const MASK: &str = "***";
 /// Mappings and lists whose values are nobody's business.
-const HIDDEN_BLOCKS: &[&str] = &["env", "envvars", "environment", "secrets", "credentials"];
+const HIDDEN_BLOCKS: &[&str] = &["env", "envvars", "environment", "secrets", "credentials", "values"];
 
 /// A line fit to be shown, and what of it is meant.
 pub(super) struct Masked {
@@ -39,7 +40,11 @@ pub(super) fn line(source: &str, place: Place) -> Option<Masked> {
 }
 
 fn masked(line: &str, is_hidden: bool, place: Place) -> Masked {
-    let text = if is_hidden { after_colon(line) } else { by_key(line) };
+    let text = match credentials::token(line) {
+        _ if is_hidden => after_colon(line),
+        Some(found) => hide_from(line, found.at),
+        None => by_key(line),
+    };
     let caret = (place.column as usize).saturating_sub(1);
     let hidden_from = (text != line).then(|| text.chars().count() - MASK.len());
     // What is hidden is pointed at as a whole: its inner places are as secret as its text.
@@ -50,25 +55,6 @@ fn masked(line: &str, is_hidden: bool, place: Place) -> Masked {
     let shown = |end: usize| without_userinfo(&text.chars().take(end).collect::<String>()).chars().count();
     let start = shown(caret);
     Masked { caret: start, width: shown(end).saturating_sub(start).max(1), text: without_userinfo(&text) }
-}
-
-/// Whether this name is likely to carry a credential.
-#[must_use]
-pub(crate) fn is_secret_name(name: &str) -> bool {
-    let name = name.to_ascii_uppercase().replace('-', "_");
-    const WORDS: &[&str] = &[
-        "PASSWORD",
-        "PASSWD",
-        "PASSPHRASE",
-        "SECRET",
-        "TOKEN",
-        "API_KEY",
-        "APIKEY",
-        "PRIVATE_KEY",
-        "ACCESS_KEY",
-        "CREDENTIAL",
-    ];
-    WORDS.iter().any(|word| name.contains(word))
 }
 
 /// Where on the line a hidden block's value begins.

@@ -53,6 +53,7 @@ impl Platform {
             dumps: None,
             env: BTreeMap::new(),
             credentials: BTreeMap::new(),
+            secrets: None,
             allowed_hosts: vec!["*".to_owned()],
             allowed_images: Vec::new(),
             deletion_budget: DELETION_BUDGET,

@@ -47,9 +47,10 @@ pub(crate) const HTTP_ROUTE: Gvk = gvk("gateway.networking.k8s.io", "v1", "HTTPR
 pub(crate) const DISRUPTION_BUDGET: Gvk = gvk("policy", "v1", "PodDisruptionBudget");
 pub(crate) const CRON_JOB: Gvk = gvk("batch", "v1", "CronJob");
 pub(crate) const JOB: Gvk = gvk("batch", "v1", "Job");
+pub(crate) const SECRET: Gvk = gvk("", "v1", "Secret");
 
 /// Every kind a tool's ApplySet may have members of.
-const MEMBERS: [Gvk; 12] = [
+const MEMBERS: [Gvk; 13] = [
     CRON_JOB,
     DEPLOYMENT,
     DISRUPTION_BUDGET,
@@ -60,6 +61,7 @@ const MEMBERS: [Gvk; 12] = [
     NAMESPACE,
     NETWORK_POLICY,
     RESOURCE_QUOTA,
+    SECRET,
     SERVICE,
     SERVICE_ACCOUNT,
 ];

@@ -6,6 +6,7 @@
 //! its environment does not depend on which other components the tool happens to have.
 
 use super::meta::{SECRET_KEY, secret_name};
+use super::sealed::{self, Used, sealed_name};
 use super::{Frame, Refusal, command};
 use crate::config::{Component, RunKind};
 use crate::diagnostic::Code;
@@ -32,6 +33,7 @@ pub(crate) fn template(
     component: &Component,
     extra: Map<String, Value>,
 ) -> Result<Value, Refusal> {
+    let sealed = sealed::used(frame, name, component)?;
     let mut spec = json!({
         "serviceAccountName": frame.tool.name,
         "automountServiceAccountToken": false,
@@ -44,16 +46,21 @@ pub(crate) fn template(
             "fsGroup": frame.user.gid,
             "seccompProfile": {"type": "RuntimeDefault"},
         },
-        "containers": [container(frame, name, component)?],
+        "containers": [container(frame, name, component, &sealed)?],
         "volumes": volumes(frame, component)?,
     });
     if let Value::Object(spec) = &mut spec {
         spec.extend(extra);
     }
-    Ok(json!({"metadata": {"labels": super::meta::pod_labels(&frame.tool.name, name, component)}, "spec": spec}))
+    let mut metadata = json!({"labels": super::meta::pod_labels(&frame.tool.name, name, component)});
+    let annotations = sealed.annotations();
+    if !annotations.is_empty() {
+        metadata["annotations"] = json!(annotations);
+    }
+    Ok(json!({"metadata": metadata, "spec": spec}))
 }
 
-fn container(frame: &Frame<'_>, name: &ComponentName, component: &Component) -> Result<Value, Refusal> {
+fn container(frame: &Frame<'_>, name: &ComponentName, component: &Component, sealed: &Used) -> Result<Value, Refusal> {
     let run = &component.run;
     let mut container = json!({
         "name": name,
@@ -64,7 +71,7 @@ fn container(frame: &Frame<'_>, name: &ComponentName, component: &Component) -> 
         "volumeMounts": mounts(component),
     });
     let Value::Object(fields) = &mut container else { return Ok(container) };
-    let env = env(frame, component)?;
+    let env = env(frame, name, component, sealed)?;
     if !env.is_empty() {
         fields.insert("env".into(), env.into());
     }
@@ -80,7 +87,12 @@ fn container(frame: &Frame<'_>, name: &ComponentName, component: &Component) -> 
 /// In name order. What the platform gives can't be taken over by a tool: its variables win, and so does `PORT`, which
 /// is the one truth about the port. A tool's secret must exist for the pod to start; the platform's credentials need
 /// not, for a tool that never asked for a database must not wait for one.
-fn env(frame: &Frame<'_>, component: &Component) -> Result<Vec<Value>, Refusal> {
+fn env(
+    frame: &Frame<'_>,
+    component_name: &ComponentName,
+    component: &Component,
+    sealed: &Used,
+) -> Result<Vec<Value>, Refusal> {
     let own: BTreeMap<&String, &String> = frame.config.env.iter().chain(&component.env).collect();
     let bytes: usize = own.iter().map(|(name, value)| name.len() + value.len()).sum();
     if bytes > MAX_ENV_BYTES {
@@ -93,7 +105,11 @@ fn env(frame: &Frame<'_>, component: &Component) -> Result<Vec<Value>, Refusal> 
         entries.insert(name.clone(), json!({"value": value}));
     }
     for name in secrets(frame, component) {
-        let from = json!({"name": secret_name(name), "key": SECRET_KEY});
+        let from = if sealed.has(name) {
+            json!({"name": sealed_name(component_name), "key": name})
+        } else {
+            json!({"name": secret_name(name), "key": SECRET_KEY})
+        };
         entries.insert(name.to_owned(), json!({"valueFrom": {"secretKeyRef": from}}));
     }
     for (name, value) in &frame.platform.env {

@@ -40,7 +40,7 @@ fn at_most_bytes(frame: &Frame<'_>) -> usize {
     let env = |env: &std::collections::BTreeMap<String, String>| -> usize {
         env.iter().map(|(name, value)| 2 * (name.len() + value.len()) + 64).sum()
     };
-    let shared = env(&frame.config.env) + env(&frame.platform.env) + WITHOUT_ENV_BYTES;
+    let shared = env(&frame.config.env) + env(&frame.platform.env) + frame.sealed.most_bytes() + WITHOUT_ENV_BYTES;
     let components = frame.config.components.values();
     components.map(|component| shared + env(&component.env)).sum::<usize>() + WITHOUT_ENV_BYTES
 }

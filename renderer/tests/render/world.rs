@@ -38,6 +38,7 @@ pub fn platform() -> Platform {
         system_user: SystemUser { uid: 50_000, gid: 50_001 },
         dumps: Some(Dumps::PersistentVolumeClaim { claim_name: "dumps".to_owned() }),
         env: texts([("TOOL_REDIS_URI", "redis://redis.example:6379")]),
+        secrets: None,
         credentials: BTreeMap::from([(
             "TOOL_TOOLSDB_USER".to_owned(),
             SecretKey { secret: "toolsdb".to_owned(), key: "user".to_owned() },

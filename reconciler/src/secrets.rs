@@ -1,0 +1,18 @@
+//! Where encrypted values are opened, and nowhere else.
+//!
+//! ```text
+//! toolforge.secrets.yaml ──Vault::opened──▶ tags ──render, plan──▶ a Secret of ciphertexts ──Vault::fill──▶ the cluster
+//! ```
+//! [`cipher`] is the door to the `age` crate; the [`Vault`] holds the platform's keys and says what a file's values are
+//! worth, by tags that give nothing away; a value itself comes into being when its Secret is sent, and for the [`Mask`]
+//! that takes a tool's values out of what passes through us.
+
+pub mod cipher;
+mod keys;
+mod mask;
+mod vault;
+
+pub use cipher::{Identities, Recipients};
+pub use keys::{HMAC, IDENTITIES, Keys, KeysError};
+pub use mask::{MASK, Mask, Masking};
+pub use vault::{Unfilled, Vault};

@@ -1,0 +1,123 @@
+//! The platform's keys: a Secret in its namespace, which operators make and nobody else reads.
+
+use super::cipher::{BadKey, Identities};
+use crate::cluster::call::{self, CallError};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use hmac::{Hmac, KeyInit as _, Mac as _};
+use kube::Client;
+use renderer::Secret;
+use renderer::length_prefixed::LengthPrefixed;
+use renderer::secrets::Tag;
+use serde::Deserialize;
+use sha2::Sha256;
+use std::collections::BTreeMap;
+use zeroize::Zeroizing;
+
+/// Key of the Secret that holds the identities, as `age-keygen` writes them: one a line, any number.
+pub const IDENTITIES: &str = "identities";
+/// Key of the Secret that holds the text that tags are made with.
+pub const HMAC: &str = "hmac";
+/// Least bytes of it: as many as the hash gives.
+const LEAST_HMAC: usize = 32;
+
+/// What opens values and marks them.
+#[derive(Clone)]
+pub struct Keys {
+    identities: Identities,
+    hmac: Secret,
+}
+
+/// Why the platform's keys are not at hand. Contents are never repeated.
+#[derive(Debug, thiserror::Error)]
+pub enum KeysError {
+    /// The Secret could not be read.
+    #[error("secret {name} can't be read: {why}")]
+    Unread {
+        /// Namespace and name.
+        name: String,
+        /// The server's words about it.
+        why: String,
+    },
+    /// It is not there.
+    #[error("secret {0} does not exist")]
+    Missing(String),
+    /// A key of it is missing or no text.
+    #[error("secret {name} has no `{key}` that is text")]
+    NoKey {
+        /// Namespace and name.
+        name: String,
+        /// The key.
+        key: &'static str,
+    },
+    /// The text tags are made with could be guessed.
+    #[error("`{HMAC}` of secret {0} has fewer than {LEAST_HMAC} bytes")]
+    Short(String),
+    /// No identities.
+    #[error("`{IDENTITIES}` of secret {name} can't be used")]
+    Bad {
+        /// Namespace and name.
+        name: String,
+        /// What is wrong with it.
+        source: BadKey,
+    },
+}
+
+#[derive(Deserialize)]
+struct Held {
+    #[serde(default)]
+    data: BTreeMap<String, String>,
+}
+
+impl Keys {
+    /// Keys from their parts.
+    #[must_use]
+    pub fn new(identities: Identities, hmac: Secret) -> Self {
+        Self { identities, hmac }
+    }
+
+    /// Reads them from the Secret that the platform file names.
+    ///
+    /// # Errors
+    /// Where it is not there, can't be read, or holds something else.
+    pub async fn from_cluster(client: &Client, namespace: &str, secret: &str) -> Result<Self, KeysError> {
+        let name = format!("{namespace}/{secret}");
+        let path = format!("/api/v1/namespaces/{namespace}/secrets/{secret}");
+        let bytes = match call::get(client, &path, None).await {
+            Ok(bytes) => bytes,
+            Err(error) if error.is_not_found("secrets", secret) => return Err(KeysError::Missing(name)),
+            Err(CallError::Refused(refusal)) => {
+                return Err(KeysError::Unread { name, why: format!("{} {}", refusal.code, refusal.reason) });
+            }
+            Err(error) => return Err(KeysError::Unread { name, why: error.to_string() }),
+        };
+        let garbage = |_| KeysError::Unread { name: name.clone(), why: "the answer is no Secret".to_owned() };
+        let held: Held = serde_json::from_slice(&bytes).map_err(garbage)?;
+        let held: BTreeMap<_, _> = held.data.into_iter().map(|(key, base64)| (key, Secret::new(base64))).collect();
+        let text = |key: &'static str| {
+            let bytes = Zeroizing::new(STANDARD.decode(held.get(key)?.reveal()).ok()?);
+            Some(Secret::new(std::str::from_utf8(&bytes).ok()?))
+        };
+        let needed = |key| text(key).ok_or(KeysError::NoKey { name: name.clone(), key });
+        let (identities, hmac) = (needed(IDENTITIES)?, needed(HMAC)?);
+        if hmac.len() < LEAST_HMAC {
+            return Err(KeysError::Short(name));
+        }
+        let identities =
+            Identities::read(identities.reveal()).map_err(|source| KeysError::Bad { name: name.clone(), source })?;
+        Ok(Self { identities, hmac })
+    }
+
+    pub(super) fn identities(&self) -> &Identities {
+        &self.identities
+    }
+
+    /// The tag of a tool's value. It names the tool, so that two tools with one password are not seen to have it.
+    pub(super) fn tag(&self, tool: &str, key: &str, value: &Secret) -> Tag {
+        let mut named = LengthPrefixed::new("toolforge value 1");
+        named.text(tool).text(key);
+        let mac = Hmac::<Sha256>::new_from_slice(self.hmac.reveal().as_bytes()).expect("a key of any length is taken");
+        let mac = mac.chain_update(named.into_text()).chain_update(value.reveal()).finalize();
+        Tag::of(&mac.into_bytes()[..16])
+    }
+}

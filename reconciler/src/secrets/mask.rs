@@ -1,0 +1,269 @@
+//! Takes known values out of what passes through: as they are, in base64 at any of its three alignments, URL-encoded, and
+//! as JSON writes them; of values with several lines also each line. In streams, across the borders of chunks, and without
+//! keeping back more than what may be the beginning of a value, so that a followed log does not lag.
+//!
+//! It hides what a program prints by mistake. A program that wants to print its secrets can write them backwards.
+
+use aho_corasick::{AhoCorasick, Input, MatchKind};
+use base64::engine::general_purpose::{STANDARD_NO_PAD, URL_SAFE_NO_PAD};
+use renderer::Secret;
+use serde_json::Value;
+use std::borrow::Cow;
+use std::collections::BTreeSet;
+
+/// What stands for a value.
+pub const MASK: &str = "***";
+
+/// Shorter values are not hidden: they are words of every log, and give nothing away that could not be guessed.
+const LEAST_BYTES: usize = 4;
+/// Lines of a value that are shorter stand in other texts, too.
+const LEAST_LINE_BYTES: usize = 8;
+/// Pieces of base64 that are shorter are found everywhere.
+const LEAST_BASE64: usize = 6;
+
+/// The values of one tool, in every form in which they are looked for.
+pub struct Mask {
+    /// None where there is nothing to hide.
+    finder: Option<AhoCorasick>,
+    forms: Vec<Vec<u8>>,
+}
+
+impl Mask {
+    /// Of these values.
+    #[must_use]
+    pub fn new<'a>(values: impl IntoIterator<Item = &'a Secret>) -> Self {
+        let mut forms = BTreeSet::new();
+        for value in values {
+            add_forms(value.reveal(), &mut forms);
+        }
+        let forms: Vec<Vec<u8>> = forms.into_iter().collect();
+        let finder = (!forms.is_empty()).then(|| {
+            let build = AhoCorasick::builder().match_kind(MatchKind::LeftmostLongest).build(&forms);
+            build.expect("50 values of 16 KiB in all their forms have fewer than 2^31 states")
+        });
+        Self { finder, forms }
+    }
+
+    /// Nothing is hidden.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.forms.is_empty()
+    }
+
+    /// A text that is whole.
+    #[must_use]
+    pub fn text<'a>(&self, text: &'a str) -> Cow<'a, str> {
+        match &self.finder {
+            Some(finder) if finder.is_match(text) => {
+                let mut masking = Masking::new(self);
+                let mut out = masking.feed(text.as_bytes());
+                out.extend(masking.end());
+                Cow::Owned(String::from_utf8_lossy(&out).into_owned())
+            }
+            _ => Cow::Borrowed(text),
+        }
+    }
+
+    /// Every text in a value; keys are names, and ours.
+    pub fn value(&self, value: &mut Value) {
+        match value {
+            Value::String(text) => {
+                if let Cow::Owned(masked) = self.text(text) {
+                    *text = masked;
+                }
+            }
+            Value::Array(items) => items.iter_mut().for_each(|item| self.value(item)),
+            Value::Object(fields) => fields.values_mut().for_each(|field| self.value(field)),
+            _ => {}
+        }
+    }
+}
+
+fn add_forms(value: &str, forms: &mut BTreeSet<Vec<u8>>) {
+    if value.len() < LEAST_BYTES {
+        return;
+    }
+    let lines = value.lines().map(str::trim).filter(|line| line.len() >= LEAST_LINE_BYTES && line.len() < value.len());
+    for text in lines.chain([value]) {
+        forms.insert(text.as_bytes().to_vec());
+        for engine in [&STANDARD_NO_PAD, &URL_SAFE_NO_PAD] {
+            forms.extend((0..3).filter_map(|shift| base64_core(engine, text, shift)));
+        }
+        forms.extend([
+            url_encoded(text, false),
+            url_encoded(text, true),
+            url_encoded(text, false).to_ascii_lowercase(),
+        ]);
+        let json = Value::from(text).to_string();
+        forms.insert(json[1..json.len() - 1].as_bytes().to_vec());
+    }
+    forms.retain(|form| form.len() >= LEAST_BYTES);
+}
+
+/// The characters of base64 that depend on nothing but this text, where `shift` bytes stand before it in a group of three.
+fn base64_core(engine: &impl base64::Engine, text: &str, shift: usize) -> Option<Vec<u8>> {
+    let mut bytes = vec![0; shift];
+    bytes.extend(text.as_bytes());
+    let encoded = engine.encode(&bytes).into_bytes();
+    // Six bits a character: the first that holds none of the shifted bits, and the last that holds none of what follows.
+    let (first, after) = ((shift * 8).div_ceil(6), bytes.len() * 8 / 6);
+    encoded.get(first..after).filter(|core| core.len() >= LEAST_BASE64).map(<[u8]>::to_vec)
+}
+
+fn url_encoded(text: &str, plus: bool) -> Vec<u8> {
+    let mut out = Vec::with_capacity(text.len() * 3);
+    for byte in text.bytes() {
+        match byte {
+            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => out.push(byte),
+            b' ' if plus => out.push(b'+'),
+            _ => out.extend(format!("%{byte:02X}").into_bytes()),
+        }
+    }
+    out
+}
+
+/// One stream on its way through a [`Mask`].
+pub struct Masking<'a> {
+    mask: &'a Mask,
+    kept: Vec<u8>,
+    /// So many bytes of `kept` belong to a value that is hidden already.
+    hidden: usize,
+}
+
+impl<'a> Masking<'a> {
+    /// At its beginning.
+    #[must_use]
+    pub fn new(mask: &'a Mask) -> Self {
+        Self { mask, kept: Vec::new(), hidden: 0 }
+    }
+
+    /// What may go on of all that came up to here.
+    pub fn feed(&mut self, chunk: &[u8]) -> Vec<u8> {
+        self.kept.extend_from_slice(chunk);
+        let open = self.mask.forms.iter().map(|form| begun(&self.kept, form)).max().unwrap_or_default();
+        self.pass(self.kept.len() - open)
+    }
+
+    /// What was kept back: nothing more comes.
+    pub fn end(&mut self) -> Vec<u8> {
+        self.pass(self.kept.len())
+    }
+
+    /// No value that is not whole yet begins before `safe`.
+    fn pass(&mut self, safe: usize) -> Vec<u8> {
+        let Some(finder) = &self.mask.finder else { return std::mem::take(&mut self.kept) };
+        let (mut out, mut told, mut at) = (Vec::with_capacity(self.kept.len()), self.hidden, 0);
+        while let Some(found) = finder.find(Input::new(&self.kept).range(at..)).filter(|found| found.start() < safe) {
+            // Where two values overlap, both are hidden as one.
+            if found.start() >= told {
+                out.extend_from_slice(&self.kept[told..found.start()]);
+                out.extend_from_slice(MASK.as_bytes());
+            }
+            told = told.max(found.end());
+            at = found.start() + 1;
+        }
+        if told < safe {
+            out.extend_from_slice(&self.kept[told..safe]);
+            told = safe;
+        }
+        self.kept.drain(..safe);
+        self.hidden = told - safe;
+        out
+    }
+}
+
+/// The longest part of `form`, but not all of it, with which `bytes` end.
+fn begun(bytes: &[u8], form: &[u8]) -> usize {
+    let most = bytes.len().min(form.len() - 1);
+    (1..=most).rev().find(|length| bytes.ends_with(&form[..*length])).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use base64::Engine as _;
+    use base64::engine::general_purpose::STANDARD;
+
+    fn mask(values: &[&str]) -> Mask {
+        Mask::new(&values.iter().map(|value| Secret::new(*value)).collect::<Vec<_>>())
+    }
+
+    /// Through borders at every place.
+    fn streamed(mask: &Mask, text: &[u8], size: usize) -> Vec<u8> {
+        let mut masking = Masking::new(mask);
+        let mut out: Vec<u8> = text.chunks(size).flat_map(|chunk| masking.feed(chunk)).collect();
+        out.extend(masking.end());
+        out
+    }
+
+    #[test]
+    fn a_value_is_hidden_in_every_form_and_across_every_border() {
+        let value = "p\u{e4}ss w/rd+\"42\"?";
+        let mask = mask(&[value, "second-value"]);
+        let base64 = |before: &str| STANDARD.encode(format!("{before}{value}:and more"));
+        let form: String = url_encoded(value, true).into_iter().map(char::from).collect();
+        for text in [
+            format!("it is {value}!"),
+            format!("Authorization: Basic {}", STANDARD.encode(value)),
+            format!("a {} b", base64("u:")),
+            format!("a {} b", base64("us:")),
+            format!("a {} b", base64("use:")),
+            format!("a {} b", URL_SAFE_NO_PAD.encode(value)),
+            format!("?q={form}&x=1"),
+            format!("?q={}&x=1", form.to_lowercase()),
+            format!("?q={}&x=1", form.replace('+', "%20")),
+            Value::from(value).to_string(),
+            format!("second-value{value}second-value"),
+        ] {
+            let whole = mask.text(&text).into_owned();
+            assert!(whole.contains(MASK), "{text}");
+            for size in 1..=text.len() {
+                let out = streamed(&mask, text.as_bytes(), size);
+                assert_eq!(String::from_utf8_lossy(&out), whole, "{text} in chunks of {size}");
+            }
+            let (alone, core) = (STANDARD.encode(value), url_encoded(value, false));
+            let leaks = [value, &alone[4..16], std::str::from_utf8(&core[..12]).expect("ASCII"), "second"];
+            assert!(leaks.iter().all(|leak| !whole.contains(leak)), "{whole}");
+        }
+    }
+
+    #[test]
+    fn overlapping_values_are_hidden_as_one_and_what_only_begins_like_one_stays() {
+        let mask = mask(&["abcdef", "cdefgh", "aaaaaa"]);
+        for (text, masked) in [
+            ("xabcdefghx", "x***x"),
+            ("abcdeX", "abcdeX"),
+            ("abcde", "abcde"),
+            ("aaaaaaaaaaaaX", "***X"),
+            ("abcdefabcdef", "******"),
+            ("", ""),
+        ] {
+            assert_eq!(mask.text(text), masked);
+            for size in 1..=text.len() {
+                assert_eq!(
+                    String::from_utf8_lossy(&streamed(&mask, text.as_bytes(), size)),
+                    masked,
+                    "{text} by {size}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn a_line_that_ends_goes_on_at_once() {
+        let mask = mask(&["hunter2-hunter2"]);
+        let mut masking = Masking::new(&mask);
+        assert_eq!(masking.feed(b"a line\n"), b"a line\n");
+        assert_eq!(masking.feed(b"a line that ends with hunter2"), b"a line that ends with ");
+        assert_eq!(masking.feed(b"\n"), b"hunter2\n");
+    }
+
+    #[test]
+    fn each_line_of_a_key_is_hidden_and_short_values_are_words() {
+        let mask = mask(&["-----BEGIN KEY-----\nMIIEvQIBADAN\nBgkqhkiG9w0B\n-----END KEY-----\n", "yes"]);
+        assert_eq!(mask.text("log: MIIEvQIBADAN, yes"), "log: ***, yes");
+        let mut status = serde_json::json!({"why": ["x BgkqhkiG9w0B"], "n": 1});
+        mask.value(&mut status);
+        assert_eq!(status, serde_json::json!({"why": ["x ***"], "n": 1}));
+    }
+}

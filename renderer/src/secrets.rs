@@ -1,0 +1,53 @@
+//! `toolforge.secrets.yaml`: values that stand in a tool's repository encrypted, one `age` ciphertext each.
+//!
+//! Nothing here decrypts. This module reads and writes the file's shape ([`SecretsFile`]), says what a ciphertext must
+//! look like before anybody spends a key on it ([`Sealed`]), and judges what came out of one ([`Record`]): a ciphertext
+//! proves nothing about who made it, for everyone can encrypt to a public key, and everyone can copy a ciphertext from a
+//! stranger's repository. So the value inside is a record that says for which platform, tools and key it was made; under
+//! any other it is refused.
+
+mod file;
+pub mod limits;
+mod record;
+mod sealed;
+
+pub(crate) use file::is_recipient;
+pub use file::{SecretsFile, Standing, parse};
+pub use record::{FORMAT, Record, Refusal, Terms};
+pub use sealed::{Flaw, Sealed};
+
+use std::collections::BTreeMap;
+
+/// The file's name, beside `toolforge.yaml`.
+pub const FILE: &str = "toolforge.secrets.yaml";
+
+/// What stands for a value where values must not stand: a keyed hash under a key of the platform, in hexadecimal. Two tags
+/// of one tool and key are equal where the values are, and nobody without the platform's key can find a value by trying.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Tag(String);
+
+impl Tag {
+    /// Of the bytes of a keyed hash.
+    #[must_use]
+    pub fn of(mac: &[u8]) -> Self {
+        Self(crate::length_prefixed::hex(mac))
+    }
+
+    /// As it is written.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+/// What the platform's keys made of a file's values.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum Opened {
+    /// Nobody tried: a person looks at files on a laptop.
+    #[default]
+    Unasked,
+    /// There are no keys to try, and why, as a fragment.
+    NoKeys(String),
+    /// Each value that was well formed, by key.
+    Read(BTreeMap<String, Result<Tag, Refusal>>),
+}
