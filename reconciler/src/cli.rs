@@ -32,6 +32,7 @@ mod render;
 mod run;
 mod schema;
 mod scratch;
+mod secrets;
 mod state;
 mod status;
 mod target;
@@ -128,6 +129,7 @@ enum Command {
     Delete(delete::DeleteArgs),
     Detect(detect::Args),
     Buildpack(buildpack::Args),
+    Secrets(secrets::Args),
     Image(image::Args),
     Rebase(rebase::Args),
     Gc(gc::Args),
@@ -234,6 +236,7 @@ async fn asking(command: Command, ui: &Ui, stop: CancellationToken) -> anyhow::R
         Command::Resume(args) => pin::resume(&args, ui).await,
         Command::Prune(args) => delete::prune(&args, ui).await,
         Command::Delete(args) => delete::delete(&args, ui).await,
+        Command::Secrets(args) => secrets::run(&args, ui).await,
         Command::Image(args) => image::run(&args, ui).await,
         Command::Rebase(args) => rebase::run(&args, ui).await,
         Command::Gc(args) => gc::run(&args, ui).await,

@@ -21,7 +21,8 @@ use planner::plan::{Plan, Why};
 use planner::{Admission, Circumstances, Input, Judge, Memo, Moment, Newest};
 use renderer::build::Siblings;
 use renderer::config::Config;
-use renderer::render::{build_inputs, render_revision};
+use renderer::render::{build_inputs, render_opened};
+use renderer::secrets::Opened;
 use renderer::{Diagnostic, Object, ObjectId, Platform, Rendered, Report, Revision, Tool, render_config};
 use serde_json::Value;
 use std::collections::BTreeSet;
@@ -97,7 +98,8 @@ impl Subject {
     /// Renders one revision: the newest, or the one that was Ready last.
     #[must_use]
     pub fn render(&self, revision: &Revision) -> Rendered {
-        render_revision(&self.platform, &self.tool, revision, &self.siblings)
+        let nobody = Opened::NoKeys("nothing opens encrypted values here".to_owned());
+        render_opened(&self.platform, &self.tool, revision, &self.siblings, &nobody)
     }
 
     /// The tool-wide objects: they follow from the tool and the platform, whatever its repository says.

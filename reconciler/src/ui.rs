@@ -17,6 +17,7 @@ pub use table::Table;
 
 use anyhow::Context as _;
 use planner::explain::Tone;
+use renderer::Secret;
 use renderer::diagnostic::{fit_to_print, steers};
 use serde::Serialize;
 use std::hash::{BuildHasher as _, Hasher as _, RandomState};
@@ -72,6 +73,17 @@ impl Ui {
             Err(error) => Err(failed(format!("cannot write to stdout: {}", plain(&error))).into()),
             Ok(()) => Ok(()),
         }
+    }
+
+    /// A value that somebody asked for, as it is: a program that reads it must get every byte. On a terminal it is data.
+    pub fn raw(&self, value: &Secret) -> anyhow::Result<()> {
+        let mut out = io::stdout().lock();
+        if out.is_terminal() {
+            return self.data(value.reveal());
+        }
+        out.write_all(value.reveal().as_bytes())
+            .and_then(|()| out.flush())
+            .map_err(|error| failed(format!("cannot write to stdout: {}", plain(&error))).into())
     }
 
     /// Data for people, where machines are not told something else.

@@ -40,6 +40,12 @@ impl Tag {
     }
 }
 
+/// Whether a text can name a value: it is a variable's name.
+#[must_use]
+pub fn is_key(text: &str) -> bool {
+    crate::config::fields::is_variable(text) && text.len() <= limits::KEY_BYTES
+}
+
 /// What the platform's keys made of a file's values.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub enum Opened {

@@ -89,13 +89,9 @@ fn add_forms(value: &str, forms: &mut BTreeSet<Vec<u8>>) {
         for engine in [&STANDARD_NO_PAD, &URL_SAFE_NO_PAD] {
             forms.extend((0..3).filter_map(|shift| base64_core(engine, text, shift)));
         }
-        forms.extend([
-            url_encoded(text, false),
-            url_encoded(text, true),
-            url_encoded(text, false).to_ascii_lowercase(),
-        ]);
+        forms.extend([("%20", true), ("+", true), ("%20", false), ("+", false)].map(|how| url_encoded(text, how)));
         let json = Value::from(text).to_string();
-        forms.insert(json[1..json.len() - 1].as_bytes().to_vec());
+        forms.insert(json.as_bytes()[1..json.len() - 1].to_vec());
     }
     forms.retain(|form| form.len() >= LEAST_BYTES);
 }
@@ -110,13 +106,15 @@ fn base64_core(engine: &impl base64::Engine, text: &str, shift: usize) -> Option
     encoded.get(first..after).filter(|core| core.len() >= LEAST_BASE64).map(<[u8]>::to_vec)
 }
 
-fn url_encoded(text: &str, plus: bool) -> Vec<u8> {
+/// With this for a blank, and digits in upper or lower case.
+fn url_encoded(text: &str, (blank, upper): (&str, bool)) -> Vec<u8> {
     let mut out = Vec::with_capacity(text.len() * 3);
     for byte in text.bytes() {
         match byte {
             b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => out.push(byte),
-            b' ' if plus => out.push(b'+'),
-            _ => out.extend(format!("%{byte:02X}").into_bytes()),
+            b' ' => out.extend(blank.bytes()),
+            _ if upper => out.extend(format!("%{byte:02X}").into_bytes()),
+            _ => out.extend(format!("%{byte:02x}").into_bytes()),
         }
     }
     out
@@ -201,7 +199,7 @@ mod tests {
         let value = "p\u{e4}ss w/rd+\"42\"?";
         let mask = mask(&[value, "second-value"]);
         let base64 = |before: &str| STANDARD.encode(format!("{before}{value}:and more"));
-        let form: String = url_encoded(value, true).into_iter().map(char::from).collect();
+        let encoded = |how| String::from_utf8(url_encoded(value, how)).expect("ASCII");
         for text in [
             format!("it is {value}!"),
             format!("Authorization: Basic {}", STANDARD.encode(value)),
@@ -209,9 +207,9 @@ mod tests {
             format!("a {} b", base64("us:")),
             format!("a {} b", base64("use:")),
             format!("a {} b", URL_SAFE_NO_PAD.encode(value)),
-            format!("?q={form}&x=1"),
-            format!("?q={}&x=1", form.to_lowercase()),
-            format!("?q={}&x=1", form.replace('+', "%20")),
+            format!("?q={}&x=1", encoded(("+", true))),
+            format!("?q={}&x=1", encoded(("+", false))),
+            format!("?q={}&x=1", encoded(("%20", true))),
             Value::from(value).to_string(),
             format!("second-value{value}second-value"),
         ] {
@@ -221,8 +219,8 @@ mod tests {
                 let out = streamed(&mask, text.as_bytes(), size);
                 assert_eq!(String::from_utf8_lossy(&out), whole, "{text} in chunks of {size}");
             }
-            let (alone, core) = (STANDARD.encode(value), url_encoded(value, false));
-            let leaks = [value, &alone[4..16], std::str::from_utf8(&core[..12]).expect("ASCII"), "second"];
+            let (alone, core) = (STANDARD.encode(value), encoded(("%20", true)));
+            let leaks = [value, &alone[4..16], &core[..12], "second"];
             assert!(leaks.iter().all(|leak| !whole.contains(leak)), "{whole}");
         }
     }

@@ -130,7 +130,7 @@ impl Vault {
     /// # Errors
     /// Where one of them can't be opened, or counts for another place.
     pub fn fill(&self, id: &ObjectId, body: &Value) -> Result<Option<Value>, Unfilled> {
-        if !Kind::of_id(id).is_some_and(|row| !row.secret_paths.is_empty()) {
+        if Kind::of_id(id).is_none_or(|row| row.secret_paths.is_empty()) {
             return Ok(None);
         }
         let tool = id.namespace.as_deref().and_then(|name| name.strip_prefix("tool-")).map(ToolName::new);
@@ -172,4 +172,131 @@ fn memo_name(tool: &ToolName, tools: &BTreeSet<ToolName>, file: &[u8]) -> String
     name.text(tool.as_str()).list(tools.iter().map(ToolName::as_str));
     name.text(&renderer::length_prefixed::hex(&sha2::Sha256::digest(file)));
     name.hex()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::secrets::{Identities, Recipients};
+    use renderer::secrets::{Record, SecretsFile, Standing};
+    use serde_json::json;
+
+    fn name(tool: &str) -> ToolName {
+        ToolName::new(tool).expect("a name")
+    }
+
+    struct World {
+        identities: Identities,
+        vault: Vault,
+    }
+
+    impl World {
+        fn new() -> Self {
+            let identities = Identities::generate();
+            let keys = Keys::new(identities.clone(), Secret::new("k".repeat(32)));
+            Self { identities, vault: Vault::new("tools", Ok(keys)) }
+        }
+
+        fn sealed(&self, platform: &str, tool: &str, key: &str, value: &str) -> Sealed {
+            let public = self.identities.public();
+            let recipients = Recipients::read(public.iter().map(String::as_str)).expect("recipients");
+            let (platform, tools, key) = (platform.to_owned(), vec![tool.to_owned()], key.to_owned());
+            recipients.seal(&Record { platform, tools, key, value: Secret::new(value) }).expect("it is sealed")
+        }
+
+        fn file(values: &[(&str, Sealed)]) -> Vec<u8> {
+            let place = renderer::diagnostic::Place { line: 1, column: 1, width: 1 };
+            let standing = |sealed: &Sealed| Standing { place, sealed: Ok(sealed.clone()) };
+            let values = values.iter().map(|(key, sealed)| ((*key).to_owned(), standing(sealed))).collect();
+            SecretsFile { platform: "tools".into(), values, ..SecretsFile::default() }.to_yaml().into_bytes()
+        }
+
+        fn tags(&self, tool: &str, joined: &[&str], file: &[u8]) -> BTreeMap<String, Result<String, Refusal>> {
+            let joined = joined.iter().map(|one| name(one)).collect();
+            match &*self.vault.opened(&name(tool), &joined, Some(file)) {
+                Opened::Read(all) => {
+                    let text = |tag: &secrets::Tag| tag.as_str().to_owned();
+                    all.iter().map(|(key, tag)| (key.clone(), tag.as_ref().map(text).map_err(Clone::clone))).collect()
+                }
+                other => BTreeMap::from([(format!("{other:?}"), Ok(String::new()))]),
+            }
+        }
+    }
+
+    #[test]
+    fn a_ciphertext_counts_where_it_was_made_for_and_a_copy_of_it_nowhere() {
+        let world = World::new();
+        let own = world.sealed("tools", "wordcount", "API_KEY", "canary");
+        let file = World::file(&[("API_KEY", own.clone()), ("COPY", own.clone())]);
+        let of_own = world.tags("wordcount", &[], &file);
+        assert!(of_own["API_KEY"].is_ok());
+        assert_eq!(of_own["COPY"], Err(Refusal::OtherKey("API_KEY".into())));
+        assert!(world.tags("wordcount-beta", &["wordcount"], &file)["API_KEY"].is_ok(), "one file serves both");
+        let of_stranger = world.tags("stranger", &["stranger-beta"], &file);
+        assert_eq!(of_stranger["API_KEY"], Err(Refusal::OtherTools(vec!["wordcount".into()])));
+        let elsewhere = World::file(&[("API_KEY", world.sealed("toolsbeta", "wordcount", "API_KEY", "canary"))]);
+        let refused = Refusal::OtherPlatform("toolsbeta".into());
+        assert_eq!(world.tags("wordcount", &[], &elsewhere)["API_KEY"], Err(refused));
+        let foreign = World::file(&[("API_KEY", World::new().sealed("tools", "wordcount", "API_KEY", "canary"))]);
+        assert_eq!(world.tags("wordcount", &[], &foreign)["API_KEY"], Err(Refusal::NoIdentity));
+    }
+
+    #[test]
+    fn a_tag_follows_the_value_alone_and_is_no_hash_that_could_be_guessed() {
+        let world = World::new();
+        let file = |value: &str| World::file(&[("K", world.sealed("tools", "a", "K", value))]);
+        let tag = |file: &[u8]| world.tags("a", &[], file)["K"].clone().expect("it counts");
+        assert_eq!(tag(&file("one")), tag(&file("one")), "encrypted anew");
+        assert_ne!(tag(&file("one")), tag(&file("two")));
+        let of_other_platform = World { identities: world.identities.clone(), ..World::new() };
+        let keys = Keys::new(world.identities.clone(), Secret::new("o".repeat(32)));
+        let other = World { vault: Vault::new("tools", Ok(keys)), ..of_other_platform };
+        assert_ne!(other.tags("a", &[], &file("one"))["K"].clone().expect("it counts"), tag(&file("one")));
+    }
+
+    #[test]
+    fn keys_are_tried_once_for_a_file_and_never_again_while_it_stays() {
+        let world = World::new();
+        let sealed = |key: &str| world.sealed("tools", "a", key, "canary");
+        let file = World::file(&[("A", sealed("A")), ("B", sealed("B"))]);
+        for _ in 0..100 {
+            assert_eq!(world.tags("a", &[], &file).len(), 2);
+        }
+        assert_eq!(world.vault.decrypted(), 2);
+        world.tags("a", &["b"], &file);
+        assert_eq!(world.vault.decrypted(), 4, "whom it is joined with decides what counts");
+        assert_eq!(world.vault.opened(&name("a"), &BTreeSet::new(), None), Arc::default());
+    }
+
+    #[test]
+    fn a_secret_is_filled_in_at_the_last_door_or_not_sent() {
+        let world = World::new();
+        let own = world.sealed("tools", "wordcount", "K", "canary");
+        let file = World::file(&[("K", own.clone())]);
+        let id = |kind: &str, tool: &str| ObjectId {
+            group: String::new(),
+            kind: kind.into(),
+            namespace: Some(format!("tool-{tool}")),
+            name: "toolforge-secrets.web".into(),
+        };
+        let sealed = STANDARD.encode(own.armored());
+        let body = json!({"kind": "Secret", "data": {"K": sealed}});
+        let filled = |tool: &str, body: &Value| world.vault.fill(&id("Secret", tool), body).map_err(|e| e.to_string());
+        world.tags("wordcount", &[], &file);
+        let value = json!(STANDARD.encode("canary"));
+        assert_eq!(filled("wordcount", &body), Ok(Some(json!({"kind": "Secret", "data": {"K": value}}))));
+        let patch = json!([{"op": "test", "path": "/metadata/resourceVersion", "value": "1"},
+            {"op": "replace", "path": "/data/K", "value": sealed}, {"op": "remove", "path": "/data/X"}]);
+        let patched = filled("wordcount", &patch).expect("it is filled in").expect("it is a Secret's");
+        assert_eq!((&patched[1]["value"], &patched[0], &patched[2]), (&value, &patch[0], &patch[2]));
+        for (tool, body, why) in [
+            ("stranger", &body, "`K` is refused: it was encrypted for the tool `wordcount`"),
+            ("wordcount", &json!({"data": {"K": "Y2FuYXJ5"}}), "`K` holds no ciphertext"),
+            ("wordcount", &json!({"data": {"OTHER": sealed}}), "`OTHER` is refused: it was encrypted as `K`"),
+        ] {
+            assert_eq!(filled(tool, body), Err(why.to_owned()));
+        }
+        assert_eq!(world.vault.fill(&id("ConfigMap", "wordcount"), &body).ok(), Some(None));
+        assert!(matches!(Vault::default().fill(&id("Secret", "wordcount"), &body), Err(Unfilled::NoKeys)));
+    }
 }
