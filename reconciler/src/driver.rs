@@ -37,6 +37,7 @@ use crate::observe::World;
 use crate::pass::{self, Decided, Missed, News, Subject, Told};
 use crate::queue::{Ended, Queue};
 use crate::registry::Registry;
+use crate::secrets::Vault;
 use crate::source::Git;
 use crate::source::watch_folder::WatchFolder;
 use everyone::Everyone;
@@ -44,7 +45,7 @@ use fights::Fights;
 use images::{Answers, Ask, Images};
 use planner::outcome::Outcome;
 use reader::Due;
-use renderer::platform::{Backend, Registry as RegistrySettings, Route};
+use renderer::platform::{Backend, Registry as RegistrySettings, Route, Secrets};
 use renderer::{Platform, ToolName};
 use space::{Look, Space};
 use std::panic::AssertUnwindSafe;
@@ -89,6 +90,7 @@ pub struct Driver {
     cluster: Cluster,
     git: Git,
     registry: Registry,
+    vault: Vault,
     world: World,
     book: Book,
     limits: Limits,
@@ -265,7 +267,7 @@ impl Driver {
     }
 
     async fn execute(&self, decided: &Decided) -> Outcome {
-        let doors = Doors { client: &self.cluster.client, registry: &self.registry };
+        let doors = Doors { client: &self.cluster.client, registry: &self.registry, vault: &self.vault };
         let outcome = pass::execute(decided, doors, &|id, answer| self.world.learn(id, answer)).await;
         self.images.learn(&decided.plan, &outcome, self.begun.elapsed());
         outcome
@@ -281,7 +283,8 @@ impl Driver {
         let Some(live) = self.world.tool(&subject.tool.name) else { return Told::Nothing };
         let (now, wall) = (self.begun.elapsed(), subject.circumstances.now);
         let Before { rows, since, patient } = lock(&self.unsaid).before(plan, now, self.limits.patience);
-        let news = News { live: &live, decided, outcome, unsaid: &rows, since: since.unwrap_or(wall), patient };
+        let since = since.unwrap_or(wall);
+        let news = News { subject, live: &live, decided, outcome, unsaid: &rows, since, patient };
         let told = pass::tell(&self.cluster.client, &self.recorder, &news).await;
         if let Told::Written(answer) = &told {
             self.world.learn(&planner::tool_id(&plan.tool), answer);
@@ -327,9 +330,9 @@ impl Driver {
 }
 
 /// What the watches, the lease and the registry's credentials were set up for.
-fn is_fixed(platform: &Platform) -> (&str, &str, &Route, &RegistrySettings, Option<bool>) {
+fn is_fixed(platform: &Platform) -> (&str, &str, &Route, &RegistrySettings, Option<bool>, Option<&Secrets>) {
     let tekton = platform.builds.as_ref().map(|builds| matches!(builds.backend, Backend::Tekton(_)));
-    (&platform.name, &platform.namespace, &platform.route, &platform.registry, tekton)
+    (&platform.name, &platform.namespace, &platform.route, &platform.registry, tekton, platform.secrets.as_ref())
 }
 
 /// What failed is tried again later, also when nothing changes; a pass that did something looks again at once. What was

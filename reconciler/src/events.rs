@@ -7,6 +7,7 @@
 use crate::cluster::address;
 use crate::cluster::call;
 use crate::execute::FIELD_MANAGER;
+use crate::secrets::Mask;
 use jiff::Timestamp;
 use kube::Client;
 use planner::observed::uid_of;
@@ -57,8 +58,9 @@ struct Event {
 impl Recorder {
     /// Says about a Tool what was done (`rows`) and what waits for somebody. Failures to say so are logged: nothing depends on
     /// it.
-    pub async fn publish(&self, client: &Client, tool: &Value, plan: &Plan, rows: &[Row]) {
-        for event in events(plan, rows) {
+    pub async fn publish(&self, client: &Client, tool: &Value, plan: &Plan, rows: &[Row], mask: &Mask) {
+        for mut event in events(plan, rows) {
+            event.note = mask.text(&event.note).into_owned();
             let Some(body) = self.admit(tool, &event, Instant::now()) else { continue };
             let name = body.pointer("/metadata/name").and_then(Value::as_str).unwrap_or_default();
             let path = address::child("/api/v1/namespaces/default/events", name);

@@ -8,6 +8,7 @@
 use crate::cluster::address;
 use crate::cluster::call::{self, Answer, CallError};
 use crate::registry::{Reference, Registry, RegistryError};
+use crate::secrets::{Unfilled, Vault};
 use bytes::Bytes;
 use futures::StreamExt;
 use futures::stream;
@@ -40,6 +41,8 @@ pub struct Doors<'a> {
     pub client: &'a Client,
     /// The registry.
     pub registry: &'a Registry,
+    /// What opens the values of Secrets, which stand encrypted in the plan.
+    pub vault: &'a Vault,
 }
 
 /// Executes a plan. `learn` is given the server's answers as they come; see `World::learn`.
@@ -117,9 +120,11 @@ async fn send(doors: Doors<'_>, id: &ObjectId, request: &Request) -> Result<Opti
         return Err(Failure { kind: FailureKind::Invalid, message, retry_after_secs: None });
     };
     let path = address::object(row, id);
+    let filled = filled(doors.vault, id, request)?;
+    let request = filled.as_ref().unwrap_or(request);
     let answer = match request {
         Request::Create { body } => {
-            let made = create(client, &path, body).await.map(Answer::Made);
+            let made = create(client, &path, body).await.map(|bytes| Answer::Made(without_content(row, bytes)));
             return made.map(Some).map_err(|error| failure(row, request, &error));
         }
         Request::Apply { body } => call::apply(client, &path, FIELD_MANAGER, body).await,
@@ -133,7 +138,32 @@ async fn send(doors: Doors<'_>, id: &ObjectId, request: &Request) -> Result<Opti
         }
         Request::Promote { .. } => return Ok(None),
     };
-    answer.map(|bytes| Some(Answer::Object(bytes))).map_err(|error| failure(row, request, &error))
+    answer.map(|bytes| Some(Answer::Object(without_content(row, bytes)))).map_err(|error| failure(row, request, &error))
+}
+
+/// The request with values in it, where the plan has ciphertexts. It lives as long as it takes to send it.
+fn filled(vault: &Vault, id: &ObjectId, request: &Request) -> Result<Option<Request>, Failure> {
+    let refused = |why: Unfilled| {
+        let kind = if matches!(why, Unfilled::NoKeys) { FailureKind::Denied } else { FailureKind::Invalid };
+        Failure { kind, message: why.to_string(), retry_after_secs: None }
+    };
+    let of = |body: &Value| vault.fill(id, body).map_err(refused);
+    Ok(match request {
+        Request::Create { body } => of(body)?.map(|body| Request::Create { body }),
+        Request::Apply { body } => of(body)?.map(|body| Request::Apply { body }),
+        Request::Patch { operations } => of(operations)?.map(|operations| Request::Patch { operations }),
+        Request::Delete { .. } | Request::Promote { .. } => None,
+    })
+}
+
+/// What nobody may see is not taken further than here.
+fn without_content(row: &Kind, answer: Bytes) -> Bytes {
+    if row.secret_paths.is_empty() {
+        return answer;
+    }
+    let Ok(Value::Object(mut object)) = serde_json::from_slice(&answer) else { return Bytes::new() };
+    object.retain(|field, _| !row.secret_paths.contains(&field.as_str()));
+    Bytes::from(Value::Object(object).to_string())
 }
 
 /// The digest counts, whatever the tag it was found under says by now.

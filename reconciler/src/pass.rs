@@ -7,6 +7,7 @@ use crate::events::Recorder;
 use crate::execute::{self, Doors, FIELD_MANAGER};
 use crate::observe;
 use crate::registry::Registry;
+use crate::secrets::{Mask, Vault};
 use crate::status;
 use futures::StreamExt as _;
 use kube::Client;
@@ -22,7 +23,6 @@ use planner::{Admission, Circumstances, Input, Judge, Memo, Moment, Newest};
 use renderer::build::Siblings;
 use renderer::config::Config;
 use renderer::render::{build_inputs, render_opened};
-use renderer::secrets::Opened;
 use renderer::{Diagnostic, Object, ObjectId, Platform, Rendered, Report, Revision, Tool, render_config};
 use serde_json::Value;
 use std::collections::BTreeSet;
@@ -50,6 +50,8 @@ pub struct Subject {
     pub forgotten: bool,
     /// The time, and what happens to everyone else.
     pub circumstances: Circumstances,
+    /// What opens its encrypted values.
+    pub vault: Vault,
     /// The platform's rules.
     pub admission: Arc<Admission>,
 }
@@ -98,8 +100,8 @@ impl Subject {
     /// Renders one revision: the newest, or the one that was Ready last.
     #[must_use]
     pub fn render(&self, revision: &Revision) -> Rendered {
-        let nobody = Opened::NoKeys("nothing opens encrypted values here".to_owned());
-        render_opened(&self.platform, &self.tool, revision, &self.siblings, &nobody)
+        let opened = self.vault.opened(&self.tool.name, &self.siblings.tools, revision.files.secrets.as_deref());
+        render_opened(&self.platform, &self.tool, revision, &self.siblings, &opened)
     }
 
     /// The tool-wide objects: they follow from the tool and the platform, whatever its repository says.
@@ -107,6 +109,15 @@ impl Subject {
     pub fn frame(&self) -> Vec<Object> {
         let nothing = Revision::nothing(&self.tool.branch);
         render_config(&self.platform, &self.tool, &nothing, &Config::default(), &self.siblings).objects
+    }
+
+    /// What hides the values that its revisions hold, wherever programs or servers repeat them.
+    #[must_use]
+    pub fn mask(&self, observed: &Observed) -> Mask {
+        let revisions = self.newest.iter().chain(observed.stored.iter().map(|stored| &stored.revision));
+        let files: BTreeSet<&[u8]> = revisions.filter_map(|revision| revision.files.secrets.as_deref()).collect();
+        let values = |file| self.vault.values(&self.tool.name, &self.siblings.tools, Some(file));
+        Mask::new(&files.into_iter().flat_map(values).collect::<Vec<_>>())
     }
 
     /// Renders what a plan is made of. An explicit file, once stored, is never forgotten for an inferred one; and a commit
@@ -289,6 +300,8 @@ pub enum Told {
 /// What a pass has to tell.
 #[derive(Debug, Clone, Copy)]
 pub struct News<'a> {
+    /// Whom it is about.
+    pub subject: &'a Subject,
     /// The Tool as it is now.
     pub live: &'a Value,
     /// What was decided.
@@ -318,7 +331,10 @@ pub async fn tell(client: &Client, recorder: &Recorder, news: &News<'_>) -> Told
         now: now(),
         since: news.since,
     };
-    let status = status::fit(pass.status());
+    let mut status = status::fit(pass.status());
+    // Nothing is opened for what has been said already.
+    let mask = if previous == Some(&status) { Mask::new([]) } else { news.subject.mask(&decided.observed) };
+    mask.value(&mut status);
     if news.patient && decided.missed.is_none() && pass.may_go_unsaid(&status) {
         return Told::Unsaid;
     }
@@ -333,7 +349,7 @@ pub async fn tell(client: &Client, recorder: &Recorder, news: &News<'_>) -> Told
     // What the status says already was an event once, also where another process said it.
     let rows: Vec<_> = news.unsaid.iter().chain(&outcome.rows).cloned().collect();
     if previous != Some(&status) || !rows.is_empty() {
-        recorder.publish(client, live, plan, &rows).await;
+        recorder.publish(client, live, plan, &rows, &mask).await;
     }
     told
 }

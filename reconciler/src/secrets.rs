@@ -14,5 +14,5 @@ mod vault;
 
 pub use cipher::{Identities, Recipients};
 pub use keys::{HMAC, IDENTITIES, Keys, KeysError};
-pub use mask::{MASK, Mask, Masking};
+pub use mask::{MASK, Mask, Masking, masked};
 pub use vault::{Unfilled, Vault};

@@ -242,7 +242,8 @@ async fn row(fake: &Fake) -> Row {
     let plan = Plan { steps: vec![step], ..Plan::nothing(ToolName::new("x").expect("a name"), "none", target) };
     // No API server is asked: this sandbox has nothing.
     let cluster = Cluster::of_service("none", Sandbox::in_memory().service(), &Requests::default());
-    let doors = Doors { client: &cluster.client, registry: &fake.ours() };
+    let doors =
+        Doors { client: &cluster.client, registry: &fake.ours(), vault: &reconciler::secrets::Vault::default() };
     execute(doors, &plan, &|_, _| {}).await.rows.remove(0)
 }
 

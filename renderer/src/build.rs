@@ -142,6 +142,8 @@ pub enum Origin {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Siblings {
     branches: BTreeSet<String>,
+    /// Their names, its own among them.
+    pub tools: BTreeSet<ToolName>,
 }
 
 impl Siblings {
@@ -166,7 +168,8 @@ impl Siblings {
             .filter(|other| joined.contains(&other.name) && same_repository(&other.repository, &tool.repository))
             .map(|other| other.branch.clone())
             .collect();
-        Self { branches }
+        let tools = joined.into_iter().cloned().collect();
+        Self { branches, tools }
     }
 }
 

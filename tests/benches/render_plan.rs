@@ -119,6 +119,7 @@ fn subject(n: usize) -> Subject {
         trouble: None,
         forgotten: false,
         circumstances: Circumstances::at(Moment::from_unix_secs(1_767_225_600)),
+        vault: reconciler::secrets::Vault::default(),
         admission: Arc::clone(&ADMISSION),
     }
 }

@@ -110,6 +110,7 @@ impl Case {
             trouble: None,
             forgotten: false,
             circumstances: Circumstances::at(now),
+            vault: reconciler::secrets::Vault::default(),
         })
     }
 

@@ -42,6 +42,8 @@ mod replace;
 mod rights;
 #[path = "end_to_end/rollout.rs"]
 mod rollout;
+#[path = "end_to_end/secrets.rs"]
+mod secrets;
 #[path = "end_to_end/spine.rs"]
 mod spine;
 #[path = "end_to_end/tenancy.rs"]

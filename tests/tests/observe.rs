@@ -118,7 +118,12 @@ impl Here {
 
     async fn execute(&self, steps: Vec<Step>, learn: &(dyn Fn(&ObjectId, &Answer) + Sync)) -> Outcome {
         let registry = no_registry();
-        execute(Doors { client: &self.cluster.client, registry: &registry }, &self.plan(steps), learn).await
+        execute(
+            Doors { client: &self.cluster.client, registry: &registry, vault: &reconciler::secrets::Vault::default() },
+            &self.plan(steps),
+            learn,
+        )
+        .await
     }
 
     fn plan(&self, steps: Vec<Step>) -> Plan {
@@ -646,17 +651,19 @@ async fn kubectl_describe_shows_what_a_pass_did_and_the_same_words_are_sent_once
     let plan = here.plan(vec![step.clone()]);
     let outcome = here.execute(vec![step], &|_, _| {}).await;
     let recorder = Recorder::default();
-    recorder.publish(&here.cluster.client, &tool, &plan, &outcome.rows).await;
+    recorder.publish(&here.cluster.client, &tool, &plan, &outcome.rows, &reconciler::secrets::Mask::new([])).await;
     let described = here.plane.kubectl(&["describe", "tool", "described"]).await?;
     let shown = described.stdout.lines().find(|line| line.contains("Create")).unwrap_or_default();
     assert!(shown.contains("Normal") && shown.contains("deployment/tool-described/web"), "{}", described.stdout);
     let sent = here.sent();
     for _ in 0..5 {
-        recorder.publish(&here.cluster.client, &tool, &plan, &outcome.rows).await;
+        recorder.publish(&here.cluster.client, &tool, &plan, &outcome.rows, &reconciler::secrets::Mask::new([])).await;
     }
     assert_eq!(here.sent(), sent);
     // Another process says it once more, under the same name.
-    Recorder::default().publish(&here.cluster.client, &tool, &plan, &outcome.rows).await;
+    Recorder::default()
+        .publish(&here.cluster.client, &tool, &plan, &outcome.rows, &reconciler::secrets::Mask::new([]))
+        .await;
     let events = here.plane.kubectl(&["get", "events", "-n", "default", "-o", "name"]).await?;
     assert_eq!(events.stdout.lines().filter(|line| line.contains("/described.")).count(), 1, "{}", events.stdout);
     Ok(())

@@ -72,6 +72,7 @@ fn subject(platform: &Platform, tool: &Tool, tools: &[Tool]) -> Subject {
         trouble: None,
         forgotten: false,
         circumstances: planner::Circumstances::at(reconciler::pass::now()),
+        vault: reconciler::secrets::Vault::default(),
     }
 }
 
@@ -115,13 +116,14 @@ impl World {
         let whole = steps >= decided.plan.steps.len();
         decided.plan.steps.truncate(steps);
         let registry = no_registry();
-        let doors = Doors { client: &self.client, registry: &registry };
+        let doors = Doors { client: &self.client, registry: &registry, vault: &reconciler::secrets::Vault::default() };
         let outcome = pass::execute(&decided, doors, &|_, _| {}).await;
         assert_eq!(outcome.failures().count(), 0, "{:#?}", outcome.rows);
         let live = status::read(&self.client, &subject.tool.name).await.expect("the Tool can be read");
         if let (true, Some(live)) = (whole, live) {
             let since = pass::now();
-            let news = News { live: &live, decided: &decided, outcome: &outcome, unsaid: &[], since, patient: false };
+            let news =
+                News { subject, live: &live, decided: &decided, outcome: &outcome, unsaid: &[], since, patient: false };
             pass::tell(&self.client, &Recorder::default(), &news).await;
         }
         // Time stands still but for this: the controllers do their work.

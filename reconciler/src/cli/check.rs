@@ -1,5 +1,7 @@
 //! `check`: is this file good? Findings are talk, the summary is data.
 
+mod credentials;
+
 use super::local::{self, Local, LocalArgs};
 use super::place::{self, OperatorsFile, OperatorsKind, Place, ToolPlace};
 use crate::ui::{Exit, Style, Table, Ui, wrong_use};
@@ -11,8 +13,9 @@ use std::path::Path;
 
 /// Check a `toolforge.yaml`, or a whole config repository
 ///
-/// Everything that is wrong is told at once, with its line. Notes are worth knowing and don't fail. Works without a
-/// cluster, a registry and the network.
+/// Everything that is wrong is told at once, with its line; of a folder also credentials that stand in the clear in a file
+/// that git holds or would take in. Notes are worth knowing and don't fail. Works without a cluster, a registry and the
+/// network.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -92,7 +95,10 @@ pub fn run(args: &Args, ui: &Ui) -> anyhow::Result<Exit> {
 fn tool(args: &Args, place: ToolPlace, ui: &Ui) -> anyhow::Result<Checked> {
     let local = Local::new(&args.local, place, ui)?;
     let (parsed, rendered) = local.render(args.local.platform.is_some());
-    let report = local.report(&rendered);
+    let mut report = local.report(&rendered);
+    if args.local.path.is_dir() {
+        credentials::add(&local.place, &mut report, ui);
+    }
     tell(&report, &local.sources(), ui);
     let file = local.place.file.display().to_string();
     let found = Found::Components(components(&local, &parsed, &rendered));

@@ -2,6 +2,8 @@
 
 pub mod build;
 
+mod known;
+
 use super::connect::{ClusterArgs, Connected};
 use super::local::tool_name;
 use super::target::{PlatformArgs, unread};
@@ -11,6 +13,7 @@ use futures::io::{AsyncBufRead, AsyncBufReadExt as _};
 use http_body_util::BodyExt as _;
 use reconciler::cluster::address;
 use reconciler::cluster::call::{self, CallError};
+use reconciler::secrets::{Mask, masked};
 use renderer::{ComponentName, ToolName};
 use serde_json::{Value, json};
 use std::io;
@@ -124,7 +127,8 @@ async fn pods(connected: &Connected, args: &Args) -> anyhow::Result<Vec<Pod>> {
 /// Prints lines as they come, and counts the pods that could not be read.
 async fn print(connected: &Connected, args: &Args, pods: &[Pod], ui: &Ui) -> anyhow::Result<usize> {
     let (said, mut lines) = mpsc::channel::<Line>(256);
-    let readers = pods.iter().map(|pod| follow(connected, args, pod.clone(), said.clone()));
+    let mask = known::mask(connected, &args.tool).await;
+    let readers = pods.iter().map(|pod| follow(connected, args, (pod.clone(), &mask), said.clone()));
     let readers = futures::future::join_all(readers);
     drop(said);
     let printing = async {
@@ -160,12 +164,17 @@ fn shown(line: &Line, several: bool, ui: &Ui) -> anyhow::Result<String> {
     Ok(format!("{}  {text}\n", ui.data_in(Style::Faint, &from)))
 }
 
-async fn follow(connected: &Connected, args: &Args, pod: Pod, said: mpsc::Sender<Line>) -> Result<(), Failure> {
+async fn follow(
+    connected: &Connected,
+    args: &Args,
+    (pod, mask): (Pod, &Mask),
+    said: mpsc::Sender<Line>,
+) -> Result<(), Failure> {
     let cannot = |error: CallError| failed(format!("cannot read the log of pod {}", pod.name)).because(error);
     let request = http::Request::get(path(args, &pod)).body(Vec::new());
     let request = request.map_err(|error| failed("cannot ask for a log").because(error))?;
     let body = call::open(&connected.cluster.client, request).await.map_err(cannot)?;
-    let bytes = body.into_data_stream().map_err(io::Error::other).into_async_read();
+    let bytes = Box::pin(masked(mask, body.into_data_stream().map_err(io::Error::other))).into_async_read();
     let mut bytes = futures::io::BufReader::new(bytes);
     let broke_off = |error| failed(format!("the log of pod {} broke off", pod.name)).because(error);
     while let Some(text) = next_line(&mut bytes).await.map_err(broke_off)? {

@@ -210,7 +210,7 @@ enum Change {
     },
 }
 
-/// For clap: a variable's name, or why it is none. A value typed in its place is not repeated by the hint.
+/// For clap: a variable's name, or why it is none.
 fn key(text: &str) -> Result<String, String> {
     if renderer::secrets::is_key(text) {
         return Ok(text.to_owned());

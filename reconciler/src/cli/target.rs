@@ -14,6 +14,7 @@ use reconciler::execute::Doors;
 use reconciler::observe::{self, Scope};
 use reconciler::pass::{self, Decided, Subject};
 use reconciler::registry::{Reference, Registry, RegistryError};
+use reconciler::secrets::Vault;
 use reconciler::source::config_repo::{self, PlatformFolder};
 use reconciler::source::worktree::{self, Worktree};
 use reconciler::source::{Git, RepositoryUrl, SourceError};
@@ -84,6 +85,8 @@ pub struct Target {
     pub tool: Tool,
     /// Tools it is joined with by promotion.
     pub siblings: Siblings,
+    /// What opens its encrypted values.
+    pub vault: Vault,
 }
 
 impl AtArgs {
@@ -112,7 +115,7 @@ impl TargetArgs {
     /// Finds everything. `here` is the working tree the command was called in.
     pub async fn find(&self, here: &Worktree, ui: &Ui) -> anyhow::Result<Target> {
         let (connected, declared) = self.at.find(ui).await?;
-        self.of(connected, declared, here)
+        self.of(connected, declared, here).await
     }
 
     /// The same, on a cluster that may be open already, while the working tree is read: that asks git, which takes as
@@ -122,16 +125,18 @@ impl TargetArgs {
         let (here, found) = tokio::join!(here, self.at.find_on(open, ui));
         let here = here?.map_err(|error| failed("cannot read this folder").because(error))?;
         let (connected, declared) = found?;
-        Ok((self.of(connected, declared, &here)?, here))
+        Ok((self.of(connected, declared, &here).await?, here))
     }
 
-    fn of(&self, connected: Connected, declared: Declared, here: &Worktree) -> anyhow::Result<Target> {
+    async fn of(&self, connected: Connected, declared: Declared, here: &Worktree) -> anyhow::Result<Target> {
         let tool = match &self.tool {
             Some(name) => named(&declared.tools, name)?,
             None => whose(&declared.tools, here)?,
         };
         let siblings = Siblings::of(&tool, &declared.tools);
-        Ok(Target { connected, declared, tool, siblings })
+        // Who may not read them sees what is encrypted held, and everything else as it is.
+        let vault = Vault::of_platform(&connected.cluster.client, &declared.platform).await;
+        Ok(Target { connected, declared, tool, siblings, vault })
     }
 }
 
@@ -146,6 +151,7 @@ impl Target {
             trouble: None,
             forgotten: false,
             circumstances: Circumstances::at(pass::now()),
+            vault: self.vault.clone(),
             admission: Arc::clone(&self.declared.admission),
         }
     }
@@ -177,7 +183,7 @@ impl Target {
 
     /// Where steps are sent.
     pub fn doors(&self) -> Doors<'_> {
-        Doors { client: &self.connected.cluster.client, registry: &self.declared.registry }
+        Doors { client: &self.connected.cluster.client, registry: &self.declared.registry, vault: &self.vault }
     }
 }
 

@@ -10,6 +10,7 @@ pub(super) use reading::{PATIENCE, TURN};
 use super::newest::Question;
 use crate::observe::World;
 use crate::pass::Subject;
+use crate::secrets::Vault;
 use crate::source::config_repo::{self, PlatformFolder};
 use crate::source::{Git, Refs, RepositoryKey, RepositoryUrl, SourceError, Wanted};
 pub(super) use page::Place;
@@ -264,6 +265,7 @@ impl Book {
                 trouble,
                 forgotten: false,
                 circumstances,
+                vault: Vault::default(),
                 admission,
             });
         }
@@ -274,7 +276,17 @@ impl Book {
             Some(why) => (Err(format!("its file in the config repository is broken: {why}")), false),
             None => (Err("its file is gone from the config repository".to_owned()), true),
         };
-        Some(Subject { platform, tool, siblings, newest, trouble: None, forgotten, circumstances, admission })
+        Some(Subject {
+            platform,
+            tool,
+            siblings,
+            newest,
+            trouble: None,
+            forgotten,
+            circumstances,
+            admission,
+            vault: Vault::default(),
+        })
     }
 
     /// What is known of a tool's newest revision.

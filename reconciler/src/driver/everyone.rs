@@ -37,6 +37,7 @@ pub struct Everyone {
 impl Driver {
     /// Says what the subject's plan must know of everyone else.
     pub(super) fn surround(&self, subject: &mut Subject) {
+        subject.vault = self.vault.clone();
         let objects = self.world.count();
         let budget = &subject.platform.deletion_budget;
         let circumstances = &mut subject.circumstances;

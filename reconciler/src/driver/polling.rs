@@ -105,11 +105,23 @@ impl Driver {
         let (driver, wakes) = (self.clone(), wakes.clone());
         cycles.under_way.spawn(async move {
             match &who {
-                Who::Config => driver.ask_config(&wakes).await,
+                Who::Config => {
+                    driver.look_for_keys(&wakes).await;
+                    driver.ask_config(&wakes).await;
+                }
                 Who::Host(_) => driver.ask_host(&wanted, &wakes).await,
             }
             who
         });
+    }
+
+    /// Only where a value was met that no key opens, or where there is none.
+    async fn look_for_keys(&self, wakes: &Wakes) {
+        if self.vault.renew(&self.cluster.client, &self.book.platform()).await {
+            for tool in self.book.names() {
+                send(wakes, tool, false);
+            }
+        }
     }
 
     async fn ask_host(&self, wanted: &[Wanted], wakes: &Wakes) {

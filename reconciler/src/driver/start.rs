@@ -11,6 +11,7 @@ use crate::events::Recorder;
 use crate::lease;
 use crate::observe::{Counters, Scope, World};
 use crate::registry::Registry;
+use crate::secrets::Vault;
 use crate::source::config_repo::bootstrap_rules;
 use crate::source::watch_folder::WatchFolder;
 use crate::source::{Git, RepositoryUrl, Settings};
@@ -118,7 +119,8 @@ impl Start<'_> {
         let Some(held) = claim(self.cluster, &settings, stop).await else { return Ok(()) };
         platform::publish(&self.cluster.client, &settings).await?;
         let rules = platform::publish_rules(&self.cluster.client, &settings, &book.admission()).await;
-        let (driver, inbox) = self.driver(git, book, &settings);
+        let vault = Vault::of_platform(&self.cluster.client, &settings).await;
+        let (driver, inbox) = self.driver(git, book, &settings, vault);
         // Where the cluster does not take them, tools are served all the same, and it is tried again with each poll.
         if let Err(error) = rules {
             tracing::warn!(error = format!("{error:#}"), "the platform's rules were not written");
@@ -151,7 +153,7 @@ impl Start<'_> {
         held.release().await.context("the lease was not freed; it runs out by itself")
     }
 
-    fn driver(&self, git: Git, book: Book, settings: &Platform) -> (Arc<Driver>, Inbox) {
+    fn driver(&self, git: Git, book: Book, settings: &Platform, vault: Vault) -> (Arc<Driver>, Inbox) {
         let client = self.cluster.client.clone();
         let scope = Scope::of(&self.cluster.name, settings);
         let (wakes, woken) = mpsc::unbounded_channel();
@@ -160,6 +162,7 @@ impl Start<'_> {
         let (space, looks) = Space::new();
         let driver = Driver {
             registry: registry(git.dialer().clone(), settings, self.environment),
+            vault,
             world: World::start(&client, scope, self.counters, wake(&wakes)),
             cluster: Cluster { name: self.cluster.name.clone(), client },
             git,

@@ -11,6 +11,7 @@ use renderer::{ObjectId, ToolName};
 use serde::Deserialize;
 use serde_json::Value;
 use std::cmp::Reverse;
+use std::collections::BTreeSet;
 
 /// Adds what is known of one kind. What is marked is ours for the most part, and as it was: it is read where something may
 /// have to be done about it. The others say something about the whole tool. A stored revision that cannot be read makes a
@@ -25,7 +26,14 @@ pub(super) fn add<'a>(
         observed.gaps.push(gap_of(row.group, row.kind, why));
     }
     if row.watched == Watched::Metadata {
-        let names = objects.map(|(id, ..)| id.name).collect();
+        let mut names = BTreeSet::new();
+        for (id, stamp, json) in objects {
+            names.insert(id.name.clone());
+            // Of strangers' objects nothing but the name is kept.
+            if !json.bytes().is_empty() {
+                observed.objects.insert(id, Seen::Live(later(row, stamp, json)));
+            }
+        }
         if row.kind == "Secret" && gap.is_none() {
             observed.secrets = Some(names);
         }

@@ -164,6 +164,13 @@ async fn read_one(client: &Client, id: &ObjectId) -> Result<Seen, CallError> {
             for secret in row.secret_paths {
                 value.as_object_mut().map(|object| object.remove(*secret));
             }
+            // Metadata alone comes as an object of another kind.
+            if row.watched == Watched::Metadata
+                && let Some(object) = value.as_object_mut()
+            {
+                object.insert("apiVersion".to_owned(), row.api_version().into());
+                object.insert("kind".to_owned(), row.kind.into());
+            }
             if value.pointer("/metadata/name").and_then(Value::as_str) != Some(id.name.as_str()) {
                 return Err(CallError::Garbage("it is about another object".to_owned()));
             }

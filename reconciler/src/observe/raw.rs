@@ -68,7 +68,7 @@ struct Metadata<'a> {
 
 impl Raw {
     /// Reads what is needed to file an object. Of metadata-only kinds the content is dropped here: it is never kept,
-    /// whatever the server sent.
+    /// whatever the server sent; and of what has no mark of ours all but the name.
     pub(super) fn read(row: &Kind, json: &str) -> Result<Self, serde_json::Error> {
         let Head { metadata } = serde_json::from_str(json)?;
         let mark = metadata
@@ -78,7 +78,8 @@ impl Raw {
             .map(|mark| Box::from(&**mark));
         let namespace = metadata.namespace.filter(|namespace| !namespace.is_empty()).map(|text| Box::from(&*text));
         let json: Box<[u8]> = match row.watched {
-            Watched::Metadata => Box::default(),
+            Watched::Metadata if mark.is_none() => Box::default(),
+            Watched::Metadata => without_content(row, json)?.into_bytes().into(),
             Watched::Troubles => {
                 let distilled = planner::pods::distilled(&serde_json::from_str(json)?);
                 distilled.to_string().into_bytes().into()
@@ -107,6 +108,13 @@ impl Raw {
             },
         }
     }
+}
+
+/// The metadata alone.
+fn without_content(row: &Kind, json: &str) -> Result<String, serde_json::Error> {
+    let mut value: Value = serde_json::from_str(json)?;
+    let metadata = value.get_mut("metadata").map(Value::take).unwrap_or_default();
+    Ok(serde_json::json!({"apiVersion": row.api_version(), "kind": row.kind, "metadata": metadata}).to_string())
 }
 
 const TOOL_PREFIX: &str = "tool-";

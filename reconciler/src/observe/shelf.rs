@@ -443,4 +443,12 @@ mod tests {
         let raw = Raw::read(row("Secret"), text).expect("an object");
         assert!(raw.json.bytes().is_empty());
     }
+
+    #[test]
+    fn a_secret_of_ours_leaves_its_metadata_and_no_value() {
+        let text = r#"{"metadata":{"name":"s","namespace":"tool-a","resourceVersion":"1","labels":{"toolforge.org/tool":"a"}},"data":{"k":"c2VjcmV0"}}"#;
+        let raw = Raw::read(row("Secret"), text).expect("an object");
+        let kept = String::from_utf8(raw.json.bytes().to_vec()).expect("text");
+        assert!(kept.contains("toolforge.org/tool") && !kept.contains("c2VjcmV0"), "{kept}");
+    }
 }

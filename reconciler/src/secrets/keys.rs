@@ -6,9 +6,9 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use kube::Client;
-use renderer::Secret;
 use renderer::length_prefixed::LengthPrefixed;
 use renderer::secrets::Tag;
+use renderer::{Platform, Secret};
 use serde::Deserialize;
 use sha2::Sha256;
 use std::collections::BTreeMap;
@@ -106,6 +106,22 @@ impl Keys {
         let identities =
             Identities::read(identities.reveal()).map_err(|source| KeysError::Bad { name: name.clone(), source })?;
         Ok(Self { identities, hmac })
+    }
+
+    /// Those of a platform, or why there are none, as a fragment.
+    pub(super) async fn of_platform(client: &Client, platform: &Platform) -> Result<Self, String> {
+        let Some(secret) = platform.secrets.as_ref().and_then(|secrets| secrets.keys.as_ref()) else {
+            return Err("platform.yaml names no `secrets.keys`".to_owned());
+        };
+        Self::from_cluster(client, &platform.namespace, secret).await.map_err(|error| {
+            let below = std::error::Error::source(&error).map(|below| format!(": {below}"));
+            format!("{error}{}", below.unwrap_or_default())
+        })
+    }
+
+    /// Whether both open and mark the same.
+    pub(super) fn is_same(&self, other: &Self) -> bool {
+        self.hmac == other.hmac && self.identities.public() == other.identities.public()
     }
 
     pub(super) fn identities(&self) -> &Identities {

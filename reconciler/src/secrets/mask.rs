@@ -6,6 +6,8 @@
 
 use aho_corasick::{AhoCorasick, Input, MatchKind};
 use base64::engine::general_purpose::{STANDARD_NO_PAD, URL_SAFE_NO_PAD};
+use bytes::Bytes;
+use futures::stream::{self, Stream, StreamExt as _};
 use renderer::Secret;
 use serde_json::Value;
 use std::borrow::Cow;
@@ -168,6 +170,17 @@ impl<'a> Masking<'a> {
         self.hidden = told - safe;
         out
     }
+}
+
+/// A stream of bytes without the values.
+pub fn masked<E>(mask: &Mask, bytes: impl Stream<Item = Result<Bytes, E>>) -> impl Stream<Item = Result<Bytes, E>> {
+    let mut masking = Masking::new(mask);
+    let end = stream::once(std::future::ready(None));
+    bytes.map(Some).chain(end).map(move |piece| match piece {
+        Some(Ok(piece)) => Ok(Bytes::from(masking.feed(&piece))),
+        Some(Err(error)) => Err(error),
+        None => Ok(Bytes::from(masking.end())),
+    })
 }
 
 /// The longest part of `form`, but not all of it, with which `bytes` end.

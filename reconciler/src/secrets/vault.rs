@@ -3,14 +3,15 @@
 use super::keys::Keys;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use kube::Client;
 use planner::kinds::Kind;
 use renderer::length_prefixed::LengthPrefixed;
 use renderer::secrets::{self, FILE, Opened, Refusal, Sealed, Terms};
-use renderer::{ObjectId, Secret, ToolName};
+use renderer::{ObjectId, Platform, Secret, ToolName};
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
 /// Files whose tags are remembered: of each of 3,000 tools the newest, the last good and a pinned one, and some more.
 const REMEMBERED: usize = 20_000;
@@ -22,10 +23,20 @@ pub struct Vault(Arc<Inner>);
 #[derive(Default)]
 struct Inner {
     platform: String,
-    /// None where nobody has looked for keys; else what was found.
-    keys: Option<Result<Keys, String>>,
+    keys: RwLock<Held>,
     known: Mutex<Known>,
+    /// A value was met that no key opens: others may be there by now.
+    wanting: AtomicBool,
     decrypted: AtomicU64,
+}
+
+/// Keys, or why there are none.
+struct Held(Result<Arc<Keys>, String>);
+
+impl Default for Held {
+    fn default() -> Self {
+        Self(Err("nobody has looked for the platform's keys".to_owned()))
+    }
 }
 
 #[derive(Default)]
@@ -65,24 +76,60 @@ impl Vault {
     /// With keys, or why there are none, as a fragment.
     #[must_use]
     pub fn new(platform: &str, keys: Result<Keys, String>) -> Self {
-        Self(Arc::new(Inner { platform: platform.to_owned(), keys: Some(keys), ..Inner::default() }))
+        let keys = RwLock::new(Held(keys.map(Arc::new)));
+        Self(Arc::new(Inner { platform: platform.to_owned(), keys, ..Inner::default() }))
+    }
+
+    /// Of a platform, with the keys that stand in its cluster.
+    pub async fn of_platform(client: &Client, platform: &Platform) -> Self {
+        Self::new(&platform.name, Keys::of_platform(client, platform).await)
+    }
+
+    /// Looks for keys again where a value was met that none opens, or where there are none. True where there are others
+    /// now: then everything is opened anew.
+    pub async fn renew(&self, client: &Client, platform: &Platform) -> bool {
+        let none = self.keys().is_err() && platform.secrets.as_ref().is_some_and(|secrets| secrets.keys.is_some());
+        if !self.0.wanting.swap(false, Ordering::Relaxed) && !none {
+            return false;
+        }
+        let found = Keys::of_platform(client, platform).await;
+        let same = match (&found, &self.keys()) {
+            (Ok(new), Ok(old)) => new.is_same(old),
+            (Err(_), Ok(_)) => true,
+            (Err(new), Err(old)) => new == old,
+            (Ok(_), Err(_)) => false,
+        };
+        if !same {
+            self.0.keys.write().unwrap_or_else(PoisonError::into_inner).0 = found.map(Arc::new);
+            self.known().files.clear();
+        }
+        !same
+    }
+
+    fn keys(&self) -> Result<Arc<Keys>, String> {
+        self.0.keys.read().unwrap_or_else(PoisonError::into_inner).0.clone()
     }
 
     /// What a file's values are worth to a tool. Keys are tried where file, tool or `joined` are new; else this is a look
     /// into a table.
     #[must_use]
     pub fn opened(&self, tool: &ToolName, joined: &BTreeSet<ToolName>, file: Option<&[u8]>) -> Arc<Opened> {
-        let (Some(file), Some(keys)) = (file, &self.0.keys) else { return Arc::default() };
-        let keys = match keys {
+        let Some(file) = file else { return Arc::default() };
+        let keys = match self.keys() {
             Ok(keys) => keys,
-            Err(why) => return Arc::new(Opened::NoKeys(why.clone())),
+            Err(why) => return Arc::new(Opened::NoKeys(why)),
         };
         let tools: BTreeSet<ToolName> = joined.iter().chain([tool]).cloned().collect();
         let name = memo_name(tool, &tools, file);
         if let Some(known) = self.known().files.get(&name) {
             return Arc::clone(known);
         }
-        let opened = Arc::new(self.try_keys(keys, tool, &tools, file));
+        let opened = Arc::new(self.try_keys(&keys, tool, &tools, file));
+        if let Opened::Read(values) = &*opened
+            && values.values().any(|value| *value == Err(Refusal::NoIdentity))
+        {
+            self.0.wanting.store(true, Ordering::Relaxed);
+        }
         let mut known = self.known();
         if known.files.len() >= REMEMBERED {
             known.files.clear();
@@ -111,11 +158,11 @@ impl Vault {
     /// The values of a file that count for a tool; for what has to know them to hide them.
     #[must_use]
     pub fn values(&self, tool: &ToolName, joined: &BTreeSet<ToolName>, file: Option<&[u8]>) -> Vec<Secret> {
-        let (Some(file), Some(Ok(keys))) = (file, &self.0.keys) else { return Vec::new() };
+        let (Some(file), Ok(keys)) = (file, self.keys()) else { return Vec::new() };
         let tools: BTreeSet<ToolName> = joined.iter().chain([tool]).cloned().collect();
         let values = secrets::parse(file, FILE).0.map(|file| file.values).unwrap_or_default();
         let good = values.iter().filter_map(|(key, standing)| Some((key, standing.sealed.as_ref().ok()?)));
-        good.filter_map(|(key, sealed)| self.open(keys, sealed, &tools, key).ok()).collect()
+        good.filter_map(|(key, sealed)| self.open(&keys, sealed, &tools, key).ok()).collect()
     }
 
     /// How often a key was tried on a value.
@@ -133,10 +180,16 @@ impl Vault {
         if Kind::of_id(id).is_none_or(|row| row.secret_paths.is_empty()) {
             return Ok(None);
         }
+        if body.get("stringData").is_some() {
+            return Err(Unfilled::NoCiphertext("stringData".to_owned()));
+        }
+        if !holds_values(body) {
+            return Ok(None);
+        }
         let tool = id.namespace.as_deref().and_then(|name| name.strip_prefix("tool-")).map(ToolName::new);
-        let (Some(Ok(tool)), Some(Ok(keys))) = (tool, &self.0.keys) else { return Err(Unfilled::NoKeys) };
+        let (Some(Ok(tool)), Ok(keys)) = (tool, self.keys()) else { return Err(Unfilled::NoKeys) };
         let tools = self.known().tools.get(&tool).cloned().unwrap_or_else(|| [tool].into());
-        let value = |key: &str, text: &Value| self.value(keys, &tools, key, text);
+        let value = |key: &str, text: &Value| self.value(&keys, &tools, key, text);
         let mut filled = body.clone();
         if let Some(data) = filled.get_mut("data").and_then(Value::as_object_mut) {
             for (key, text) in data {
@@ -145,9 +198,15 @@ impl Vault {
         }
         // A patch: each operation that sets a key of `data`.
         for operation in filled.as_array_mut().into_iter().flatten() {
-            let path = operation.get("path").and_then(Value::as_str).and_then(|path| path.strip_prefix("/data/"));
-            let (Some(key), Some(text)) = (path.map(str::to_owned), operation.get_mut("value")) else { continue };
-            *text = value(&key, text)?;
+            let path = operation.get("path").and_then(Value::as_str).unwrap_or_default().to_owned();
+            let (true, Some(text)) = (path.starts_with("/data"), operation.get_mut("value")) else { continue };
+            match (path.strip_prefix("/data/"), text.as_object_mut()) {
+                (Some(key), _) => *text = value(key, text)?,
+                (None, Some(all)) => {
+                    all.iter_mut().try_for_each(|(key, text)| value(key, text).map(|new| *text = new))?
+                }
+                (None, None) => return Err(Unfilled::NoCiphertext(path)),
+            }
         }
         Ok(Some(filled))
     }
@@ -164,6 +223,16 @@ impl Vault {
     fn known(&self) -> MutexGuard<'_, Known> {
         self.0.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Whether an object or a patch of one sets a key of `data`.
+fn holds_values(body: &Value) -> bool {
+    let sets = |operation: &Value| {
+        let path = operation.get("path").and_then(Value::as_str);
+        path.is_some_and(|path| path.starts_with("/data")) && operation.get("value").is_some()
+    };
+    let data = body.get("data").and_then(Value::as_object);
+    data.is_some_and(|data| !data.is_empty()) || body.as_array().is_some_and(|all| all.iter().any(sets))
 }
 
 fn memo_name(tool: &ToolName, tools: &BTreeSet<ToolName>, file: &[u8]) -> String {
@@ -292,9 +361,16 @@ mod tests {
         for (tool, body, why) in [
             ("stranger", &body, "`K` is refused: it was encrypted for the tool `wordcount`"),
             ("wordcount", &json!({"data": {"K": "Y2FuYXJ5"}}), "`K` holds no ciphertext"),
+            ("wordcount", &json!({"stringData": {"K": "canary"}}), "`stringData` holds no ciphertext"),
             ("wordcount", &json!({"data": {"OTHER": sealed}}), "`OTHER` is refused: it was encrypted as `K`"),
         ] {
             assert_eq!(filled(tool, body), Err(why.to_owned()));
+        }
+        let whole = json!([{"op": "add", "path": "/data", "value": {"K": sealed}}]);
+        let whole = filled("wordcount", &whole).expect("it is filled in").expect("it is a Secret's");
+        assert_eq!(whole[0]["value"]["K"], value);
+        for nothing in [json!({"metadata": {}}), json!([{"op": "remove", "path": "/data/X"}])] {
+            assert_eq!(filled("wordcount", &nothing), Ok(None), "there is nothing to open");
         }
         assert_eq!(world.vault.fill(&id("ConfigMap", "wordcount"), &body).ok(), Some(None));
         assert!(matches!(Vault::default().fill(&id("Secret", "wordcount"), &body), Err(Unfilled::NoKeys)));

@@ -78,6 +78,14 @@ pub fn read(folder: &Path) -> Result<Worktree, SourceError> {
     })
 }
 
+/// The files below a folder that git holds, or would take in, by their paths in it; none outside of any repository.
+#[must_use]
+pub fn listed(folder: &Path) -> Option<Vec<PathBuf>> {
+    let folder = folder.canonicalize().ok()?;
+    let root = root_of(&folder)?;
+    dirty::listed(&open(&root).ok()?, &root, &folder)
+}
+
 /// The tree of HEAD at a path below the root; none where HEAD has no such folder.
 fn tree_at(repository: &gix::Repository, path: &Path) -> anyhow::Result<Option<TreeId>> {
     let root = repository.head_tree()?;

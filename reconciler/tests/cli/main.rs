@@ -10,5 +10,6 @@ mod help;
 mod pins;
 mod plans;
 mod promote;
+mod secrets;
 mod server;
 mod world;

@@ -36,7 +36,12 @@ fn plan(steps: Vec<Step>) -> Plan {
 }
 
 async fn run(fake: &Fake, steps: Vec<Step>) -> Outcome {
-    execute(Doors { client: &fake.client(), registry: &no_registry() }, &plan(steps), &|_, _| {}).await
+    execute(
+        Doors { client: &fake.client(), registry: &no_registry(), vault: &reconciler::secrets::Vault::default() },
+        &plan(steps),
+        &|_, _| {},
+    )
+    .await
 }
 
 fn stored(ask: &Ask) -> Reply {
@@ -119,7 +124,12 @@ async fn a_name_that_is_taken_is_learnt_and_nothing_of_a_later_order_is_sent() {
     let learn = |id: &ObjectId, answer: &Answer| {
         learnt.lock().expect("nobody panics").push((id.name.clone(), matches!(answer, Answer::Taken)));
     };
-    let outcome = execute(Doors { client: &fake.client(), registry: &no_registry() }, &plan(steps), &learn).await;
+    let outcome = execute(
+        Doors { client: &fake.client(), registry: &no_registry(), vault: &reconciler::secrets::Vault::default() },
+        &plan(steps),
+        &learn,
+    )
+    .await;
     let failed: Vec<_> = outcome.failures().map(|(row, failure)| (row.id.name.as_str(), failure.kind)).collect();
     assert_eq!(failed, ["taken", "after", "old"].map(|name| (name, FailureKind::Stale)));
     assert_eq!(fake.asked().len(), 3, "{:?}", fake.asked());
@@ -192,10 +202,14 @@ async fn what_is_gone_is_pruned_and_another_object_under_its_name_is_left_alone(
     let prune = |name: &str| step(Action::Prune, id("Service", name), Request::Delete { uid: "u1".to_owned() });
     let learned: Mutex<Vec<(String, bool)>> = Mutex::default();
     let steps = ["gone", "other", "finalized", "here"].map(prune).to_vec();
-    let outcome = execute(Doors { client: &fake.client(), registry: &no_registry() }, &plan(steps), &|id, answer| {
-        let deleted = matches!(answer, Answer::Deleted { uid } if uid == "u1");
-        learned.lock().expect("the list").push((id.name.clone(), deleted));
-    })
+    let outcome = execute(
+        Doors { client: &fake.client(), registry: &no_registry(), vault: &reconciler::secrets::Vault::default() },
+        &plan(steps),
+        &|id, answer| {
+            let deleted = matches!(answer, Answer::Deleted { uid } if uid == "u1");
+            learned.lock().expect("the list").push((id.name.clone(), deleted));
+        },
+    )
     .await;
     let results: Vec<_> = outcome.rows.iter().map(|row| matches!(row.result, RowResult::Done { uid: None })).collect();
     assert_eq!(results, [true, false, true, true]);

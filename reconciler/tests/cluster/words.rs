@@ -3,6 +3,7 @@
 use crate::fake::{Fake, Reply, tool};
 use planner::plan::{Held, Plan, Target, Why};
 use reconciler::events::{BUDGET, Recorder};
+use reconciler::secrets::Mask;
 use reconciler::status;
 use renderer::ObjectId;
 use renderer::diagnostic::steers;
@@ -34,13 +35,13 @@ async fn what_waits_for_somebody_is_said_once_and_what_passes_by_itself_is_not_s
     let (fake, recorder) = (echo(), Recorder::default());
     let plan = plan(vec![Why::NotOurs, Why::Terminating, Why::MissingSecret(vec!["db".to_owned()])]);
     for _ in 0..3 {
-        recorder.publish(&fake.client(), &live(), &plan, &[]).await;
+        recorder.publish(&fake.client(), &live(), &plan, &[], &Mask::new([])).await;
     }
     let said: Vec<_> = fake.asked().into_iter().map(|ask| ask.body).collect();
     let reasons: Vec<_> = said.iter().map(|event| event["reason"].as_str().expect("a reason")).collect();
     assert_eq!(reasons, ["MissingSecret", "NotOurs"]);
     assert_eq!(said[0]["type"], "Warning");
-    assert_eq!(said[0]["message"], "deployment/tool-a/w: missing secret db");
+    assert_eq!(said[0]["message"], "deployment/tool-a/w: missing secret db; `toolforge secrets set` sets it");
     assert_eq!(said[0]["involvedObject"]["uid"], "u1");
     assert_eq!(said[0]["metadata"]["namespace"], "default");
 }
@@ -50,12 +51,12 @@ async fn a_tool_cannot_flood_the_namespace_that_all_share() {
     let (fake, recorder) = (echo(), Recorder::default());
     for number in 0..2 * BUDGET {
         let plan = plan(vec![Why::Invalid(format!("line {number}"))]);
-        recorder.publish(&fake.client(), &live(), &plan, &[]).await;
+        recorder.publish(&fake.client(), &live(), &plan, &[], &Mask::new([])).await;
     }
     assert_eq!(fake.asked().len(), BUDGET as usize);
     let mut other = live();
     other["metadata"]["name"] = json!("b");
-    recorder.publish(&fake.client(), &other, &plan(vec![Why::NotOurs]), &[]).await;
+    recorder.publish(&fake.client(), &other, &plan(vec![Why::NotOurs]), &[], &Mask::new([])).await;
     assert_eq!(fake.asked().len(), BUDGET as usize + 1, "another tool still speaks");
 }
 
@@ -63,7 +64,7 @@ async fn a_tool_cannot_flood_the_namespace_that_all_share() {
 async fn a_long_message_is_cut_between_letters() {
     let (fake, recorder) = (echo(), Recorder::default());
     let plan = plan(vec![Why::Invalid("ä".repeat(2_000))]);
-    recorder.publish(&fake.client(), &live(), &plan, &[]).await;
+    recorder.publish(&fake.client(), &live(), &plan, &[], &Mask::new([])).await;
     let message = fake.asked()[0].body["message"].as_str().expect("a message").to_owned();
     assert!(message.len() <= 1024 && message.ends_with('…'), "{}", message.len());
 }
@@ -74,7 +75,7 @@ const STEERS: &str = "\u{1b}]8;;https://evil.example\u{7}here\u{9b}2J\u{202e}txt
 async fn what_an_event_repeats_steers_no_terminal() {
     let (fake, recorder) = (echo(), Recorder::default());
     let plan = plan(vec![Why::Invalid(STEERS.to_owned())]);
-    recorder.publish(&fake.client(), &live(), &plan, &[]).await;
+    recorder.publish(&fake.client(), &live(), &plan, &[], &Mask::new([])).await;
     let message = fake.asked()[0].body["message"].as_str().expect("a message").to_owned();
     assert!(!message.contains(steers), "{message:?}");
     assert!(

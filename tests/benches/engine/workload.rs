@@ -99,6 +99,7 @@ impl Workload {
             trouble: None,
             forgotten: false,
             circumstances: planner::Circumstances::at(now()),
+            vault: reconciler::secrets::Vault::default(),
             admission: Default::default(),
         };
         let files = Files { config: Some(yaml), ..Files::default() };

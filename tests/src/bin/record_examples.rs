@@ -97,13 +97,14 @@ impl Recording<'_> {
         let recorder = Recorder::default();
         // Every image is there already: nobody is asked for one.
         let registry = Registry::new(Dialer::new(Rules::default()), Default::default(), Default::default());
-        let doors = Doors { client: self.client, registry: &registry };
+        let doors = Doors { client: self.client, registry: &registry, vault: &reconciler::secrets::Vault::default() };
         for _ in 0..PASSES {
             let decided = self.decide(subject).await?;
             let outcome = pass::execute(&decided, doors, &|_, _| {}).await;
             ensure!(outcome.failures().next().is_none(), "{outcome:#?}");
             if let Some(live) = status::read(self.client, &subject.tool.name).await? {
                 let news = News {
+                    subject,
                     live: &live,
                     decided: &decided,
                     outcome: &outcome,

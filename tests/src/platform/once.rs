@@ -56,6 +56,7 @@ impl Platform {
             trouble: None,
             forgotten: false,
             circumstances: planner::Circumstances::at(pass::now()),
+            vault: reconciler::secrets::Vault::default(),
         };
         let decided = pass::decide(&subject, observed, client, &registry).await;
         let contract = subject.draft(&decided.observed).contract(&decided, "tests");
@@ -66,7 +67,7 @@ impl Platform {
     pub async fn apply(&self, tool: &Tool<'_>) -> anyhow::Result<Outcome> {
         let Planned { decided, registry, .. } = self.plan_as(&self.client, tool).await?;
         ensure!(decided.violations.is_empty(), "{:?}", decided.violations);
-        let doors = Doors { client: &self.client, registry: &registry };
+        let doors = Doors { client: &self.client, registry: &registry, vault: &reconciler::secrets::Vault::default() };
         Ok(pass::execute(&decided, doors, &|_, _| ()).await)
     }
 }

@@ -1,8 +1,8 @@
 //! What a container leaves as its last words: a file that it finds at `terminationMessagePath`, new for each run.
 
 use super::setting::Mount;
-use crate::file;
 use crate::cell::give;
+use crate::file;
 use k8s_openapi::api::core::v1::Container;
 use std::fs::{self, File};
 use std::io::{self, Read as _, Seek as _, SeekFrom};

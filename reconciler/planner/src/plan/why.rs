@@ -187,7 +187,9 @@ impl fmt::Display for Why {
             Self::GateFailed { job, why } => write!(f, "{job} failed: {why}"),
             Self::Invalid(why) => write!(f, "invalid: {why}"),
             Self::Denied(why) => write!(f, "denied: {why}"),
-            Self::MissingSecret(names) => write!(f, "missing secret {}", names.join(", ")),
+            Self::MissingSecret(names) => {
+                write!(f, "missing secret {}; `toolforge secrets set` sets it", names.join(", "))
+            }
             Self::OverQuota(what) => write!(f, "over quota: {what}"),
             Self::NotOurs => f.write_str("not ours: an object of this name was made by somebody else"),
             Self::NotObserved(why) => write!(f, "not observed: {why}"),

@@ -7,8 +7,10 @@
 //! user's nor the system's configuration counts, for it may define what the attributes then call. Submodules have
 //! configurations of their own, and are compared by their commit only.
 
+use std::ffi::OsStr;
 use std::io;
-use std::path::Path;
+use std::os::unix::ffi::OsStrExt as _;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 /// What changes how files compare, and is never a program.
@@ -25,11 +27,25 @@ const WORDS: &[&str] = &["true", "false", "input", "lf", "crlf", "native"];
 
 /// Whether tracked files differ from HEAD, or untracked ones are there; none where that could not be told.
 pub(super) fn is_dirty(repository: &gix::Repository, root: &Path) -> Option<bool> {
+    let args = ["--no-optional-locks", "status", "--porcelain", "-z", "--ignore-submodules=dirty"];
+    git(repository, root, root, &args).map(|output| !output.is_empty())
+}
+
+/// The files below a folder that git holds, or would take in; none where that could not be told.
+pub(super) fn listed(repository: &gix::Repository, root: &Path, folder: &Path) -> Option<Vec<PathBuf>> {
+    let args = ["ls-files", "-z", "--cached", "--others", "--exclude-standard", "."];
+    let output = git(repository, root, folder, &args)?;
+    let paths = output.split(|byte| *byte == 0).filter(|path| !path.is_empty());
+    Some(paths.map(|path| PathBuf::from(OsStr::from_bytes(path))).collect())
+}
+
+/// What git says, of a repository of our own in front of the stranger's.
+fn git(repository: &gix::Repository, root: &Path, folder: &Path, args: &[&str]) -> Option<Vec<u8>> {
     let own = tempfile::tempdir().ok()?;
     write_own(repository, own.path()).ok()?;
     let output = Command::new("git")
-        .args(["--no-optional-locks", "status", "--porcelain", "-z", "--ignore-submodules=dirty"])
-        .current_dir(root)
+        .args(args)
+        .current_dir(folder)
         .env("GIT_DIR", own.path())
         .env("GIT_WORK_TREE", root)
         .env("GIT_INDEX_FILE", repository.git_dir().join("index"))
@@ -46,7 +62,7 @@ pub(super) fn is_dirty(repository: &gix::Repository, root: &Path) -> Option<bool
         .stderr(Stdio::null())
         .output()
         .ok()?;
-    output.status.success().then_some(!output.stdout.is_empty())
+    output.status.success().then_some(output.stdout)
 }
 
 /// The least that git takes for a repository, at the stranger's commit.

@@ -1,0 +1,168 @@
+//! `secrets` and the search for credentials, on files alone.
+
+use crate::harness::{Ran, command, folder, ran, toolforge};
+use std::fs;
+use std::io::Write as _;
+use std::path::Path;
+use std::process::Stdio;
+
+const TOOL: &str = "components:\n  web: {run: {command: web}, secrets: [API_KEY, ELSEWHERE]}\n";
+
+/// The command with this on its stdin.
+fn fed(folder: &Path, arguments: &[&str], input: &str) -> Ran {
+    let mut child = command(folder, arguments)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("it starts");
+    child.stdin.take().expect("a pipe").write_all(input.as_bytes()).expect("it reads");
+    ran(child.wait_with_output().expect("it ends"))
+}
+
+/// A tool beside the settings of a platform, and the identity that opens its values.
+fn stage() -> tempfile::TempDir {
+    let stage = folder(&[("wordcount/toolforge.yaml", TOOL)]);
+    let made = toolforge(stage.path(), &["secrets", "keygen"]);
+    let public = made.out.split_whitespace().find(|word| word.starts_with("age1")).expect("a public key").to_owned();
+    assert!(made.err.contains(&public) && !made.err.contains("AGE-SECRET-KEY-"), "{made:#?}");
+    fs::write(stage.path().join("identity"), &made.out).expect("written");
+    let platform = format!(
+        "apiVersion: toolforge.org/v1alpha1\nkind: Platform\nmetadata: {{name: tools}}\nspec:\n  domain: tools.example.org\n  secrets: {{recipients: [{public}]}}\n"
+    );
+    fs::write(stage.path().join("platform.yaml"), platform).expect("written");
+    stage
+}
+
+fn set(tool: &Path, key: &str, value: &str) -> Ran {
+    fed(tool, &["secrets", "set", key, "--platform", "../platform.yaml"], value)
+}
+
+fn get(tool: &Path, key: &str) -> Ran {
+    toolforge(tool, &["secrets", "get", key, "--identity", "../identity"])
+}
+
+#[test]
+fn a_value_is_set_without_a_key_and_read_only_with_one() {
+    let stage = stage();
+    let tool = stage.path().join("wordcount");
+    let told = set(&tool, "API_KEY", "canary line one\nline two\n");
+    assert_eq!(told.exit, 0, "{told:#?}");
+    let text = fs::read_to_string(tool.join("toolforge.secrets.yaml")).expect("it was written");
+    assert!(text.contains("  API_KEY: |\n    -----BEGIN AGE ENCRYPTED FILE-----\n"), "{text}");
+    assert!(!format!("{text}{told:?}").contains("canary"), "{told:#?}");
+    assert_eq!(get(&tool, "API_KEY").out, "canary line one\nline two\n");
+    // The file says for whom: the platform need not be named again.
+    assert_eq!(fed(&tool, &["secrets", "set", "OTHER"], "two").exit, 0);
+    assert_eq!(get(&tool, "OTHER").out, "two\n");
+
+    let keyless = toolforge(&tool, &["secrets", "get", "API_KEY"]);
+    assert_eq!(keyless.exit, 2);
+    assert!(keyless.err.contains("needs the identity of a recipient"), "{keyless:#?}");
+    fs::write(tool.join("stranger"), toolforge(&tool, &["secrets", "keygen"]).out).expect("written");
+    let stranger = toolforge(&tool, &["secrets", "get", "API_KEY", "--identity", "stranger"]);
+    assert_eq!((stranger.exit, stranger.out.as_str()), (2, ""), "{stranger:#?}");
+
+    let listed = toolforge(&tool, &["secrets", "list", "--json"]).json();
+    let row =
+        |key: &str, declared: bool, state: &str| serde_json::json!({"key": key, "declared": declared, "state": state});
+    let rows =
+        [row("API_KEY", true, "encrypted"), row("ELSEWHERE", true, "elsewhere"), row("OTHER", false, "encrypted")];
+    assert_eq!(listed, serde_json::Value::from(rows.to_vec()));
+}
+
+#[test]
+fn a_new_recipient_reads_what_was_encrypted_anew_and_a_removed_one_nothing_new() {
+    let stage = stage();
+    let tool = stage.path().join("wordcount");
+    set(&tool, "API_KEY", "canary");
+    let mine = toolforge(&tool, &["secrets", "keygen"]).out;
+    fs::write(stage.path().join("mine"), &mine).expect("written");
+    let public = mine.split_whitespace().find(|word| word.starts_with("age1")).expect("a public key");
+    let with = |identity: &str, arguments: &[&str]| {
+        let all: Vec<&str> = arguments.iter().copied().chain(["--identity", identity]).collect();
+        toolforge(&tool, &all)
+    };
+    assert_eq!(toolforge(&tool, &["secrets", "recipients", "add", public]).exit, 0);
+    assert_eq!(with("../mine", &["secrets", "get", "API_KEY"]).exit, 2, "it was encrypted before");
+    assert_eq!(with("../identity", &["secrets", "rotate"]).exit, 0);
+    assert_eq!(with("../mine", &["secrets", "get", "API_KEY"]).out, "canary\n");
+    assert_eq!(toolforge(&tool, &["secrets", "recipients", "remove", public]).exit, 0);
+    assert_eq!(with("../mine", &["secrets", "rotate"]).exit, 0);
+    assert_eq!(with("../mine", &["secrets", "get", "API_KEY"]).exit, 2);
+    assert_eq!(get(&tool, "API_KEY").out, "canary\n");
+    let wrong = toolforge(&tool, &["secrets", "recipients", "add", "age1x"]);
+    assert_eq!(wrong.exit, 2, "{wrong:#?}");
+}
+
+#[test]
+fn an_editor_changes_a_value_and_leaves_nothing_behind() {
+    let stage = stage();
+    let tool = stage.path().join("wordcount");
+    set(&tool, "API_KEY", "before");
+    let edit = |editor: &str| {
+        let output = command(&tool, &["secrets", "edit", "API_KEY", "--identity", "../identity"])
+            .env("VISUAL", editor)
+            .output()
+            .expect("it runs");
+        ran(output)
+    };
+    let told = edit("sh -c 'echo \"$1\" > seen; stat -c %a \"$1\" >> seen; echo after > \"$1\"' sh");
+    assert_eq!(told.exit, 0, "{told:#?}");
+    assert_eq!(get(&tool, "API_KEY").out, "after\n");
+    let seen = fs::read_to_string(tool.join("seen")).expect("what the editor saw");
+    let (path, mode) = seen.trim().split_once('\n').expect("two lines");
+    assert!(mode == "600" && !Path::new(path).exists(), "{seen}");
+    assert_eq!(edit("false").exit, 3);
+    assert_eq!(get(&tool, "API_KEY").out, "after\n");
+}
+
+#[test]
+fn what_can_be_no_value_is_refused_and_the_file_stays() {
+    let stage = stage();
+    let tool = stage.path().join("wordcount");
+    set(&tool, "API_KEY", "canary");
+    let before = fs::read(tool.join("toolforge.secrets.yaml")).expect("the file");
+    for (key, value, why) in [
+        ("API_KEY", "", "no value was given"),
+        ("API_KEY", &"x".repeat(20_000), "at most 16384"),
+        ("API_KEY", "a\0b", "NUL"),
+        ("hunter2 canary", "x", "a variable's name"),
+    ] {
+        let told = set(&tool, key, value);
+        assert!(told.exit == 2 && told.err.contains(why), "{told:#?}");
+    }
+    // A broken value is told, and nothing is written over it.
+    let broken = String::from_utf8(before.clone()).expect("text").replace("    -----END", "    canary-----END");
+    fs::write(tool.join("toolforge.secrets.yaml"), &broken).expect("written");
+    let told = set(&tool, "OTHER", "x");
+    assert!(told.exit == 2 && told.err.contains("`API_KEY`") && !told.err.contains("canary"), "{told:#?}");
+    assert_eq!(fs::read_to_string(tool.join("toolforge.secrets.yaml")).expect("the file"), broken);
+    assert_eq!(set(&tool, "API_KEY", "again").exit, 0);
+}
+
+#[test]
+fn check_refuses_credentials_that_git_would_take_in_and_prints_none() {
+    let token = format!("ghp_{}", "a1B2c3D4e5F6g7H8i9J0k1L2m3N4o5P6q7R8");
+    let python = format!("import os\nTOKEN = \"{token}\"\n");
+    let stage = folder(&[
+        ("toolforge.yaml", "components:\n  web: {run: {command: web}}\n"),
+        ("src/app.py", &python),
+        (".env", &format!("TOKEN={token}\n")),
+        (".gitignore", ".env\n"),
+    ]);
+    let git = std::process::Command::new("git").args(["init", "-q"]).current_dir(stage.path()).status();
+    assert!(git.expect("git runs").success());
+    let told = toolforge(stage.path(), &["check"]);
+    assert_eq!(told.exit, 2, "{told:#?}");
+    assert!(
+        told.err.contains("src/app.py:2:10") && told.err.contains("a GitHub token stands in the clear"),
+        "{told:#?}"
+    );
+    assert!(!told.err.contains(".env"), "what git ignores is where it belongs: {told:#?}");
+    assert!(!format!("{told:?}").contains(&token[8..20]), "{told:#?}");
+    let json = command(stage.path(), &["check", "--json"]).output().expect("it runs");
+    assert!(!String::from_utf8_lossy(&json.stdout).contains(&token[8..20]));
+    fs::write(stage.path().join("src/app.py"), python.replace("\"\n", "\"  # not a secret\n")).expect("written");
+    assert_eq!(toolforge(stage.path(), &["check"]).exit, 0);
+}
