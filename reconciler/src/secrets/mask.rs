@@ -269,6 +269,24 @@ mod tests {
         assert_eq!(masking.feed(b"\n"), b"hunter2\n");
     }
 
+    #[tokio::test]
+    async fn a_stream_goes_on_without_the_values_and_with_its_error() {
+        let mask = mask(&["hunter2-hunter2"]);
+        let pieces = [Ok("a hunt"), Ok("er2-hunter2 b\nhunter2-"), Err("broke off")];
+        let bytes = stream::iter(pieces.map(|piece| piece.map(|text: &'static str| Bytes::from(text))));
+        let (mut out, mut errors) = (Vec::new(), Vec::new());
+        for piece in masked(&mask, bytes).collect::<Vec<_>>().await {
+            match piece {
+                Ok(piece) => out.extend(piece),
+                Err(error) => errors.push(error),
+            }
+        }
+        assert_eq!(
+            (String::from_utf8_lossy(&out).as_ref(), errors.as_slice()),
+            ("a *** b\nhunter2-", &["broke off"][..])
+        );
+    }
+
     #[test]
     fn each_line_of_a_key_is_hidden_and_short_values_are_words() {
         let mask = mask(&["-----BEGIN KEY-----\nMIIEvQIBADAN\nBgkqhkiG9w0B\n-----END KEY-----\n", "yes"]);

@@ -3,7 +3,7 @@
 use super::super::builds;
 use super::super::connect::Connected;
 use super::super::target::{AtArgs, unread};
-use super::{Args, next_line};
+use super::{Args, known, next_line};
 use crate::ui::{Exit, Failure, Style, Ui, failed, json_fit};
 use futures::TryStreamExt as _;
 use http_body_util::BodyExt as _;
@@ -12,6 +12,7 @@ use planner::kinds::Kind;
 use planner::observed::uid_of;
 use reconciler::cluster::address;
 use reconciler::cluster::call::{self, CallError};
+use reconciler::secrets::masked;
 use serde_json::{Value, json};
 use std::io;
 use std::time::Duration;
@@ -134,7 +135,9 @@ async fn stream(
     let request = http::Request::get(path).body(Vec::new());
     let request = request.map_err(|error| failed("cannot ask for a log").because(error))?;
     let body = call::open(&connected.cluster.client, request).await.map_err(cannot)?;
-    let mut bytes = futures::io::BufReader::new(body.into_data_stream().map_err(io::Error::other).into_async_read());
+    let mask = known::mask(connected, &of.tool).await;
+    let bytes = masked(&mask, body.into_data_stream().map_err(io::Error::other));
+    let mut bytes = futures::io::BufReader::new(Box::pin(bytes).into_async_read());
     let broke_off = |error| failed(format!("the log of phase {} broke off", phase.name)).because(error);
     while let Some(text) = next_line(&mut bytes).await.map_err(broke_off)? {
         ui.data(&shown(of, phase, &text, ui))?;

@@ -6,7 +6,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use reconciler::cluster::call;
 use reconciler::secrets::Mask;
-use renderer::{Secret, ToolName};
+use renderer::Secret;
 use serde::Deserialize;
 use std::collections::BTreeMap;
 
@@ -23,14 +23,14 @@ struct Held {
 }
 
 /// What hides them.
-pub(super) async fn mask(connected: &Connected, tool: &ToolName) -> Mask {
-    let path = format!("/api/v1/namespaces/{}/secrets", tool.namespace());
+pub(super) async fn mask(connected: &Connected, tool: &str) -> Mask {
+    let path = format!("/api/v1/namespaces/tool-{tool}/secrets");
     let listed = match call::get(&connected.cluster.client, &path, None).await {
         Ok(bytes) => call::parse::<Listed>(&bytes),
         Err(error) => Err(error),
     };
     let listed = listed.unwrap_or_else(|error| {
-        tracing::info!(%tool, %error, "secrets can't be read, so their values are not hidden in logs");
+        tracing::info!(tool, %error, "secrets can't be read, so their values are not hidden in logs");
         Listed { items: Vec::new() }
     });
     let texts = listed.items.into_iter().filter_map(|held| held.data).flat_map(BTreeMap::into_values).map(Secret::new);
