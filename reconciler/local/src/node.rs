@@ -34,10 +34,10 @@ use futures::StreamExt as _;
 use images::Images;
 use jiff::SignedDuration;
 use k8s_openapi::api::core::v1::Pod;
-use kube::api::{Patch, PatchParams};
+use kube::api::{ApiResource, DynamicObject, Patch, PatchParams};
 use kube::runtime::{WatchStreamExt as _, watcher};
 use kube::{Api, Client};
-use serde_json::json;
+use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io;
@@ -179,7 +179,7 @@ impl Roster {
     }
 
     async fn watch(mut self, name: String, stop: CancellationToken) {
-        let pods: Api<Pod> = Api::all(self.shared.client.clone());
+        let pods: Api<DynamicObject> = Api::all_with(self.shared.client.clone(), &pods());
         let config = watcher::Config::default().fields(&format!("spec.nodeName={name}"));
         let mut events = watcher(pods, config).default_backoff().boxed();
         loop {
@@ -200,7 +200,7 @@ impl Roster {
         while self.workers.join_next().await.is_some() {}
     }
 
-    fn hear(&mut self, event: watcher::Event<Pod>) {
+    fn hear(&mut self, event: watcher::Event<DynamicObject>) {
         match event {
             watcher::Event::Apply(pod) => self.look_at(&pod),
             watcher::Event::InitApply(pod) => {
@@ -217,9 +217,9 @@ impl Roster {
         }
     }
 
-    fn look_at(&mut self, pod: &Pod) {
+    fn look_at(&mut self, pod: &DynamicObject) {
         let Some(seen) = Seen::of(pod) else { return };
-        let phase = pod.status.as_ref().and_then(|status| status.phase.as_deref());
+        let phase = pod.data.pointer("/status/phase").and_then(Value::as_str);
         let is_over = matches!(phase, Some("Succeeded" | "Failed"));
         if !is_over && !self.over.contains(&seen.uid) && !self.at_work.contains_key(&seen.uid) {
             self.take_up(seen);
@@ -237,9 +237,9 @@ impl Roster {
     }
 
     /// Nothing of it runs, so nothing has to be stopped.
-    fn delete(&mut self, pod: &Pod, uid: &str) {
+    fn delete(&mut self, pod: &DynamicObject, uid: &str) {
         let (namespace, name) = (pod.metadata.namespace.clone(), pod.metadata.name.clone());
-        let pods = Api::namespaced(self.shared.client.clone(), &namespace.unwrap_or_default());
+        let pods = pods_of(&self.shared.client, &namespace.unwrap_or_default());
         let (name, uid) = (name.unwrap_or_default(), uid.to_owned());
         self.workers.spawn(async move {
             worker::delete(&pods, &name, &uid).await;
@@ -260,7 +260,7 @@ impl Roster {
             }
             Err(why) => {
                 tracing::error!(pod = name, "a pod can't be run: {why}");
-                let pods = Api::namespaced(self.shared.client.clone(), &namespace);
+                let pods = pods_of(&self.shared.client, &namespace);
                 self.workers.spawn(refuse(pods, name, uid, why));
             }
         }
@@ -304,8 +304,17 @@ impl Roster {
     }
 }
 
+/// Pods as plain values: each way to read the typed one costs the program a megabyte.
+fn pods() -> ApiResource {
+    ApiResource::erase::<Pod>(&())
+}
+
+fn pods_of(client: &Client, namespace: &str) -> Api<DynamicObject> {
+    Api::namespaced_with(client.clone(), namespace, &pods())
+}
+
 /// A pod that asks for what is not understood stays as it is, and says why.
-async fn refuse(pods: Api<Pod>, name: String, uid: String, why: String) -> String {
+async fn refuse(pods: Api<DynamicObject>, name: String, uid: String, why: String) -> String {
     let ready = json!({"type": "Ready", "status": "False", "reason": "Unusable", "message": why});
     let patch = Patch::Merge(json!({"metadata": {"uid": uid}, "status": {"phase": "Pending", "conditions": [ready]}}));
     if let Err(error) = pods.patch_status(&name, &PatchParams::default(), &patch).await {

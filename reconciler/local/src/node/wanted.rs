@@ -2,6 +2,7 @@
 
 use k8s_openapi::api::core::v1 as api;
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
+use serde::Deserialize as _;
 use serde_json::Value;
 
 /// When a container that ended is started again.
@@ -89,9 +90,8 @@ impl Wanted {
     /// # Errors
     /// Where it asks for what is not understood.
     pub fn of(pod: &Value) -> Result<Self, Unusable> {
-        let pod: api::Pod =
-            serde_json::from_value(pod.clone()).map_err(|error| Unusable(format!("it is no pod: {error}")))?;
-        let spec = pod.spec.ok_or_else(|| Unusable("it has no spec".to_owned()))?;
+        let spec = pod.get("spec").ok_or_else(|| Unusable("it has no spec".to_owned()))?;
+        let spec = api::PodSpec::deserialize(spec).map_err(|error| Unusable(format!("it is no pod: {error}")))?;
         let first = spec.init_containers.unwrap_or_default();
         let count = first.len();
         let parts = first.into_iter().chain(spec.containers).map(Part::of).collect::<Result<Vec<_>, _>>()?;

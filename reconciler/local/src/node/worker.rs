@@ -1,7 +1,6 @@
 //! One pod, looked after by one task: it asks [`course`] what to do, does it, hears what came of it, and tells the API how
 //! the pod is.
 
-use super::Shared;
 use super::course::{self, Act, Fact, PodRun, Question};
 use super::probe;
 use super::setting::Setting;
@@ -10,12 +9,14 @@ use super::status::Told;
 use super::usage::{self, Scratch};
 use super::volumes::VOLUMES;
 use super::wanted::{Part, Wanted};
+use super::{Shared, pods_of};
 use jiff::{SignedDuration, Timestamp};
-use k8s_openapi::api::core::v1::{Pod, PodSpec};
+use k8s_openapi::api::core::v1::PodSpec;
 use kube::Api;
-use kube::api::{DeleteParams, Patch, PatchParams, Preconditions};
+use kube::api::{DeleteParams, DynamicObject, Patch, PatchParams, Preconditions};
 use nix::sys::signal::{Signal, killpg};
 use nix::unistd::Pid;
+use serde::Deserialize as _;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -92,14 +93,15 @@ pub(crate) struct Seen {
 
 impl Seen {
     /// Reads a pod.
-    pub(crate) fn of(pod: &Pod) -> Option<Self> {
+    pub(crate) fn of(pod: &DynamicObject) -> Option<Self> {
         let meta = &pod.metadata;
+        let whole = serde_json::to_value(pod).ok()?;
         Some(Self {
             namespace: meta.namespace.clone()?,
             name: meta.name.clone()?,
             uid: meta.uid.clone()?,
-            whole: serde_json::to_value(pod).ok()?,
-            spec: pod.spec.clone()?,
+            spec: PodSpec::deserialize(whole.get("spec")?).ok()?,
+            whole,
         })
     }
 
@@ -311,8 +313,8 @@ impl Worker {
         delete(&self.pods(), &self.pod.name, &self.pod.uid).await
     }
 
-    fn pods(&self) -> Api<Pod> {
-        Api::namespaced(self.shared.client.clone(), &self.pod.namespace)
+    fn pods(&self) -> Api<DynamicObject> {
+        pods_of(&self.shared.client, &self.pod.namespace)
     }
 
     fn folder(&self) -> PathBuf {
@@ -321,7 +323,7 @@ impl Worker {
 }
 
 /// Deletes a pod of which nothing runs; true where it is gone.
-pub(crate) async fn delete(pods: &Api<Pod>, name: &str, uid: &str) -> bool {
+pub(crate) async fn delete(pods: &Api<DynamicObject>, name: &str, uid: &str) -> bool {
     let only_this = Preconditions { uid: Some(uid.to_owned()), ..Preconditions::default() };
     let now = DeleteParams { grace_period_seconds: Some(0), preconditions: Some(only_this), ..DeleteParams::default() };
     match pods.delete(name, &now).await {

@@ -23,7 +23,7 @@ pub struct Voices {
     tool: ToolName,
     ui: Ui,
     /// Runs of containers that are heard already.
-    heard: BTreeSet<(String, String, i32)>,
+    heard: BTreeSet<(String, String, i64)>,
     speaking: JoinSet<()>,
 }
 
@@ -38,7 +38,8 @@ impl Voices {
         let tools: Api<DynamicObject> = Api::all_with(self.client.clone(), &resource);
         let named = watcher::Config::default().fields(&format!("metadata.name={}", self.tool));
         let mut tools = watcher(tools, named).default_backoff().applied_objects().boxed();
-        let pods: Api<Pod> = Api::all(self.client.clone());
+        // As plain values: reading typed pods would cost the program a megabyte.
+        let pods: Api<DynamicObject> = Api::all_with(self.client.clone(), &ApiResource::erase::<Pod>(&()));
         let mut pods = watcher(pods, watcher::Config::default()).default_backoff().applied_objects().boxed();
         let mut said = String::new();
         loop {
@@ -67,7 +68,7 @@ impl Voices {
         })
     }
 
-    fn hear(&mut self, pod: &Pod) {
+    fn hear(&mut self, pod: &DynamicObject) {
         let namespace = pod.metadata.namespace.clone().unwrap_or_default();
         let of = pod.metadata.labels.as_ref().and_then(|labels| labels.get(BUILD_OF));
         let is_build = of.is_some_and(|of| *of == self.tool.as_str());
@@ -75,13 +76,14 @@ impl Voices {
             return;
         }
         let (Some(name), Some(uid)) = (&pod.metadata.name, &pod.metadata.uid) else { return };
-        let statuses = pod.status.iter().flat_map(|status| status.container_statuses.iter().flatten());
-        for status in statuses {
-            let state = status.state.as_ref();
-            let has_begun = state.is_some_and(|state| state.running.is_some() || state.terminated.is_some());
-            if has_begun && self.heard.insert((uid.clone(), status.name.clone(), status.restart_count)) {
+        let statuses = pod.data.pointer("/status/containerStatuses").and_then(Value::as_array);
+        for status in statuses.into_iter().flatten() {
+            let container = status["name"].as_str().unwrap_or_default().to_owned();
+            let has_begun = ["running", "terminated"].iter().any(|state| status["state"].get(state).is_some());
+            let run = (uid.clone(), container.clone(), status["restartCount"].as_i64().unwrap_or_default());
+            if has_begun && self.heard.insert(run) {
                 let pods: Api<Pod> = Api::namespaced(self.client.clone(), &namespace);
-                self.speaking.spawn(speak(pods, name.clone(), status.name.clone(), self.ui));
+                self.speaking.spawn(speak(pods, name.clone(), container, self.ui));
             }
         }
     }
