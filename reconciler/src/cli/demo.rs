@@ -1,16 +1,18 @@
 //! `demo`: the same code as `run`, on the examples, with somebody who breaks things and somebody who tells.
 
 mod acts;
+mod builder;
 mod machine;
-mod registry;
 mod stage;
+mod teller;
 mod watcher;
 
 use super::run::serve_sandbox;
 use crate::ui::{Exit, Style, Ui};
 use acts::Show;
+use builder::Builder;
+use local::registry::Registry;
 use machine::Machine;
-use registry::Registry;
 use stage::Stage;
 use std::time::{Duration, Instant};
 use tokio_util::sync::CancellationToken;
@@ -36,11 +38,13 @@ pub struct Args {
 
 pub async fn run(args: &Args, ui: &Ui, stop: CancellationToken) -> anyhow::Result<Exit> {
     let begun = Instant::now();
-    let registry = Registry::start().await?;
-    let stage = Stage::build(&registry.host)?;
+    let stage = Stage::new()?;
+    let registry = Registry::start(&stage.path("registry"), 0).await?;
+    stage.add_played(&registry.host())?;
     let (config, state) = (stage.path("config"), stage.path("state"));
     let served = serve_sandbox(&config, &state, Duration::from_secs(1), stop.child_token()).await?;
-    let mut show = Show::new(&stage, &registry, &served.cluster, ui);
+    let builder = Builder::start(&served.cluster, &registry.host());
+    let mut show = Show::new(&stage, &builder, &served.cluster, ui);
     let mut machine = None;
     let shown = tokio::select! {
         shown = both(&mut show, &stage, &mut machine, ui, &stop) => shown,

@@ -211,15 +211,16 @@ fn suspend_and_resume_are_seen_in_the_status(demo: &Demo, folder: &Path) {
 }
 
 #[test]
-fn the_show_alone_is_over_in_seconds_and_tells_what_was_seen_as_json() {
+fn the_show_alone_comes_to_its_end_and_tells_what_was_seen_as_json() {
     let home = folder(&[]);
-    let begun = std::time::Instant::now();
     let shown = toolforge(home.path(), &["demo", "--exit", "--json"]);
     assert_eq!(shown.exit, 0, "{shown:#?}");
     let acts = shown.json()["acts"].as_array().cloned().expect("acts");
-    assert!(acts.len() >= 8, "{acts:#?}");
-    // 3 s on two busy cores in a debug build; the promise is 10 s after a release build.
-    assert!(begun.elapsed().as_secs() < 30, "{:?}", begun.elapsed());
+    for number in 1..=8 {
+        let is_of =
+            |act: &serde_json::Value| act["title"].as_str().is_some_and(|it| it.starts_with(&format!("{number} ")));
+        assert!(acts.iter().any(is_of), "act {number} tells nothing: {acts:#?}");
+    }
 }
 
 #[test]

@@ -1,8 +1,9 @@
 //! The second half of the show: nothing is played. Commits are built by our own buildpacks, images stand in a real
 //! registry, components run as processes of this machine, and what is told was read over HTTP.
 
-use super::acts::{Act, condition, image, is_ready, number};
+use super::acts::{condition, image, is_ready, items, name, number};
 use super::stage::Stage;
+use super::teller::{Act, Teller};
 use super::watcher::Watcher;
 use crate::cli::processes::{Folders, Processes};
 use crate::cli::run::{Served, serve_sandbox};
@@ -14,6 +15,7 @@ use std::time::{Duration, Instant};
 use tokio_util::sync::CancellationToken;
 
 const TOOLS: &str = "/apis/toolforge.org/v1alpha1/tools";
+const BUILDS: &str = "/apis/batch/v1/jobs";
 const PAGE: &str = "machine/repos/site/index.html";
 const SITE: &str = "machine/repos/site";
 const FIRST: &str = "Hello from the first version";
@@ -26,12 +28,11 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// A platform on this machine, and what was seen of it.
 pub struct Machine<'a> {
     stage: &'a Stage,
-    ui: &'a Ui,
     served: Served,
     processes: Processes,
     watcher: Watcher,
     http: reqwest::Client,
-    acts: Vec<Act>,
+    teller: Teller<'a>,
     _registry: Registry,
 }
 
@@ -47,12 +48,12 @@ impl<'a> Machine<'a> {
         let processes = Processes::start(&served.sandbox, &platform, &folders, 0).await?;
         let watcher = Watcher::patient(&served.cluster);
         let http = reqwest::Client::builder().no_proxy().build().context("no HTTP client")?;
-        Ok(Self { stage, ui, served, processes, watcher, http, acts: Vec::new(), _registry: registry })
+        Ok(Self { stage, served, processes, watcher, http, teller: Teller::new(ui), _registry: registry })
     }
 
     /// What was seen.
     pub fn acts(&self) -> &[Act] {
-        &self.acts
+        self.teller.acts()
     }
 
     /// The router's port.
@@ -81,9 +82,9 @@ impl<'a> Machine<'a> {
     }
 
     pub async fn play(&mut self) -> anyhow::Result<()> {
-        self.title("6  A push becomes a page: built, and run as processes of this machine")?;
-        self.aside("they are isolated from nothing: this is for one person's machine")?;
-        self.shell("toolforge run config --run-processes")?;
+        self.teller.title("6  A push becomes a page: built, and run as processes of this machine")?;
+        self.teller.aside("they are isolated from nothing: this is for one person's machine")?;
+        self.teller.shell("toolforge run config --run-processes")?;
         self.page("site", FIRST).await?;
         self.page("clock", "It is").await?;
         self.page("site-beta", FIRST).await?;
@@ -91,40 +92,51 @@ impl<'a> Machine<'a> {
         self.stage.git(SITE, &["checkout", "-q", "beta"])?;
         self.stage.edit(PAGE, "first version", "second version")?;
         self.stage.commit(SITE, "Second version")?;
-        self.shell("sed -i s/first/second/ index.html && git commit -am 'Second version'  # on beta")?;
+        self.teller.shell("sed -i s/first/second/ index.html && git commit -am 'Second version'  # on beta")?;
         self.page("site-beta", SECOND).await?;
         self.a_change_by_hand_is_taken_back().await?;
         self.beta_becomes_main().await?;
-        self.line("")
+        self.teller.line("")
     }
 
     async fn a_change_by_hand_is_taken_back(&mut self) -> anyhow::Result<()> {
-        self.title("7  A change by hand is taken back, and the page stays")?;
+        self.teller.title("7  A change by hand is taken back, and the page stays")?;
         self.ready("site-beta").await?;
         let web = deployment("site-beta");
-        self.shell("kubectl -n tool-site-beta scale deployment/web --replicas=0")?;
+        self.teller.shell("kubectl -n tool-site-beta scale deployment/web --replicas=0")?;
         self.watcher.patch(&format!("{web}/scale"), "kubectl-scale", &json!({"spec": {"replicas": 0}})).await?;
         let back = |web: Option<&Value>| number(web, "/spec/replicas") == Some(1);
         let (_, took) = self.watcher.until("replicas are 1 again", &web, back).await?;
-        self.seen("spec.replicas: 0 → 1", took)?;
+        self.teller.seen("spec.replicas: 0 → 1", took)?;
         self.page("site-beta", SECOND).await
     }
 
     async fn beta_becomes_main(&mut self) -> anyhow::Result<()> {
-        self.title("8  Beta becomes main: the same image, by its digest")?;
+        let before = self.builds().await?;
+        self.teller.title("8  Beta becomes main: the same image, by its digest")?;
         self.ready("site-beta").await?;
         self.stage.git(SITE, &["checkout", "-q", "main"])?;
         self.stage.git(SITE, &["merge", "-q", "--ff-only", "beta"])?;
-        self.shell("git checkout main && git merge --ff-only beta")?;
+        self.teller.shell("git checkout main && git merge --ff-only beta")?;
+        let runs = |web: Option<&Value>| image(web).and_then(|image| Some(image.rsplit_once('@')?.1.to_owned()));
+        let beta = runs(self.watcher.get(&deployment("site-beta")).await?.as_ref()).context("beta runs nothing")?;
+        let short = beta.get(..19).unwrap_or(&beta);
+        let same = |web: Option<&Value>| runs(web).as_ref() == Some(&beta);
+        let (_, took) = self.watcher.until("main runs what beta runs", &deployment("site"), same).await?;
+        self.teller.seen(&format!("deployment/tool-site/web has beta's {short}..."), took)?;
         self.page("site", SECOND).await?;
-        let digest = async |tool: &str| {
-            let web = self.watcher.get(&deployment(tool)).await?;
-            let image = image(web.as_ref()).unwrap_or_default();
-            anyhow::Ok(image.rsplit_once('@').map(|(_, digest)| digest.to_owned()).unwrap_or_default())
-        };
-        let (beta, main) = (digest("site-beta").await?, digest("site").await?);
-        anyhow::ensure!(!main.is_empty() && main == beta, "main runs {main}, beta runs {beta}");
-        self.aside(&format!("both run {}...: nothing was built", main.get(..19).unwrap_or(&main)))
+        let after = self.builds().await?;
+        anyhow::ensure!(
+            after.iter().all(|build| before.contains(build)),
+            "a build was asked for: {before:?}, then {after:?}"
+        );
+        self.teller.aside("nothing was built")
+    }
+
+    /// Names of the builds that were ever asked for.
+    async fn builds(&self) -> anyhow::Result<Vec<String>> {
+        let list = self.watcher.get(BUILDS).await?;
+        Ok(items(list.as_ref()).iter().map(|job| name(job).to_owned()).collect())
     }
 
     async fn ready(&self, tool: &str) -> anyhow::Result<()> {
@@ -143,8 +155,8 @@ impl<'a> Machine<'a> {
             let status = answer.status();
             let text = answer.text().await?;
             if status.is_success() && text.contains(words) {
-                self.shell(&format!("curl http://{host}/"))?;
-                return self.seen(&format!("{}: {words}", status.as_u16()), begun.elapsed());
+                self.teller.shell(&format!("curl http://{host}/"))?;
+                return self.teller.seen(&format!("{}: {words}", status.as_u16()), begun.elapsed());
             }
             if begun.elapsed() > PATIENCE {
                 let said = self.watcher.get(&format!("{TOOLS}/{tool}")).await?;
@@ -154,30 +166,6 @@ impl<'a> Machine<'a> {
             }
             tokio::time::sleep(PAUSE).await;
         }
-    }
-
-    fn title(&self, text: &str) -> anyhow::Result<()> {
-        self.line(&format!("\n{}", self.ui.data_in(Style::Title, text)))
-    }
-
-    fn shell(&self, text: &str) -> anyhow::Result<()> {
-        self.line(&format!("   $ {text}"))
-    }
-
-    fn aside(&self, text: &str) -> anyhow::Result<()> {
-        self.line(&format!("   {}", self.ui.data_in(Style::Faint, text)))
-    }
-
-    fn seen(&mut self, what: &str, took: Duration) -> anyhow::Result<()> {
-        let millis = took.as_millis();
-        self.acts.push(Act { what: what.to_owned(), millis });
-        let mark = self.ui.data_in(Style::Good, "✓");
-        let time = self.ui.data_in(Style::Faint, &format!("{millis} ms"));
-        self.line(&format!("   {mark} {what}  {time}"))
-    }
-
-    fn line(&self, text: &str) -> anyhow::Result<()> {
-        self.ui.data_unless_json(&format!("{text}\n"))
     }
 }
 

@@ -21,12 +21,15 @@ struct Part {
     registry: &'static str,
     /// What its first commit says.
     message: &'static str,
+    /// What its platform.yaml has more than the example's.
+    more: &'static str,
 }
 
 /// Ten tools, played.
-const PLAYED: Part = Part { folder: "", registry: "registry.tools.example", message: "Ten tools" };
+const PLAYED: Part =
+    Part { folder: "", registry: "registry.tools.example", message: "Ten tools", more: "  builds: {backend: local}\n" };
 /// Three tools that run.
-const MACHINE: Part = Part { folder: "machine/", registry: "127.0.0.1:5000", message: "Three tools" };
+const MACHINE: Part = Part { folder: "machine/", registry: "127.0.0.1:5000", message: "Three tools", more: "" };
 
 /// A scratch folder with a config repository and the tools' repositories. Removed when this is dropped.
 pub struct Stage {
@@ -34,11 +37,14 @@ pub struct Stage {
 }
 
 impl Stage {
+    /// An empty one.
+    pub fn new() -> anyhow::Result<Self> {
+        Ok(Self { folder: scratch::folder("toolforge-demo-")? })
+    }
+
     /// Makes the ten tools. `registry` takes the place of the examples' registry.
-    pub fn build(registry: &str) -> anyhow::Result<Self> {
-        let stage = Self { folder: scratch::folder("toolforge-demo-")? };
-        stage.add(&PLAYED, registry)?;
-        Ok(stage)
+    pub fn add_played(&self, registry: &str) -> anyhow::Result<()> {
+        self.add(&PLAYED, registry)
     }
 
     /// Makes the tools that run, below `machine`.
@@ -55,7 +61,9 @@ impl Stage {
         let config = EXAMPLES.iter().filter_map(|(name, bytes)| Some((name.strip_prefix(&prefix)?, *bytes)));
         let place = |text: &str| {
             let text = text.replace(HOST, "../repos/");
-            text.replace(&format!("host: {}/toolforge", part.registry), &format!("host: {registry}/toolforge"))
+            let text =
+                text.replace(&format!("host: {}/toolforge", part.registry), &format!("host: {registry}/toolforge"));
+            if text.contains("kind: Platform\n") { text + part.more } else { text }
         };
         let config_folder = format!("{folder}config");
         self.fill(&config_folder, config, place)?;
