@@ -92,6 +92,13 @@ const OF_REQUEST: [&[&str]; 9] = [
     &["operation"],
 ];
 
+/// Every name that an expression may begin with or call.
+pub fn words() -> impl Iterator<Item = &'static str> {
+    let roots = ["object", "oldObject", "request", "params", "namespaceObject", "variables"];
+    let functions = GLOBAL.iter().chain(&MEMBER).map(|(name, _)| name.rsplit('.').next().unwrap_or(name));
+    roots.into_iter().chain(["has", "all", "exists", "exists_one", "map", "filter", "optMap"]).chain(functions)
+}
+
 /// The functions, as the evaluation finds them.
 pub(crate) fn env() -> &'static Arc<Env> {
     static ENV: LazyLock<Arc<Env>> = LazyLock::new(|| {

@@ -34,6 +34,7 @@ mod value;
 
 pub use cases::{Case, Cases};
 pub use judge::Denial;
+pub use language::words;
 pub use problem::Problem;
 pub use request::{Operation, Params, Request, User};
 pub use rules::{EXCEPTION, Rules};

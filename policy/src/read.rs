@@ -92,6 +92,7 @@ fn from_yaml<T: DeserializeOwned>(text: &str) -> Result<T, ((u64, u64), String)>
         let at = error.location().map_or((1, 1), |at| (at.line(), at.column()));
         let said = error.to_string();
         // The place is told beside the message; one line is enough of it.
-        (at, said.lines().next().unwrap_or_default().to_owned())
+        let first = said.lines().next().unwrap_or_default();
+        (at, first.split_once(" at line ").map_or(first, |(said, _)| said).to_owned())
     })
 }

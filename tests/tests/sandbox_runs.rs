@@ -93,7 +93,7 @@ impl World {
     async fn new(platform: &Platform) -> Self {
         let sandbox = Sandbox::in_memory();
         let cluster = Cluster::of_service("sandbox", sandbox.service(), &Requests::default());
-        platform::publish(&cluster.client, platform).await.expect("the platform's objects");
+        platform::publish(&cluster.client, platform, &Admission::default()).await.expect("the platform's objects");
         Self { _sandbox: sandbox, scope: Scope::of("sandbox", platform), client: cluster.client }
     }
 

@@ -9,8 +9,10 @@
 //! remembered by a hash of all of them ([`crate::memo`]): a pass judges what changed, and an idle one nothing.
 
 mod documents;
+mod own;
 mod refusal;
 
+pub use own::{RuleFiles, own_rules};
 pub use refusal::withhold;
 
 use crate::decide::Input;
@@ -22,12 +24,14 @@ use policy::{Denial, Operation, PARAMS, Params, Problem, Request, Rules, User};
 use refusal::Refusal;
 use renderer::render::policy_parameters;
 use renderer::rendered::PinnedImage;
-use renderer::{Digest, Object, Platform, Rendered, RenderedComponent, Tool, ToolName};
+use renderer::{Digest, Object, ObjectId, Platform, Rendered, RenderedComponent, Tool, ToolName};
 use serde_json::Value;
 use std::collections::BTreeMap;
 
 /// Key of the parameters: the users who act as the platform, a line each. Only the cluster can tell them.
 pub const ACTORS: &str = "platform";
+/// Key of the platform's published settings that holds the rules of its operators, as JSON.
+pub const RULES_KEY: &str = "rules.json";
 /// Stands where an image's digest will, as long as nobody knows it.
 const NO_DIGEST: &str = "sha256:0000000000000000000000000000000000000000000000000000000000000000";
 
@@ -40,6 +44,10 @@ pub struct Admission {
     suffix: String,
     /// All of it as objects: the parameters, the policies, their bindings.
     objects: Vec<Object>,
+    /// The documents that operators wrote.
+    own: Vec<Value>,
+    /// What operators wrote can't be read, and what they had before is not known here.
+    incomplete: bool,
     /// The hash of all of it.
     digest: [u8; 16],
 }
@@ -64,8 +72,35 @@ impl Admission {
             params: Params::default().with(&platform.namespace, PARAMS, &data),
             suffix: documents::suffix(platform),
             objects,
+            own: own.to_vec(),
+            incomplete: false,
             digest,
         })
+    }
+
+    /// The same, where the operators' own rules can't be read and nobody here knows the last good ones. What the cluster
+    /// has of them stays there, and is held there.
+    #[must_use]
+    pub fn incomplete(self) -> Self {
+        Self { incomplete: true, ..self }
+    }
+
+    /// Whether rules may be missing, so that none on the cluster is known to be superfluous.
+    #[must_use]
+    pub fn is_incomplete(&self) -> bool {
+        self.incomplete
+    }
+
+    /// The documents that operators wrote.
+    #[must_use]
+    pub fn own(&self) -> &[Value] {
+        &self.own
+    }
+
+    /// Whether an object of [`Self::objects`] comes from the operators.
+    #[must_use]
+    pub fn is_own(&self, id: &ObjectId) -> bool {
+        id.namespace.is_none() && !id.name.starts_with(own::SHIPPED)
     }
 
     /// What the cluster needs to hold these rules against everyone, in apply order: the parameters, where only who may act

@@ -80,8 +80,9 @@ pub async fn run(args: &Args, ui: &Ui, stop: CancellationToken) -> anyhow::Resul
     let held = claim(args, &target).await?;
     if args.at.config.is_some() {
         let client = &target.connected.cluster.client;
-        platform::publish(client, &target.declared.platform).await?;
-        platform::publish_rules(client, &target.declared.platform, &target.declared.admission).await?;
+        let (platform, admission) = (&target.declared.platform, &target.declared.admission);
+        platform::publish(client, platform, admission).await?;
+        platform::publish_rules(client, platform, admission).await?;
     }
     let apply = Apply::new(&target, newest(&target).await?);
     under(held, apply.until_done(args, ui), stop, ui).await

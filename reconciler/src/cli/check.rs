@@ -53,6 +53,8 @@ enum Found {
     Platform(Option<String>),
     /// A file of `tools/`; its name where it could be read.
     Tool(Option<String>),
+    /// A file of `policies/`; whether nothing is wrong with it.
+    Rule(bool),
 }
 
 #[derive(Debug, Serialize)]
@@ -162,13 +164,15 @@ fn platform_folder(platform: &PlatformFolder, ui: &Ui) -> Vec<Checked> {
         |name: &str| if platform.path.is_empty() { name.to_owned() } else { format!("{}/{name}", platform.path) };
     let good = |tool: &renderer::Tool| (within(&format!("tools/{}.yaml", tool.name)), Some(tool.name.to_string()));
     let tools = platform.tools.iter().map(good).chain(platform.unreadable.iter().map(|file| (file.file.clone(), None)));
-    let mut files: Vec<_> = tools.map(|(file, name)| (file, Found::Tool(name))).collect();
+    let wrong = |file: &str| platform.report.errors().any(|found| found.file == file);
+    let rules = platform.rule_files.keys().map(|file| (file.clone(), Found::Rule(!wrong(file))));
+    let mut files: Vec<_> = tools.map(|(file, name)| (file, Found::Tool(name))).chain(rules).collect();
     files.sort_by(|(one, _), (other, _)| one.cmp(other));
     let settings = Found::Platform(platform.platform.as_ref().map(|platform| platform.name.clone()));
     files.insert(0, (within("platform.yaml"), settings));
     let of = |file: &str| platform.report.diagnostics.iter().filter(|found| found.file == file).cloned().collect();
     let checked = files.into_iter().map(|(file, found)| {
-        let good = !matches!(found, Found::Tool(None) | Found::Platform(None));
+        let good = !matches!(found, Found::Tool(None) | Found::Platform(None) | Found::Rule(false));
         Checked { diagnostics: of(&file), file, good, found }
     });
     checked.collect()

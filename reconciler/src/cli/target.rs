@@ -5,6 +5,7 @@ use super::connect::{ClusterArgs, Connected};
 use super::local::tool_name;
 use crate::ui::{Failure, Ui, failed, wrong_use};
 use kube::Client;
+use planner::admission::RULES_KEY;
 use planner::observed::{Observed, label};
 use planner::{Admission, Circumstances};
 use reconciler::cluster::address;
@@ -211,7 +212,11 @@ impl Declared {
         git.dialer().set_rules(folder.rules(&url));
         let hint = "Correct the errors above, and commit.";
         let platform = folder.platform.clone().ok_or_else(|| wrong_use("platform.yaml can't be used").hint(hint))?;
-        Ok(Self { broken: folder.unreadable.len(), ..Self::new(platform, folder.tools.clone(), git) })
+        let Some(own) = &folder.rules else {
+            return Err(wrong_use("a rule in policies/ can't be used").hint(hint).into());
+        };
+        Self::new(platform, folder.tools.clone(), own, git)
+            .map(|declared| Self { broken: folder.unreadable.len(), ..declared })
     }
 
     /// As it was published on the cluster.
@@ -219,7 +224,7 @@ impl Declared {
         let client = &connected.cluster.client;
         // Neither needs the other. Of two errors the same one is told each time.
         let (platform, tools) = tokio::join!(published_platform(client, namespace), tools(client));
-        let (platform, tools) = (platform?, tools?);
+        let ((platform, own), tools) = (platform?, tools?);
         let ours = |tool: &&Value| label(tool, PLATFORM_MARK) == Some(&platform.name);
         let tools = tools.iter().filter(ours).filter_map(Tool::from_object).collect();
         let git = git(&nowhere())?;
@@ -229,18 +234,23 @@ impl Declared {
             tools,
             unreadable: Vec::new(),
             report: Report::default(),
+            rules: Some(own.clone()),
+            rule_files: BTreeMap::new(),
             texts: BTreeMap::new(),
         };
         git.dialer().set_rules(folder.rules(&nowhere()));
-        Ok(Self::new(platform, folder.tools, git))
+        Self::new(platform, folder.tools, &own, git)
     }
 
-    fn new(platform: Platform, tools: Vec<Tool>, git: Git) -> Self {
+    fn new(platform: Platform, tools: Vec<Tool>, own: &[Value], git: Git) -> anyhow::Result<Self> {
         let registry = driver::registry(git.dialer().clone(), &platform, &variable);
-        let admission = Admission::shipped(&platform, &tools).into();
-        Self { platform, tools, admission, broken: 0, git, registry }
+        let unreadable = |_| failed("the platform's rules can't be evaluated here").hint(SAME_VERSION);
+        let admission = Admission::new(&platform, &tools, own).map_err(unreadable)?.into();
+        Ok(Self { platform, tools, admission, broken: 0, git, registry })
     }
 }
+
+const SAME_VERSION: &str = "Use the version of toolforge that runs there.";
 
 /// A config repository as a person names it: a URL, or a folder from here.
 pub fn config_url(config: &str) -> anyhow::Result<RepositoryUrl> {
@@ -271,7 +281,7 @@ fn variable(name: &str) -> Option<String> {
 }
 
 /// The platform's settings as `run` publishes them.
-async fn published_platform(client: &Client, namespace: &str) -> anyhow::Result<Platform> {
+async fn published_platform(client: &Client, namespace: &str) -> anyhow::Result<(Platform, Vec<Value>)> {
     let name = renderer::render::PLATFORM_CONFIG_MAP;
     let path = format!("/api/v1/namespaces/{namespace}/configmaps/{name}");
     let nobody = "Run `toolforge run <config repository>` first, or name one with `--config`.";
@@ -285,8 +295,10 @@ async fn published_platform(client: &Client, namespace: &str) -> anyhow::Result<
     let map: Value = call::parse(&bytes)?;
     let text = map.pointer(&format!("/data/{}", renderer::render::PLATFORM_KEY)).and_then(Value::as_str);
     let platform = text.and_then(|text| serde_json::from_str(text).ok());
-    let hint = "Use the version of toolforge that runs there.";
-    Ok(platform.ok_or_else(|| failed(format!("configmap/{namespace}/{name} holds no platform")).hint(hint))?)
+    let hint = SAME_VERSION;
+    let rules = map.pointer(&format!("/data/{RULES_KEY}")).and_then(Value::as_str).unwrap_or("[]");
+    let both = platform.zip(serde_json::from_str(rules).ok());
+    Ok(both.ok_or_else(|| failed(format!("configmap/{namespace}/{name} holds no platform")).hint(hint))?)
 }
 
 /// All Tool objects of the cluster.

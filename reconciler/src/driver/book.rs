@@ -355,6 +355,8 @@ mod tests {
             tools: tools.to_vec(),
             unreadable: Vec::new(),
             report: Report::default(),
+            rules: Some(Vec::new()),
+            rule_files: BTreeMap::new(),
             texts: BTreeMap::new(),
         };
         Page::new(&ConfigRepo { commit: None, platforms: vec![folder] }, None, None).expect("a page")

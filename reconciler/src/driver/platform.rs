@@ -11,17 +11,26 @@ use crate::execute::FIELD_MANAGER;
 use crate::observe;
 use anyhow::Context as _;
 use kube::Client;
+use planner::admission::{Admission, RULES_KEY};
 use planner::drift::{Ownership, drift};
 use planner::kinds::Kind;
 use planner::observed::Seen;
+use renderer::render::PLATFORM_CONFIG_MAP;
 use renderer::{Object, Platform, render_platform};
 
 /// Applies what differs. Idempotent, and silent where nothing does.
 ///
 /// # Errors
 /// Where an object could not be read or written.
-pub async fn publish(client: &Client, platform: &Platform) -> anyhow::Result<()> {
-    put(client, render_platform(platform)).await
+pub async fn publish(client: &Client, platform: &Platform, admission: &Admission) -> anyhow::Result<()> {
+    let mut objects = render_platform(platform);
+    if let Some(settings) = objects.iter_mut().find(|object| object.id.name == PLATFORM_CONFIG_MAP)
+        && !admission.own().is_empty()
+    {
+        // For `diff` elsewhere, which may not read the rules themselves.
+        settings.value["data"][RULES_KEY] = serde_json::to_string(admission.own())?.into();
+    }
+    put(client, objects).await
 }
 
 /// The platform's namespace alone: the lease that makes us the one writer stands in it.

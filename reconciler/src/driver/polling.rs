@@ -174,8 +174,9 @@ impl Driver {
             return;
         }
         let (client, platform) = (&self.cluster.client, self.book.platform());
-        let settings = platform::publish(client, &platform).await;
-        let rules = platform::publish_rules(client, &platform, &self.book.admission()).await;
+        let admission = self.book.admission();
+        let settings = platform::publish(client, &platform, &admission).await;
+        let rules = platform::publish_rules(client, &platform, &admission).await;
         match settings.and(rules) {
             Ok(()) => self.publish_due.store(false, Ordering::Relaxed),
             Err(error) => {

@@ -117,8 +117,9 @@ impl Start<'_> {
         };
         platform::namespace(&self.cluster.client, &settings).await?;
         let Some(held) = claim(self.cluster, &settings, stop).await else { return Ok(()) };
-        platform::publish(&self.cluster.client, &settings).await?;
-        let rules = platform::publish_rules(&self.cluster.client, &settings, &book.admission()).await;
+        let admission = book.admission();
+        platform::publish(&self.cluster.client, &settings, &admission).await?;
+        let rules = platform::publish_rules(&self.cluster.client, &settings, &admission).await;
         let vault = Vault::of_platform(&self.cluster.client, &settings).await;
         let (driver, inbox) = self.driver(git, book, &settings, vault);
         // Where the cluster does not take them, tools are served all the same, and it is tried again with each poll.

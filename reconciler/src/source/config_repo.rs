@@ -5,7 +5,7 @@
 //! tool belongs to the platform of its folder.
 //!
 //! A file that is broken is named with its findings and disturbs no other: its tool is *unreadable*, which is not the
-//! same as gone. Of a local repository the commit at HEAD counts, never the working tree; [`read_folder`] reads a
+//! same as gone. `policies/` holds the operators' own rules: all of them, or none where one is broken. Of a local repository the commit at HEAD counts, never the working tree; [`read_folder`] reads a
 //! working tree, for `check` and `render`.
 
 mod assemble;
@@ -20,7 +20,9 @@ use assemble::assemble;
 use gix::ObjectId;
 use gix::objs::FindObjectOrHeader as Objects;
 use gix::objs::tree::EntryKind;
+use planner::admission::RuleFiles;
 use renderer::{CommitId, Platform, Report, Tool, ToolName};
+use serde_json::Value;
 use std::collections::BTreeMap;
 use std::fs::FileType;
 use std::path::Path;
@@ -47,6 +49,10 @@ pub struct PlatformFolder {
     pub unreadable: Vec<Unreadable>,
     /// Findings in all files of the folder.
     pub report: Report,
+    /// The operators' own rules, as documents; none where a file of them is broken.
+    pub rules: Option<Vec<Value>>,
+    /// The files of those rules, by path, with their texts where they have one.
+    pub rule_files: RuleFiles,
     /// Texts of the files with findings, by path, for excerpts.
     pub texts: BTreeMap<String, Vec<u8>>,
 }
@@ -185,9 +191,14 @@ pub fn read_folder(folder: &Path) -> Result<ConfigRepo, SourceError> {
     let mut files = Files::new();
     let platforms = list_folder(folder, "platforms")?.into_iter().filter(|(_, is)| is.is_dir());
     for base in bases(platforms.map(|(name, _)| name)) {
-        let tools = list_folder(folder, &join(&base, "tools"))?.into_iter().filter(|(_, is)| !is.is_dir());
-        for tool in tools.map(|(name, _)| Some(name)).chain([None]) {
-            let place = Place { base: base.clone(), tool };
+        let named = |path: &str| -> Result<Vec<String>, SourceError> {
+            let found = list_folder(folder, &join(&base, path))?.into_iter().filter(|(_, is)| !is.is_dir());
+            Ok(found.map(|(name, _)| name).collect())
+        };
+        let (tools, rules) = (named("tools")?, named("policies")?);
+        let all = tools.into_iter().map(Entry::Tool).chain(rules.into_iter().map(Entry::Rule));
+        for entry in all.chain([Entry::Platform]) {
+            let place = Place { base: base.clone(), entry };
             let read = match worktree::file(&folder.join(place.path())) {
                 Ok(None) | Err(SourceError::NotAFile { is: tree::NotAFile::Folder, .. }) => continue,
                 Ok(Some(bytes)) => Ok(bytes),
@@ -201,18 +212,27 @@ pub fn read_folder(folder: &Path) -> Result<ConfigRepo, SourceError> {
     Ok(assemble(None, files, Some(folder)))
 }
 
-/// Where a file stands: a `platform.yaml`, or a file in `tools/`, of the platform folder `base`.
+/// Where a file stands in the platform folder `base`.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 struct Place {
     base: String,
-    tool: Option<String>,
+    entry: Entry,
+}
+
+/// `platform.yaml`, or a file of this name in `tools/` or `policies/`. In the order in which they are read.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+enum Entry {
+    Platform,
+    Tool(String),
+    Rule(String),
 }
 
 impl Place {
     fn path(&self) -> String {
-        match &self.tool {
-            Some(name) => join(&self.base, &format!("tools/{name}")),
-            None => join(&self.base, "platform.yaml"),
+        match &self.entry {
+            Entry::Platform => join(&self.base, "platform.yaml"),
+            Entry::Tool(name) => join(&self.base, &format!("tools/{name}")),
+            Entry::Rule(name) => join(&self.base, &format!("policies/{name}")),
         }
     }
 }
@@ -228,10 +248,11 @@ fn collect(objects: &dyn Objects, commit: ObjectId) -> Result<Files, ReadError> 
     let platforms = listed("platforms")?.into_iter().filter(|(_, kind, _)| *kind == EntryKind::Tree);
     for base in bases(platforms.map(|(name, ..)| name)) {
         let own = listed(&base)?.into_iter().filter(|(name, ..)| name == "platform.yaml");
-        let own = own.map(|(_, kind, id)| (None, kind, id));
-        let tools = listed(&join(&base, "tools"))?.into_iter().map(|(name, kind, id)| (Some(name), kind, id));
-        for (tool, kind, id) in own.chain(tools) {
-            let place = Place { base: base.clone(), tool };
+        let own = own.map(|(_, kind, id)| (Entry::Platform, kind, id));
+        let tools = listed(&join(&base, "tools"))?.into_iter().map(|(name, kind, id)| (Entry::Tool(name), kind, id));
+        let rules = listed(&join(&base, "policies"))?.into_iter().map(|(name, kind, id)| (Entry::Rule(name), kind, id));
+        for (entry, kind, id) in own.chain(tools).chain(rules) {
+            let place = Place { base: base.clone(), entry };
             let read = match kind {
                 EntryKind::Blob | EntryKind::BlobExecutable => bytes(objects, &place.path(), id)?,
                 EntryKind::Tree => continue,

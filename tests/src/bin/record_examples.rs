@@ -73,7 +73,7 @@ struct Recording<'a> {
 impl Recording<'_> {
     async fn record(&self) -> Result<()> {
         let before = self.case.before(pass::now())?;
-        platform::publish(self.client, &before.platform).await?;
+        platform::publish(self.client, &before.platform, &before.admission).await?;
         platform::publish_rules(self.client, &before.platform, &before.admission).await?;
         self.deploy(&before).await?;
         // An entry's second differs from the object's first.

@@ -393,7 +393,7 @@ async fn what_we_render_of_every_example_is_admitted() -> anyhow::Result<()> {
         (subject.platform.name, subject.platform.namespace) = (name.clone(), format!("platform-{name}"));
         subject.platform.builds = None;
         subject.admission = Admission::shipped(&subject.platform, std::slice::from_ref(&subject.tool)).into();
-        own::publish(&client, &subject.platform).await?;
+        own::publish(&client, &subject.platform, &subject.admission).await?;
         own::publish_rules(&client, &subject.platform, &subject.admission).await?;
         let Ok(revision) = &subject.newest else { bail!("{name} has no revision") };
         let objects =
@@ -419,4 +419,89 @@ async fn what_we_render_of_every_example_is_admitted() -> anyhow::Result<()> {
     }
     ensure!(refused.is_empty(), "{} of {judged} are refused:\n{}", refused.len(), refused.join("\n"));
     Ok(())
+}
+
+const FEW: &str = "apiVersion: admissionregistration.k8s.io/v1
+kind: ValidatingAdmissionPolicy
+metadata: {name: few-replicas, annotations: {toolforge.org/exception: policies/few.yaml}}
+spec:
+  matchConstraints:
+    resourceRules:
+    - {apiGroups: [apps], apiVersions: [v1], operations: [CREATE, UPDATE], resources: [deployments]}
+  validations:
+  - expression: object.spec.replicas <= 3
+    message: a component has at most 3 replicas
+---
+apiVersion: admissionregistration.k8s.io/v1
+kind: ValidatingAdmissionPolicyBinding
+metadata: {name: few-replicas}
+spec: {policyName: few-replicas, validationActions: [Deny]}
+";
+const FEW_CASES: &str = "bases:
+  web: {apiVersion: apps/v1, kind: Deployment, metadata: {name: web, namespace: tool-a}, spec: {replicas: 2}}
+cases:
+- {name: a few, base: web}
+- {name: too many, base: web, merge: {spec: {replicas: 4}}, denied: [a component has at most 3 replicas]}
+";
+
+fn rule(text: &str) -> [(&'static str, String); 2] {
+    [("policies/few.yaml", text.to_owned()), ("policies/few.cases.yaml", FEW_CASES.to_owned())]
+}
+
+/// Commits a rule of the operators.
+fn commit_rule(platform: &Platform, text: &str) -> anyhow::Result<()> {
+    let files = rule(text);
+    let files: Vec<_> = files.iter().map(|(file, text)| (*file, text.as_str())).collect();
+    platform.config().commit(&files).map(drop)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_rule_of_the_operators_holds_everyone_and_a_broken_one_leaves_the_last_good() -> anyhow::Result<()> {
+    let platform = Platform::prepare("ownrules", Route::Ingress).await?;
+    let image = prebuilt(&platform, "web").await?;
+    commit_rule(&platform, FEW)?;
+    platform.run().await?;
+    let tool = platform.tool("web")?;
+    tool.commit(&web(&image))?;
+    tool.ready().await?;
+    let many = web(&image).replace("publish: /", "publish: /, replicas: 5");
+    tool.commit(&many)?;
+    let said = tool.reason("Ready", "Denied").await?.message;
+    ensure!(said.contains("toolforge.yaml:4:") && said.contains("rule few-replicas refuses"), "{said}");
+    let kubectl = async || {
+        let words = ["patch", "deployment/web", "--type=merge", "-p", r#"{"spec": {"replicas": 7}}"#];
+        Ok(tool.kubectl(&words).await.is_err_and(|e| e.to_string().contains("few-replicas.ownrules")).then_some(()))
+    };
+    platform.until("kubectl is held to it", kubectl).await?;
+
+    // Neither what can't be read, nor what only the server can see is wrong, opens anything.
+    commit_rule(&platform, &FEW.replace("object.spec", "objct.spec"))?;
+    let told = async || Ok(platform.log().has("the last good ones hold").then_some(()));
+    platform.until("the broken rule is told", told).await?;
+    let typed = "\"(object.metadata.name == 'none' ? 1 : 'a') != 2 && object.spec.replicas <= 3\"";
+    platform.stop().await?;
+    platform.run().await?;
+    platform.polled().await?;
+    ensure!(kubectl().await?.is_some(), "a start without the rule took it away");
+    commit_rule(&platform, &FEW.replace("object.spec.replicas <= 3", typed))?;
+    let told = async || Ok(platform.log().has("the API server refuses").then_some(()));
+    platform.until("the server's words are told", told).await?;
+    ensure!(kubectl().await?.is_some(), "a rule that the server refuses took the last good one away");
+    tool.reason("Ready", "Denied").await?;
+
+    // Who is allowed more, gets it; and what is no rule any more is gone.
+    platform.config().commit_entries(
+        "main",
+        &[
+            ("policies/few.yaml", tests::git_server::Entry::Gone),
+            ("policies/few.cases.yaml", tests::git_server::Entry::Gone),
+        ],
+    )?;
+    tool.ready().await?;
+    tool.until("Deployment", "web", "has 5 replicas", |web| web["spec"]["replicas"] == 5).await?;
+    let none = async || {
+        let found = platform.object("ValidatingAdmissionPolicy", None, "few-replicas.ownrules").await?;
+        Ok(found.is_none().then_some(()))
+    };
+    platform.until("the rule is gone", none).await
 }

@@ -73,7 +73,7 @@ impl Page {
         let all: Vec<_> = tools.values().map(|followed| followed.tool.clone()).collect();
         Ok(Self {
             commit: repo.commit.clone(),
-            admission: Admission::shipped(&platform, &all).into(),
+            admission: admission(&platform, &all, folder, before).into(),
             platform,
             folder: folder.clone(),
             tools,
@@ -124,6 +124,18 @@ impl Page {
         let joined: BTreeSet<_> = rows.flat_map(|followed| followed.joined.iter().cloned()).collect();
         changed.iter().map(|name| (*name).clone()).chain(joined).collect()
     }
+}
+
+/// A set of rules of which one is broken counts for nothing: the last good one holds.
+fn admission(platform: &Platform, tools: &[Tool], folder: &PlatformFolder, before: Option<&Page>) -> Admission {
+    let last = before.map(|before| before.admission.own());
+    let own = folder.rules.as_deref().or(last).unwrap_or_default();
+    let admission = Admission::new(platform, tools, own).unwrap_or_else(|_| Admission::shipped(platform, tools));
+    let knows_all = folder.rules.is_some() || before.is_some_and(|before| !before.admission.is_incomplete());
+    if folder.rules.is_none() {
+        tracing::warn!(knows_all, "a rule in policies/ is broken: the last good ones hold");
+    }
+    if knows_all { admission } else { admission.incomplete() }
 }
 
 fn platform(folder: &PlatformFolder) -> Result<Platform, BookError> {

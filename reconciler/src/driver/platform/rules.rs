@@ -33,11 +33,24 @@ pub async fn publish(client: &Client, platform: &Platform, admission: &Admission
     let Some((parameters, rules)) = admission.objects().split_first() else { return Ok(()) };
     write_parameters(client, parameters).await?;
     let mut there = listed(client, platform).await?;
+    let mut due = Vec::new();
     for rule in rules {
         let seen = there.remove(&rule.id).map_or(Seen::Absent, |live| Seen::Live(live.into()));
-        if needs_apply(rule, &seen) {
-            apply(client, rule).await.with_context(|| rule.id.to_string())?;
-        }
+        due.extend(needs_apply(rule, &seen).then_some(rule));
+    }
+    let (own, shipped): (Vec<_>, Vec<_>) = due.into_iter().partition(|rule| admission.is_own(&rule.id));
+    for rule in shipped {
+        apply(client, rule).await.with_context(|| rule.id.to_string())?;
+    }
+    // All of them, or none: of what the server does not take nothing is changed.
+    for rule in &own {
+        try_out(client, rule).await.with_context(|| format!("the API server refuses {}; its rules stay", rule.id))?;
+    }
+    for rule in own {
+        apply(client, rule).await.with_context(|| rule.id.to_string())?;
+    }
+    if admission.is_incomplete() {
+        return Ok(());
     }
     let ours = |live: &Value| applied_by(live, FIELD_MANAGER);
     for kind in KINDS {
@@ -45,6 +58,15 @@ pub async fn publish(client: &Client, platform: &Platform, admission: &Admission
             delete(client, id, live).await.with_context(|| id.to_string())?;
         }
     }
+    Ok(())
+}
+
+/// The server checks types, which nobody else does.
+async fn try_out(client: &Client, rule: &Object) -> anyhow::Result<()> {
+    let row = Kind::of_id(&rule.id).context("a kind that is not in the table")?;
+    let all = [("dryRun", "All"), ("fieldManager", FIELD_MANAGER), ("force", "true"), ("fieldValidation", "Strict")];
+    let path = address::query(&address::object(row, &rule.id), &all);
+    call::patch(client, &path, "application/apply-patch+yaml", &rule.value).await?;
     Ok(())
 }
 

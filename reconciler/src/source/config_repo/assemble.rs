@@ -1,8 +1,9 @@
 //! From files to platform folders. Pure: which file is broken is decided here, and what it may not disturb.
 
-use super::{ConfigRepo, Files, Place, PlatformFolder, Unreadable};
+use super::{ConfigRepo, Entry, Files, Place, PlatformFolder, Unreadable};
 use crate::source::SourceError;
 use crate::source::url::RepositoryUrl;
+use planner::admission::RuleFiles;
 use renderer::diagnostic::Code;
 use renderer::{CommitId, Diagnostic, Report, Severity, Tool, ToolName};
 use std::collections::BTreeMap;
@@ -23,6 +24,7 @@ pub(super) fn assemble(commit: Option<CommitId>, files: Files, folder: Option<&P
 struct Assembly<'a> {
     found: PlatformFolder,
     has_platform_file: bool,
+    has_all_rules: bool,
     folder: Option<&'a Path>,
 }
 
@@ -34,25 +36,34 @@ impl<'a> Assembly<'a> {
             tools: Vec::new(),
             unreadable: Vec::new(),
             report: Report::default(),
+            rules: None,
+            rule_files: RuleFiles::new(),
             texts: BTreeMap::new(),
         };
-        Self { found, has_platform_file: false, folder }
+        Self { found, has_platform_file: false, has_all_rules: true, folder }
     }
 
     fn take(&mut self, place: &Place, read: Result<Vec<u8>, SourceError>) {
         let path = &place.path();
         // README, .gitkeep and editors' leftovers.
-        if place.tool.as_ref().is_some_and(|name| !(name.ends_with(".yaml") || name.ends_with(".yml"))) {
+        if let Entry::Tool(name) | Entry::Rule(name) = &place.entry
+            && !(name.ends_with(".yaml") || name.ends_with(".yml"))
+        {
             return;
         }
-        self.has_platform_file |= place.tool.is_none();
+        self.has_platform_file |= place.entry == Entry::Platform;
         let bytes = match read {
             Ok(bytes) => bytes,
             Err(error) => return self.refuse(place, &error),
         };
-        let findings = match &place.tool {
-            Some(name) => self.tool(path, name, &bytes),
-            None => {
+        let findings = match &place.entry {
+            Entry::Tool(name) => self.tool(path, name, &bytes),
+            Entry::Rule(_) => {
+                let text = String::from_utf8_lossy(&bytes).into_owned();
+                self.found.rule_files.insert(path.to_owned(), text);
+                return;
+            }
+            Entry::Platform => {
                 let (platform, report) = renderer::platform::parse(&bytes, path);
                 self.found.platform = platform.map(|found| found.with_own_buildpacks(local::build::Packs::digest()));
                 report.diagnostics
@@ -113,8 +124,24 @@ impl<'a> Assembly<'a> {
         let mut wrong = finding(&path, code, error.to_string());
         wrong.hint = error.hint();
         self.found.report.diagnostics.push(wrong);
-        if let Some(name) = &place.tool {
-            self.unreadable(&path, name);
+        match &place.entry {
+            Entry::Tool(name) => self.unreadable(&path, name),
+            Entry::Rule(_) => self.has_all_rules = false,
+            Entry::Platform => {}
+        }
+    }
+
+    /// Judged by the platform's own parameters, so when everything else is read.
+    fn rules(&mut self) {
+        let found = &mut self.found;
+        let Some(platform) = &found.platform else { return };
+        let (rules, findings) = planner::admission::own_rules(&found.rule_files, platform, &found.tools);
+        found.rules = rules.filter(|_| self.has_all_rules);
+        for finding in findings {
+            if let Some(text) = found.rule_files.get(&finding.file) {
+                found.texts.insert(finding.file.clone(), text.clone().into_bytes());
+            }
+            found.report.diagnostics.push(finding);
         }
     }
 
@@ -125,6 +152,7 @@ impl<'a> Assembly<'a> {
 
     fn finish(mut self) -> PlatformFolder {
         self.found.tools.sort_by(|a, b| a.name.cmp(&b.name));
+        self.rules();
         self.found.report.diagnostics.sort();
         self.found
     }
