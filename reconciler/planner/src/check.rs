@@ -52,6 +52,8 @@ pub enum Rule {
     Privileged,
     /// An image is taken over that is not the one which the declared promotion has.
     OtherImage,
+    /// A route for another host than the tool's: each host of a platform has one owner, the tool it is named after.
+    ForeignHost,
 }
 
 impl fmt::Display for Rule {
@@ -69,6 +71,7 @@ impl fmt::Display for Rule {
             Self::NotAllowed => "nobody has allowed to replace the object",
             Self::Unguarded => "the request would also change what nobody has looked at",
             Self::Privileged => "a pod could leave its sandbox",
+            Self::ForeignHost => "it publishes another host than the tool's",
             Self::OtherImage => "it takes over an image that the promotion does not have",
         })
     }
@@ -173,6 +176,7 @@ impl Judge<'_> {
                     require(is_about(&step.id, body), Rule::OtherObject);
                     require(mark(body) == Some(tool), Rule::Unmarked);
                     require(pod_specs(body).all(is_confined), Rule::Privileged);
+                    require(self.publishes_only(tool, body), Rule::ForeignHost);
                 }
                 Request::Patch { operations } => require(is_guarded(operations), Rule::Unguarded),
                 Request::Promote { from, digest, to } => {
@@ -222,6 +226,25 @@ impl Judge<'_> {
         let digits = id.name.rsplit_once('-').filter(|(_, digits)| digits.len() == 12);
         let stem = digits.map(|(stem, _)| stem);
         kind && namespace.is_some() && id.namespace == namespace && stem == Some(build_stem(tool).as_str())
+    }
+
+    /// A rule without a host, or a route without one, is for every host there is.
+    fn publishes_only(&self, tool: &str, body: &Value) -> bool {
+        let own = format!("{tool}.{}", self.platform.domain);
+        let is_own = |host: &Value| host.as_str() == Some(own.as_str());
+        let list = |at: &str| body.pointer(at).and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
+        match body["kind"].as_str() {
+            Some("Ingress") => {
+                let tls = list("/spec/tls").iter().filter_map(|tls| tls["hosts"].as_array()).flatten();
+                let rules = list("/spec/rules").iter().map(|rule| &rule["host"]);
+                rules.chain(tls).all(is_own) && body.pointer("/spec/defaultBackend").is_none()
+            }
+            Some("HTTPRoute") => {
+                let hosts = list("/spec/hostnames");
+                !hosts.is_empty() && hosts.iter().all(is_own)
+            }
+            _ => true,
+        }
     }
 
     /// From the place of the tool that the config repository names, to a place of this tool's own: the same build, with

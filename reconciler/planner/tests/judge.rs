@@ -150,9 +150,25 @@ fn each_broken_rule_is_found() {
             }),
         ),
     ];
+    let route = |kind: &'static str, spec: Value| -> (Rule, Spoil) {
+        let spoil = move |plan: &mut Plan, _: &mut Observed| {
+            rename(plan, |id| id.kind = kind.to_owned());
+            body(plan)["spec"] = spec.clone();
+        };
+        (Rule::ForeignHost, Box::new(spoil))
+    };
+    let own = "wordcount.toolforge.localhost";
+    let cases = cases.into_iter().chain([
+        route("Ingress", json!({"rules": [{"host": own}, {"host": "other.toolforge.localhost"}]})),
+        route("Ingress", json!({"rules": [{"http": {}}]})),
+        route("Ingress", json!({"rules": [{"host": own}], "tls": [{"hosts": ["*.toolforge.localhost"]}]})),
+        route("Ingress", json!({"rules": [{"host": own}], "defaultBackend": {}})),
+        route("HTTPRoute", json!({"hostnames": [own, "WORDCOUNT.toolforge.localhost"]})),
+        route("HTTPRoute", json!({"hostnames": []})),
+    ]);
     let (world, plan, observed) = good();
     assert_eq!(judged(&plan, &observed, &world), [], "the plan is good before it is spoilt");
-    for (n, (rule, spoil)) in cases.into_iter().enumerate() {
+    for (n, (rule, spoil)) in cases.enumerate() {
         let (world, mut plan, mut observed) = good();
         spoil(&mut plan, &mut observed);
         let found = judged(&plan, &observed, &world);
