@@ -2,6 +2,7 @@
 //! how a command does its work, and no command decides about streams, colours or exit codes.
 
 mod apply;
+mod audit;
 mod build;
 mod build_image;
 mod buildpack;
@@ -118,6 +119,7 @@ enum Command {
     Builds(builds::Args),
     Build(build::Args),
     History(history::Args),
+    Audit(audit::Args),
     Rollback(pin::RollbackArgs),
     Retry(pin::RetryArgs),
     Promote(promote::Args),
@@ -227,6 +229,7 @@ async fn asking(command: Command, ui: &Ui, stop: CancellationToken) -> anyhow::R
         Command::Builds(args) => builds::run(&args, ui).await,
         Command::Build(args) => build::run(&args, ui).await,
         Command::History(args) => history::run(&args, ui).await,
+        Command::Audit(args) => audit::run(&args, ui).await,
         Command::Rollback(args) => pin::rollback(&args, ui).await,
         Command::Retry(args) => pin::retry(&args, ui).await,
         Command::Promote(args) => promote::run(&args, ui).await,

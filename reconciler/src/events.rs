@@ -10,9 +10,11 @@ use crate::execute::FIELD_MANAGER;
 use crate::secrets::Mask;
 use jiff::Timestamp;
 use kube::Client;
+use planner::audit;
 use planner::observed::uid_of;
 use planner::outcome::{FailureKind, Row, RowResult};
-use planner::plan::{Action, Cause, Plan};
+use planner::pin::Pin;
+use planner::plan::{Action, Plan};
 use renderer::diagnostic::on_one_line;
 use renderer::length_prefixed::hex;
 use serde_json::{Value, json};
@@ -47,6 +49,19 @@ struct Sent {
     count: u32,
 }
 
+/// What was done, and at whose word.
+#[derive(Clone)]
+pub struct Wrote<'a> {
+    /// The plan.
+    pub plan: &'a Plan,
+    /// What came of its steps, and of those of earlier passes of which nothing was told.
+    pub rows: &'a [Row],
+    /// The pin in force.
+    pub pin: Pin,
+    /// Hides what the tool's Secrets hold.
+    pub mask: &'a Mask,
+}
+
 /// One event before it is sent.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Event {
@@ -56,16 +71,15 @@ struct Event {
 }
 
 impl Recorder {
-    /// Says about a Tool what was done (`rows`) and what waits for somebody. Failures to say so are logged: nothing depends on
-    /// it.
-    pub async fn publish(&self, client: &Client, tool: &Value, plan: &Plan, rows: &[Row], mask: &Mask) {
-        for mut event in events(plan, rows) {
-            event.note = mask.text(&event.note).into_owned();
+    /// Says about a Tool what was done, and what waits for somebody. Failures to say so are logged: nothing depends on it.
+    pub async fn publish(&self, client: &Client, tool: &Value, wrote: &Wrote<'_>) {
+        for mut event in events(wrote) {
+            event.note = wrote.mask.text(&event.note).into_owned();
             let Some(body) = self.admit(tool, &event, Instant::now()) else { continue };
             let name = body.pointer("/metadata/name").and_then(Value::as_str).unwrap_or_default();
             let path = address::child("/api/v1/namespaces/default/events", name);
             if let Err(error) = call::apply(client, &path, FIELD_MANAGER, &body).await {
-                tracing::warn!(tool = %plan.tool, reason = event.reason, %error, "event was not recorded");
+                tracing::warn!(tool = %wrote.plan.tool, reason = event.reason, %error, "event was not recorded");
             }
         }
     }
@@ -119,34 +133,39 @@ fn body(tool: &Value, name: &str, event: &Event, sent: &Sent, time: &str) -> Val
     })
 }
 
-/// What a pass has to say.
-fn events(plan: &Plan, rows: &[Row]) -> Vec<Event> {
-    let mut notes: BTreeMap<(bool, String), Vec<String>> = BTreeMap::new();
-    let mut say = |warning, reason: String, note: String| notes.entry((warning, reason)).or_default().push(note);
-    for row in rows {
+/// What a pass has to say. What was written is told with who asked for it, once for all objects of which that is so: who
+/// scaled something up wants to know why it did not last.
+fn events(Wrote { plan, rows, pin, .. }: &Wrote<'_>) -> Vec<Event> {
+    let mut notes: BTreeMap<(bool, String), BTreeMap<String, Vec<String>>> = BTreeMap::new();
+    let mut say = |warning, reason: &str, lead: String, note: String| {
+        notes.entry((warning, reason.to_owned())).or_default().entry(lead).or_default().push(note);
+    };
+    for row in *rows {
         match &row.result {
-            RowResult::Done { .. } => say(false, word(row.action).to_owned(), done(plan, row)),
+            RowResult::Done { .. } => match audit::entry(plan, row, pin) {
+                Some(entry) => say(false, word(row.action), entry.why(), entry.what()),
+                None => say(false, word(row.action), String::new(), row.id.to_string()),
+            },
             // The next pass plans anew; there is nothing to tell yet.
             RowResult::Failed(failure) if failure.kind == FailureKind::Stale => {}
             RowResult::Failed(failure) => {
-                say(true, format!("{:?}", failure.kind), format!("{} {}: {failure}", row.action, row.id));
+                let note = format!("{} {}: {failure}", row.action, row.id);
+                say(true, &format!("{:?}", failure.kind), String::new(), note);
             }
         }
     }
     for held in plan.held.iter().filter(|held| !held.why.passes()) {
-        say(true, held.why.word().to_owned(), format!("{}: {}", held.id, held.why));
+        say(true, held.why.word(), String::new(), format!("{}: {}", held.id, held.why));
     }
-    let joined = |((warning, reason), notes): (_, Vec<String>)| Event { reason, note: note(&notes), warning };
+    let led = |(lead, notes): (&String, &Vec<String>)| match lead.as_str() {
+        "" => notes.join("; "),
+        lead => format!("{lead}: {}", notes.join(", ")),
+    };
+    let joined = |((warning, reason), notes): (_, BTreeMap<String, Vec<String>>)| {
+        let all: Vec<_> = notes.iter().map(led).collect();
+        Event { reason, note: note(&all), warning }
+    };
     notes.into_iter().map(joined).collect()
-}
-
-/// What was done, and whose hand it undid: who scaled something up wants to know why it did not last.
-fn done(plan: &Plan, row: &Row) -> String {
-    let step = plan.steps.iter().find(|step| step.id == row.id && step.action == row.action);
-    match step.map(|step| &step.cause) {
-        Some(cause @ Cause::Drift { .. }) => format!("{} ({cause})", row.id),
-        _ => row.id.to_string(),
-    }
 }
 
 fn word(action: Action) -> &'static str {

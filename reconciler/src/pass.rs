@@ -3,7 +3,7 @@
 
 use crate::cluster::call::{Answer, CallError};
 use crate::dry_run;
-use crate::events::Recorder;
+use crate::events::{Recorder, Wrote};
 use crate::execute::{self, Doors, FIELD_MANAGER};
 use crate::observe;
 use crate::registry::Registry;
@@ -11,6 +11,7 @@ use crate::secrets::{Mask, Vault};
 use crate::status;
 use futures::StreamExt as _;
 use kube::Client;
+use planner::audit;
 use planner::check::Violation;
 use planner::conditions::Pass;
 use planner::contract::{Contract, Terms};
@@ -18,6 +19,7 @@ use planner::drift::FieldVerdict;
 use planner::images::ImageRow;
 use planner::observed::{Gap, ImageSeen, Observed};
 use planner::outcome::{Outcome, Row};
+use planner::pin::Pin;
 use planner::plan::{Plan, Why};
 use planner::{Admission, Circumstances, Input, Judge, Memo, Moment, Newest};
 use renderer::build::Siblings;
@@ -281,7 +283,21 @@ pub async fn execute(decided: &Decided, doors: Doors<'_>, learn: &(dyn Fn(&Objec
         tracing::error!(%tool, object = %id, %rule, "the plan was refused; nothing was done. This is a defect in toolforge");
         return Outcome::default();
     }
-    execute::execute(doors, &decided.plan, learn).await
+    let outcome = execute::execute(doors, &decided.plan, learn).await;
+    let pin = decided.pin();
+    for entry in outcome.rows.iter().filter_map(|row| audit::entry(&decided.plan, row, &pin)) {
+        let (tool, object, action) = (&entry.tool, &entry.object, entry.action);
+        let (who, cause, fields, failed) = (&entry.who, &entry.cause, entry.fields.join(" "), entry.failed);
+        tracing::info!(%tool, %object, %action, %who, %cause, fields, ?failed, "audit");
+    }
+    outcome
+}
+
+impl Decided {
+    /// The pin in force.
+    fn pin(&self) -> Pin {
+        Pin::of(self.observed.live(&planner::tool_id(&self.plan.tool)), now())
+    }
 }
 
 /// What became of a status.
@@ -349,7 +365,7 @@ pub async fn tell(client: &Client, recorder: &Recorder, news: &News<'_>) -> Told
     // What the status says already was an event once, also where another process said it.
     let rows: Vec<_> = news.unsaid.iter().chain(&outcome.rows).cloned().collect();
     if previous != Some(&status) || !rows.is_empty() {
-        recorder.publish(client, live, plan, &rows, &mask).await;
+        recorder.publish(client, live, &Wrote { plan, rows: &rows, pin: decided.pin(), mask: &mask }).await;
     }
     told
 }

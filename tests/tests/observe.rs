@@ -10,12 +10,13 @@ use anyhow::{Context as _, ensure};
 use planner::kinds::{KINDS, Kind, Needs};
 use planner::observed::{Seen, uid_of};
 use planner::outcome::{FailureKind, Outcome, RowResult};
+use planner::pin::Pin;
 use planner::plan::{Action, Cause, Plan, Request, Step, Target};
 use reconciler::cluster::call::Answer;
 use reconciler::cluster::door::{Requests, Verb};
 use reconciler::cluster::{Cluster, address, call};
 use reconciler::dialer::{Dialer, Rules};
-use reconciler::events::Recorder;
+use reconciler::events::{Recorder, Wrote};
 use reconciler::execute::{Doors, execute};
 use reconciler::lease::{self, Claim};
 use reconciler::observe::{self, Counters, Scope, World};
@@ -650,20 +651,20 @@ async fn kubectl_describe_shows_what_a_pass_did_and_the_same_words_are_sent_once
     let step = step(Action::Create, here.id("apps", "Deployment", "web"), Request::Apply { body: here.deployment() });
     let plan = here.plan(vec![step.clone()]);
     let outcome = here.execute(vec![step], &|_, _| {}).await;
+    let mask = reconciler::secrets::Mask::new([]);
+    let wrote = Wrote { plan: &plan, rows: &outcome.rows, pin: Pin::default(), mask: &mask };
     let recorder = Recorder::default();
-    recorder.publish(&here.cluster.client, &tool, &plan, &outcome.rows, &reconciler::secrets::Mask::new([])).await;
+    recorder.publish(&here.cluster.client, &tool, &wrote).await;
     let described = here.plane.kubectl(&["describe", "tool", "described"]).await?;
     let shown = described.stdout.lines().find(|line| line.contains("Create")).unwrap_or_default();
     assert!(shown.contains("Normal") && shown.contains("deployment/tool-described/web"), "{}", described.stdout);
     let sent = here.sent();
     for _ in 0..5 {
-        recorder.publish(&here.cluster.client, &tool, &plan, &outcome.rows, &reconciler::secrets::Mask::new([])).await;
+        recorder.publish(&here.cluster.client, &tool, &wrote).await;
     }
     assert_eq!(here.sent(), sent);
     // Another process says it once more, under the same name.
-    Recorder::default()
-        .publish(&here.cluster.client, &tool, &plan, &outcome.rows, &reconciler::secrets::Mask::new([]))
-        .await;
+    Recorder::default().publish(&here.cluster.client, &tool, &wrote).await;
     let events = here.plane.kubectl(&["get", "events", "-n", "default", "-o", "name"]).await?;
     assert_eq!(events.stdout.lines().filter(|line| line.contains("/described.")).count(), 1, "{}", events.stdout);
     Ok(())

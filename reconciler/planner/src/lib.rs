@@ -8,6 +8,7 @@
 //! A plan holds every decision: execution has no choices left. Waiting is data (`held`), never a sleep.
 
 pub mod admission;
+pub mod audit;
 pub mod builds;
 pub mod check;
 pub mod conditions;

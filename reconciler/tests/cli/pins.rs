@@ -24,6 +24,13 @@ pub fn a_tool_goes_back_and_follows_its_branch_again(demo: &Demo, folder: &Path)
     let listed = demo.run(folder, &["history", "wordcount", "--json"]).json();
     let running = listed["deployments"][0]["commit"].as_str().expect("a commit").to_owned();
 
+    let audit = demo.run(folder, &["audit", "wordcount"]);
+    assert_eq!(audit.exit, 0, "{audit:#?}");
+    let corrected = "by platform, drift by kubectl";
+    assert!(audit.out.contains("new revision: ") && audit.out.contains(corrected), "{audit:#?}");
+    let told = demo.run(folder, &["audit", "wordcount", "--json"]).json();
+    assert!(told["events"].to_string().contains("[spec."), "{told:#}");
+
     let back = demo.run(folder, &["rollback", "wordcount", "--until", "2h", "--reason", "too new"]);
     assert_eq!(back.exit, 0, "{back:#?}");
     assert!(back.out.contains("rolled back") && back.err.contains("toolforge release wordcount"), "{back:#?}");

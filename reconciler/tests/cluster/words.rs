@@ -1,13 +1,15 @@
 //! Events and statuses: said when there is something to say.
 
 use crate::fake::{Fake, Reply, tool};
+use planner::pin::Pin;
 use planner::plan::{Held, Plan, Target, Why};
-use reconciler::events::{BUDGET, Recorder};
+use reconciler::events::{BUDGET, Recorder, Wrote};
 use reconciler::secrets::Mask;
 use reconciler::status;
 use renderer::ObjectId;
 use renderer::diagnostic::steers;
 use serde_json::{Value, json};
+use std::sync::LazyLock;
 
 fn plan(held: Vec<Why>) -> Plan {
     let id = ObjectId {
@@ -30,12 +32,18 @@ fn echo() -> Fake {
     Fake::new(|ask| Reply::Json(200, ask.body.clone()))
 }
 
+/// Nothing was written, and nobody has pinned the tool.
+fn nothing(plan: &Plan) -> Wrote<'_> {
+    static NOTHING: LazyLock<Mask> = LazyLock::new(|| Mask::new([]));
+    Wrote { plan, rows: &[], pin: Pin::default(), mask: &NOTHING }
+}
+
 #[tokio::test]
 async fn what_waits_for_somebody_is_said_once_and_what_passes_by_itself_is_not_said() {
     let (fake, recorder) = (echo(), Recorder::default());
     let plan = plan(vec![Why::NotOurs, Why::Terminating, Why::MissingSecret(vec!["db".to_owned()])]);
     for _ in 0..3 {
-        recorder.publish(&fake.client(), &live(), &plan, &[], &Mask::new([])).await;
+        recorder.publish(&fake.client(), &live(), &nothing(&plan)).await;
     }
     let said: Vec<_> = fake.asked().into_iter().map(|ask| ask.body).collect();
     let reasons: Vec<_> = said.iter().map(|event| event["reason"].as_str().expect("a reason")).collect();
@@ -51,12 +59,12 @@ async fn a_tool_cannot_flood_the_namespace_that_all_share() {
     let (fake, recorder) = (echo(), Recorder::default());
     for number in 0..2 * BUDGET {
         let plan = plan(vec![Why::Invalid(format!("line {number}"))]);
-        recorder.publish(&fake.client(), &live(), &plan, &[], &Mask::new([])).await;
+        recorder.publish(&fake.client(), &live(), &nothing(&plan)).await;
     }
     assert_eq!(fake.asked().len(), BUDGET as usize);
     let mut other = live();
     other["metadata"]["name"] = json!("b");
-    recorder.publish(&fake.client(), &other, &plan(vec![Why::NotOurs]), &[], &Mask::new([])).await;
+    recorder.publish(&fake.client(), &other, &nothing(&plan(vec![Why::NotOurs]))).await;
     assert_eq!(fake.asked().len(), BUDGET as usize + 1, "another tool still speaks");
 }
 
@@ -64,7 +72,7 @@ async fn a_tool_cannot_flood_the_namespace_that_all_share() {
 async fn a_long_message_is_cut_between_letters() {
     let (fake, recorder) = (echo(), Recorder::default());
     let plan = plan(vec![Why::Invalid("ä".repeat(2_000))]);
-    recorder.publish(&fake.client(), &live(), &plan, &[], &Mask::new([])).await;
+    recorder.publish(&fake.client(), &live(), &nothing(&plan)).await;
     let message = fake.asked()[0].body["message"].as_str().expect("a message").to_owned();
     assert!(message.len() <= 1024 && message.ends_with('…'), "{}", message.len());
 }
@@ -75,7 +83,7 @@ const STEERS: &str = "\u{1b}]8;;https://evil.example\u{7}here\u{9b}2J\u{202e}txt
 async fn what_an_event_repeats_steers_no_terminal() {
     let (fake, recorder) = (echo(), Recorder::default());
     let plan = plan(vec![Why::Invalid(STEERS.to_owned())]);
-    recorder.publish(&fake.client(), &live(), &plan, &[], &Mask::new([])).await;
+    recorder.publish(&fake.client(), &live(), &nothing(&plan)).await;
     let message = fake.asked()[0].body["message"].as_str().expect("a message").to_owned();
     assert!(!message.contains(steers), "{message:?}");
     assert!(

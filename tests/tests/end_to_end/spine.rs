@@ -26,7 +26,8 @@ async fn a_commit_becomes_a_ready_tool_as_kubectl_wait_sees_it_and_kubectl_scale
     // Who looks at the Tool is told what was done, and whose hand it was.
     let told = async || {
         let described = platform.kubectl(&["describe", &format!("tool/{}", tool.name())]).await?;
-        Ok((described.contains("deployment/tool-spine-web/web (drift by kubectl-scale)")).then_some(()))
+        Ok((described.contains("by platform, drift by kubectl-scale: deployment/tool-spine-web/web [spec.replicas]"))
+            .then_some(()))
     };
     platform.until("kubectl describe names the drift and its hand", told).await
 }

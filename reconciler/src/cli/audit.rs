@@ -1,0 +1,112 @@
+//! `audit`: what was written to the cluster for a tool, at whose word, and why.
+
+use super::pin::{OfTool, read};
+use super::target::unread;
+use crate::ui::{self, Exit, Style, Table, Ui};
+use planner::observed::uid_of;
+use reconciler::cluster::call;
+use serde::Serialize;
+use serde_json::{Value, json};
+
+/// Show what was written for a tool: by whom, why, and which fields
+///
+/// Newest first, from the Events about it, which clusters keep for an hour or so. Whoever has to keep more of it keeps the
+/// lines `audit` of the log of `toolforge run`: they say the same of each write.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  toolforge audit wordcount
+  toolforge audit wordcount --json | jq '.events[].said'
+
+`by commit` is whoever made that commit of the tool's repository, `by pin of` whoever ran `rollback`,
+`rebase` or the like, and `by platform` toolforge itself: it corrects what others change, and brings
+changes of platform.yaml.")]
+pub struct Args {
+    #[command(flatten)]
+    of: OfTool,
+}
+
+/// One Event.
+#[derive(Debug, Serialize, PartialEq, Eq, PartialOrd, Ord)]
+struct Row {
+    /// RFC 3339, of the last time.
+    time: String,
+    /// `Configure`, `Denied` …
+    reason: String,
+    warning: bool,
+    /// How often it was said.
+    times: u64,
+    said: String,
+}
+
+pub async fn run(args: &Args, ui: &Ui) -> anyhow::Result<Exit> {
+    let connected = args.of.cluster.connect(None).await?;
+    let name = &args.of.tool;
+    let tool = read(&connected, name).await?;
+    let path = format!(
+        "/api/v1/namespaces/default/events?fieldSelector=involvedObject.kind%3DTool%2CinvolvedObject.name%3D{name}"
+    );
+    let bytes = call::get(&connected.cluster.client, &path, None).await;
+    let list: Value = call::parse(&bytes.map_err(|error| unread("the Events about it", error))?)?;
+    let rows = rows(&list, uid_of(&tool).unwrap_or_default());
+    if ui.json {
+        ui.json(&json!({"tool": name, "cluster": connected.cluster.name, "events": rows}))?;
+    } else if rows.is_empty() {
+        ui.data(&format!("nothing was written for {name} lately\n"))?;
+    } else {
+        ui.data(&format!("{name}  cluster: {}\n{}", connected.cluster.name, table(&rows, ui)))?;
+    }
+    Ok(Exit::Done)
+}
+
+/// Events about this very Tool, the newest first.
+fn rows(list: &Value, uid: &str) -> Vec<Row> {
+    let items = list.get("items").and_then(Value::as_array).into_iter().flatten();
+    let about = items.filter(|event| event.pointer("/involvedObject/uid").and_then(Value::as_str) == Some(uid));
+    let mut rows: Vec<_> = about.map(row).collect();
+    rows.sort_by(|a, b| b.cmp(a));
+    rows
+}
+
+fn row(event: &Value) -> Row {
+    let text = |key: &str| event.get(key).and_then(Value::as_str).unwrap_or_default().to_owned();
+    Row {
+        time: text("lastTimestamp"),
+        reason: text("reason"),
+        warning: text("type") == "Warning",
+        times: event.get("count").and_then(Value::as_u64).unwrap_or(1),
+        said: text("message"),
+    }
+}
+
+fn table(rows: &[Row], ui: &Ui) -> String {
+    let now = ui::now();
+    let mut table = Table::new(&["WHEN", "TIMES", "WHAT", "SAID"]);
+    for row in rows {
+        table.row(vec![
+            (ui::ago(&row.time, now).unwrap_or_default(), None),
+            (row.times.to_string(), None),
+            (row.reason.clone(), row.warning.then_some(Style::Bad)),
+            (row.said.clone(), None),
+        ]);
+    }
+    table.print(ui)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn event(uid: &str, time: &str) -> Value {
+        json!({"involvedObject": {"uid": uid}, "lastTimestamp": time, "reason": "Create", "message": "x", "type": "Normal"})
+    }
+
+    #[test]
+    fn the_newest_comes_first_and_what_is_about_an_earlier_tool_of_that_name_is_left_out() {
+        let list = json!({"items": [
+            event("u", "2026-01-01T00:00:00Z"), event("other", "2026-01-03T00:00:00Z"), event("u", "2026-01-02T00:00:00Z")
+        ]});
+        let times: Vec<_> = rows(&list, "u").into_iter().map(|row| row.time).collect();
+        assert_eq!(times, ["2026-01-02T00:00:00Z", "2026-01-01T00:00:00Z"]);
+    }
+}
