@@ -1,15 +1,17 @@
 //! One pass for one tool: the only path from a wake-up to the cluster. `run`, `apply` and `diff` share it; they differ in
 //! where the world comes from (a watch, a few lists) and in whether the plan is executed.
 
+mod asked;
+
 use crate::cluster::call::{Answer, CallError};
 use crate::dry_run;
 use crate::events::{Recorder, Wrote};
 use crate::execute::{self, Doors, FIELD_MANAGER};
-use crate::observe;
 use crate::registry::Registry;
 use crate::secrets::{Mask, Vault};
 use crate::status;
-use futures::StreamExt as _;
+pub(crate) use asked::seen;
+use asked::{confirm, look_up_images};
 use kube::Client;
 use planner::audit;
 use planner::check::Violation;
@@ -17,7 +19,7 @@ use planner::conditions::Pass;
 use planner::contract::{Contract, Terms};
 use planner::drift::FieldVerdict;
 use planner::images::ImageRow;
-use planner::observed::{Gap, ImageSeen, Observed};
+use planner::observed::Observed;
 use planner::outcome::{Outcome, Row};
 use planner::pin::Pin;
 use planner::plan::{Plan, Why};
@@ -32,8 +34,6 @@ use std::sync::Arc;
 
 /// Rounds of confirming absences: each can show objects that make others necessary, but not for ever.
 const ROUNDS: usize = 4;
-/// Registry look-ups of one pass at once: a tool may name many images, and registries of strangers.
-const IMAGES_AT_ONCE: usize = 4;
 
 /// Whom a pass is for, and what their repository says.
 #[derive(Debug, Clone)]
@@ -368,42 +368,4 @@ pub async fn tell(client: &Client, recorder: &Recorder, news: &News<'_>) -> Told
         recorder.publish(client, live, &Wrote { plan, rows: &rows, pin: decided.pin(), mask: &mask }).await;
     }
     told
-}
-
-/// One read for each name: it is there, it is confirmed absent, or nothing can be said about its kind. Returned is why not.
-async fn confirm(ids: &[ObjectId], observed: &mut Observed, client: &Client) -> Vec<CallError> {
-    let mut errors = Vec::new();
-    for (id, seen) in observe::confirm(client, ids).await {
-        match seen {
-            Ok(seen) => drop(observed.objects.insert(id, seen)),
-            Err(error) => {
-                observed.gaps.push(Gap { group: id.group, kind: id.kind, why: error.to_string() });
-                errors.push(error);
-            }
-        }
-    }
-    errors
-}
-
-async fn look_up_images(
-    needed: BTreeSet<String>,
-    observed: &mut Observed,
-    (registry, platform): (&Registry, &Platform),
-) {
-    let asked: Vec<_> = needed
-        .into_iter()
-        .map(|reference| async move {
-            let answer = registry.seen(&reference, platform).await;
-            (reference, answer)
-        })
-        .collect();
-    let answers: Vec<_> = futures::stream::iter(asked).buffer_unordered(IMAGES_AT_ONCE).collect().await;
-    for (reference, answer) in answers {
-        observed.images.insert(reference, seen(answer));
-    }
-}
-
-/// An answer of a registry, as plans take it.
-pub(crate) fn seen<E: std::fmt::Display>(answer: Result<ImageSeen, E>) -> ImageSeen {
-    answer.unwrap_or_else(|why| ImageSeen::Unknown(why.to_string()))
 }
