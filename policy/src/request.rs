@@ -32,7 +32,7 @@ impl Operation {
 /// Who asks.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct User {
-    /// Name, as in `system:serviceaccount:tool-wordcount:deployer`.
+    /// Name, as in `system:serviceaccount:tool-wordcount:toolforge-deployer`.
     pub name: String,
     /// Groups, in the server's order; an authenticated user's hold `system:authenticated`.
     pub groups: Vec<String>,

@@ -20,6 +20,7 @@ mod gc;
 mod history;
 mod image;
 mod init;
+mod install;
 mod local;
 mod log;
 mod logs;
@@ -114,6 +115,7 @@ enum Command {
     Diff(diff::Args),
     Apply(apply::Args),
     Run(run::Args),
+    Install(install::Args),
     Status(status::Args),
     Logs(logs::Args),
     Builds(builds::Args),
@@ -224,6 +226,7 @@ async fn asking(command: Command, ui: &Ui, stop: CancellationToken) -> anyhow::R
         Command::Dev(args) => dev::run(&args, ui, stop).await,
         Command::Apply(args) => apply::run(&args, ui, stop).await,
         Command::Run(args) => run::run(&args, ui, stop).await,
+        Command::Install(args) => install::run(&args, ui).await,
         Command::Status(args) => status::run(&args, ui).await,
         Command::Logs(args) => logs::run(&args, ui).await,
         Command::Builds(args) => builds::run(&args, ui).await,

@@ -4,22 +4,25 @@
 //! side; the next order begins when they are done. A failed request ends its own step and no other: whoever depends on
 //! it fails with the server's own words, and the next pass plans anew. Only where a name is taken that was to be new,
 //! nothing of a later order is sent: the plan did not know the place.
+//!
+//! A step says as whom it is sent; a tool's deployer is the one of the plan's tool, whatever the step is about.
 
 use crate::cluster::address;
-use crate::cluster::call::{self, Answer, CallError};
+use crate::cluster::call::{self, Answer, By, CallError};
 use crate::registry::{Reference, Registry, RegistryError};
 use crate::secrets::{Unfilled, Vault};
 use bytes::Bytes;
 use futures::StreamExt;
 use futures::stream;
-use http::Method;
+use http::{HeaderValue, Method};
 use kube::Client;
-use planner::kinds::{self, Kind};
+use planner::identity;
+use planner::kinds::{self, Identity, Kind};
 use planner::observed::uid_of;
 use planner::outcome::{Failure, FailureKind, Outcome, Row, RowResult};
 use planner::plan::{Action, Plan, Request, Step};
 use planner::settled::{self, Settled};
-use renderer::{Digest, ObjectId};
+use renderer::{Digest, ObjectId, ToolName};
 use serde_json::{Value, json};
 
 /// Under which name we apply: all our fields in `metadata.managedFields`.
@@ -48,13 +51,14 @@ pub struct Doors<'a> {
 /// Executes a plan. `learn` is given the server's answers as they come; see `World::learn`.
 pub async fn execute(doors: Doors<'_>, plan: &Plan, learn: &(dyn Fn(&ObjectId, &Answer) + Sync)) -> Outcome {
     let mut outcome = Outcome::default();
+    let speakers = Speakers::of(doors.client, &plan.tool);
     for together in plan.steps.chunk_by(|a, b| place(a) == place(b)) {
         if outcome.failures().any(|(row, failure)| is_taken(row.action, failure)) {
             outcome.rows.extend(together.iter().map(unsent));
             continue;
         }
         // Collected: a closure over borrowed steps, kept across an await, makes the future unfit for `spawn`.
-        let steps: Vec<_> = together.iter().map(|step| execute_step(doors, step, learn)).collect();
+        let steps: Vec<_> = together.iter().map(|step| execute_step(doors, &speakers, step, learn)).collect();
         for (row, settled) in stream::iter(steps).buffered(AT_ONCE).collect::<Vec<_>>().await {
             outcome.rows.push(row);
             outcome.settled.extend(settled);
@@ -79,15 +83,38 @@ fn place(step: &Step) -> (u8, bool, bool) {
     (kinds::order(&step.id), step.action == Action::Prune, step.is_scale_down())
 }
 
+/// As whom requests are sent.
+pub(crate) struct Speakers<'a> {
+    client: &'a Client,
+    deployer: Option<HeaderValue>,
+}
+
+impl<'a> Speakers<'a> {
+    /// Ourselves, and the deployer of this tool.
+    pub(crate) fn of(client: &'a Client, tool: &ToolName) -> Self {
+        Self { client, deployer: HeaderValue::try_from(identity::deployer(tool)).ok() }
+    }
+
+    /// Whoever it is; an error where nobody could be named, so that nothing is ever sent with more rights.
+    pub(crate) fn by(&self, identity: Identity) -> Result<By<'_>, CallError> {
+        match (identity, &self.deployer) {
+            (Identity::Platform, _) => Ok(self.client.into()),
+            (Identity::Deployer, Some(user)) => Ok(By::user(self.client, Some(user))),
+            (Identity::Deployer, None) => Err(CallError::NoAnswer("the tool's name makes no header".to_owned())),
+        }
+    }
+}
+
 async fn execute_step(
     doors: Doors<'_>,
+    speakers: &Speakers<'_>,
     step: &Step,
     learn: &(dyn Fn(&ObjectId, &Answer) + Sync),
 ) -> (Row, Vec<Settled>) {
     let row = |result| Row { id: step.id.clone(), action: step.action, result };
     let mut last = None;
     for request in &step.requests {
-        match send(doors, &step.id, request).await {
+        match send(doors, speakers, step, request).await {
             Ok(None) => {}
             Ok(Some(answer)) => {
                 learn(&step.id, &answer);
@@ -109,12 +136,17 @@ async fn execute_step(
 }
 
 /// The API server's answer; none where it was not asked.
-async fn send(doors: Doors<'_>, id: &ObjectId, request: &Request) -> Result<Option<Answer>, Failure> {
+async fn send(
+    doors: Doors<'_>,
+    speakers: &Speakers<'_>,
+    step: &Step,
+    request: &Request,
+) -> Result<Option<Answer>, Failure> {
+    let id = &step.id;
     if let Request::Promote { from, digest, to } = request {
         let promoted = promote(doors.registry, from, digest, to).await;
         return promoted.map(|()| None).map_err(|error| unpromoted(&error));
     }
-    let client = doors.client;
     let Some(row) = Kind::of_id(id) else {
         let message = format!("{} is no kind we speak", id.kind);
         return Err(Failure { kind: FailureKind::Invalid, message, retry_after_secs: None });
@@ -122,18 +154,19 @@ async fn send(doors: Doors<'_>, id: &ObjectId, request: &Request) -> Result<Opti
     let path = address::object(row, id);
     let filled = filled(doors.vault, id, request)?;
     let request = filled.as_ref().unwrap_or(request);
+    let by = speakers.by(step.identity).map_err(|error| failure(row, request, &error))?;
     let answer = match request {
         Request::Create { body } => {
-            let made = create(client, &path, body).await.map(|bytes| Answer::Made(without_content(row, bytes)));
+            let made = create(by, &path, body).await.map(|bytes| Answer::Made(without_content(row, bytes)));
             return made.map(Some).map_err(|error| failure(row, request, &error));
         }
-        Request::Apply { body } => call::apply(client, &path, FIELD_MANAGER, body).await,
+        Request::Apply { body } => call::apply(by, &path, FIELD_MANAGER, body).await,
         Request::Patch { operations } => {
             let path = address::query(&path, &[("fieldManager", FIELD_MANAGER), ("fieldValidation", "Strict")]);
-            call::patch(client, &path, call::JSON_PATCH, operations).await
+            call::patch(by, &path, call::JSON_PATCH, operations).await
         }
         Request::Delete { uid } => {
-            let deleted = delete(client, row, &path, uid).await;
+            let deleted = delete(by, row, &path, uid).await;
             return deleted.map(Some).map_err(|error| failure(row, request, &error));
         }
         Request::Promote { .. } => return Ok(None),
@@ -193,21 +226,21 @@ fn unpromoted(error: &RegistryError) -> Failure {
 
 /// An apply that was made for a version which no object ever has: where there is one, it is not that version, and the
 /// server answers 409.
-async fn create(client: &Client, path: &str, body: &Value) -> Result<Bytes, CallError> {
+async fn create(by: By<'_>, path: &str, body: &Value) -> Result<Bytes, CallError> {
     let mut body = body.clone();
     if let Some(metadata) = body.get_mut("metadata").and_then(Value::as_object_mut) {
         metadata.insert("resourceVersion".to_owned(), json!(NO_VERSION));
     }
-    call::apply(client, path, FIELD_MANAGER, &body).await
+    call::apply(by, path, FIELD_MANAGER, &body).await
 }
 
-async fn delete(client: &Client, row: &Kind, path: &str, uid: &str) -> Result<Answer, CallError> {
+async fn delete(by: By<'_>, row: &Kind, path: &str, uid: &str) -> Result<Answer, CallError> {
     let options = json!({
         "apiVersion": "v1", "kind": "DeleteOptions",
         "preconditions": {"uid": uid}, "propagationPolicy": "Background",
     });
     let deleted = Answer::Deleted { uid: uid.to_owned() };
-    match call::send(client, Method::DELETE, path, &options).await {
+    match call::send(by, Method::DELETE, path, &options).await {
         // Finalizers keep the object for a while, and the server shows it; otherwise it answers with a Status.
         Ok(bytes) => {
             let answer: Value = call::parse(&bytes)?;

@@ -241,7 +241,7 @@ impl Draft<'_> {
                 break;
             }
             let mut errors = confirm(&plan.unconfirmed, &mut observed, client).await;
-            for (answered, error) in dry_run::ask(client, &plan.questions).await {
+            for (answered, error) in dry_run::ask(client, &plan.tool, &plan.questions).await {
                 observed.answers.push(answered);
                 errors.extend(error);
             }

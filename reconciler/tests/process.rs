@@ -62,6 +62,7 @@ impl Stage {
         let config = git.repository("config")?;
         config.commit(&borrowed(&files))?;
         let binary = Path::new(env!("CARGO_BIN_EXE_toolforge"));
+        tests::rights::deployer(&plane.client().await?).await?;
         let (client, program) = (plane.client().await?, Program::on(plane, binary)?);
         let statusbot = statusbot.context("no example statusbot")?;
         Ok(Self { plane, client, registry, config, statusbot, program, _git: git })

@@ -237,7 +237,14 @@ async fn row(fake: &Fake) -> Row {
     };
     let (from, to) = (fake.at("web:from").to_string(), fake.at("main:to").to_string());
     let requests = vec![Request::Promote { from, digest: digest_of(&manifest()), to }];
-    let step = Step { id, action: Action::Promote, cause: Cause::NewRevision, changes: Vec::new(), requests };
+    let step = Step {
+        id,
+        action: Action::Promote,
+        cause: Cause::NewRevision,
+        identity: planner::kinds::Identity::Platform,
+        changes: Vec::new(),
+        requests,
+    };
     let target = Target { branch: "main".into(), commit: None };
     let plan = Plan { steps: vec![step], ..Plan::nothing(ToolName::new("x").expect("a name"), "none", target) };
     // No API server is asked: this sandbox has nothing.

@@ -26,7 +26,8 @@ mod tool_wide;
 
 pub use command::{BadCommand, launched, words};
 pub use meta::{
-    APPLYSET_ID, COMPONENT, COMPONENT_TYPE, MARK, PART_OF, PLATFORM_MARK, SECRET_KEY, USER, applyset_id, secret_name,
+    APPLYSET_ID, COMPONENT, COMPONENT_TYPE, DEPLOYER, MARK, PART_OF, PLATFORM_MARK, SECRET_KEY, USER, applyset_id,
+    platform_labels, secret_name,
 };
 pub use parameters::policy_parameters;
 pub use platform_wide::{PLATFORM_CONFIG_MAP, PLATFORM_KEY, render_platform};

@@ -10,4 +10,5 @@ pub mod lifecycle;
 pub mod platform;
 pub mod program;
 pub mod registry;
+pub mod rights;
 pub mod stilled;

@@ -1,8 +1,8 @@
 //! A whole platform under test: config repository, tools' repositories, and our reconciler on the real control plane.
 //!
 //! One control plane serves all tests of a process, so that each test brings a platform of its own: its name, its
-//! namespace, its git host, and tools whose names begin with the platform's. The reconciler speaks as a user of its own
-//! (by impersonation), so that its requests can be told apart in the audit log.
+//! namespace, its git host, and tools whose names begin with the platform's. The reconciler speaks as an account of its
+//! own, so that its requests can be told apart in the audit log, and has the rights that operators install and no more.
 //!
 //! ```text
 //! let platform = Platform::start("heals").await?;
@@ -22,22 +22,23 @@ mod storm;
 mod tool;
 
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use anyhow::{Context as _, bail, ensure};
-use k8s_openapi::api::rbac::v1::{ClusterRole, ClusterRoleBinding};
-use kube::api::{Api, DynamicObject, ListParams, PostParams};
+use kube::api::{Api, DynamicObject, ListParams};
+use kube::config::AuthInfo;
 use kube::core::{ApiResource, GroupVersionKind};
 use planner::kinds::{KINDS, Kind, Scope};
-use serde_json::{Value, json};
+use planner::rights::TOOLFORGE;
+use serde_json::Value;
 use tempfile::TempDir;
 use tokio::task::JoinHandle;
 
-use crate::control_plane::{ControlPlane, Mark, Request};
+use crate::control_plane::{ADMIN, ControlPlane, Mark, Request};
 use crate::git_server::{Entry, GitServer, Repository, Service};
 use crate::registry::Registry;
+use crate::rights;
 
 pub use frame::platform_yaml;
 pub use once::Planned;
@@ -71,7 +72,6 @@ pub struct Platform {
     log: Log,
     running: Mutex<Option<Reconciler>>,
     cache: TempDir,
-    restricted: AtomicBool,
     gateway: Option<JoinHandle<()>>,
     storm: Option<Storm>,
 }
@@ -101,21 +101,10 @@ impl Platform {
         config.commit(&[("platform.yaml", &platform_yaml(name, route, registry.address()))])?;
         let client = plane.client().await?;
         let gateway = (route == Route::Gateway).then(|| tokio::spawn(route_status::accept_all(client.clone())));
+        rights::install(&client, &frame::installed(name)).await?;
         let (log, running) = (Log::default(), Mutex::default());
         let cache = tempfile::Builder::new().prefix("platform-").tempdir()?;
-        Ok(Self {
-            plane,
-            name: name.into(),
-            client,
-            git,
-            config,
-            log,
-            running,
-            cache,
-            restricted: AtomicBool::new(false),
-            gateway,
-            storm: None,
-        })
+        Ok(Self { plane, name: name.into(), client, git, config, log, running, cache, gateway, storm: None })
     }
 
     /// The control plane it runs on.
@@ -126,6 +115,14 @@ impl Platform {
     /// A client with all rights, for the test itself.
     pub fn client(&self) -> &kube::Client {
         &self.client
+    }
+
+    /// A client with the rights of the platform's own account.
+    pub async fn own_client(&self) -> anyhow::Result<kube::Client> {
+        let mut config = self.plane.config(ADMIN).await?;
+        let token = rights::token(self.plane, &self.namespace()).await?;
+        config.auth_info = AuthInfo { token: Some(token.into()), ..AuthInfo::default() };
+        Ok(kube::Client::try_from(config)?)
     }
 
     /// The git host with the config repository ([`CONFIG`]) and those of the tools.
@@ -158,9 +155,9 @@ impl Platform {
         format!("platform-{}", self.name)
     }
 
-    /// The user the reconciler speaks as.
+    /// The user the reconciler is; tools' deployers are whom it speaks as.
     pub fn user(&self) -> String {
-        format!("reconciler-{}", self.name)
+        format!("system:serviceaccount:{}:{TOOLFORGE}", self.namespace())
     }
 
     /// A tool with a repository of its own, and its file in the config repository.
@@ -202,30 +199,9 @@ impl Platform {
         self.config.commit_entries("main", &[(&path, Entry::Gone)]).map(drop)
     }
 
-    /// Takes all rights from the reconciler but these, from its next start.
-    pub async fn restrict(&self, rules: Value) -> anyhow::Result<()> {
-        let name = self.user();
-        let role = json!({"metadata": {"name": name}, "rules": rules});
-        let binding = json!({
-            "metadata": {"name": name},
-            "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": name},
-            "subjects": [{"apiGroup": "rbac.authorization.k8s.io", "kind": "User", "name": name}],
-        });
-        let (role, binding) = (serde_json::from_value(role)?, serde_json::from_value(binding)?);
-        Api::<ClusterRole>::all(self.client.clone()).create(&PostParams::default(), &role).await?;
-        Api::<ClusterRoleBinding>::all(self.client.clone()).create(&PostParams::default(), &binding).await?;
-        self.restricted.store(true, Ordering::Relaxed);
-        Ok(())
-    }
-
-    /// The groups the reconciler speaks for: all rights, unless it was restricted.
-    pub(crate) fn groups(&self) -> Option<Vec<String>> {
-        (!self.restricted.load(Ordering::Relaxed)).then(|| vec!["system:masters".into()])
-    }
-
     /// Starts the reconciler, as `toolforge run` would.
     pub async fn run(&self) -> anyhow::Result<()> {
-        let running = Reconciler::start(self, self.user(), self.cache()).await?;
+        let running = Reconciler::start(self, self.cache()).await?;
         ensure!(self.running().replace(running).is_none(), "the reconciler runs already");
         Ok(())
     }
@@ -364,11 +340,12 @@ impl Platform {
         Ok(output.stdout)
     }
 
-    /// The requests of this platform's reconciler since a mark of the control plane.
+    /// The requests of this platform's reconciler since a mark of the control plane, as whomever it spoke.
     pub fn requests_since(&self, mark: Mark) -> anyhow::Result<Vec<Request>> {
         let user = self.user();
         let mut requests = self.plane.requests_since(mark)?;
-        requests.retain(|request| request.impersonated.as_deref() == Some(user.as_str()));
+        // It was asked in its name whether the server knows of its rights yet.
+        requests.retain(|request| request.user == user && request.resource != "selfsubjectaccessreviews");
         Ok(requests)
     }
 

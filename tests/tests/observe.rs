@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use anyhow::{Context as _, ensure};
-use planner::kinds::{KINDS, Kind, Needs};
+use planner::kinds::{Identity, KINDS, Kind, Needs};
 use planner::observed::{Seen, uid_of};
 use planner::outcome::{FailureKind, Outcome, RowResult};
 use planner::pin::Pin;
@@ -22,6 +22,7 @@ use reconciler::lease::{self, Claim};
 use reconciler::observe::{self, Counters, Scope, World};
 use reconciler::registry::Registry;
 use reconciler::status;
+use renderer::render::DEPLOYER;
 use renderer::{ObjectId, ToolName};
 use serde_json::{Value, json};
 use tests::control_plane::{ADMIN, ControlPlane, INTRUDER, Mark, TOOLFORGE};
@@ -61,6 +62,9 @@ async fn here_as(user: &str, name: &str) -> anyhow::Result<Here> {
         json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": here.tool.namespace(), "labels": {"toolforge.org/tool": name}}}),
     )
     .await?;
+    tests::rights::deployer(&plane.client().await?).await?;
+    let (binding, namespace) = (deployer_binding(&here.tool), here.tool.namespace());
+    here.apply("rbac.authorization.k8s.io", "RoleBinding", Some(&namespace), binding).await?;
     let tool = json!({"apiVersion": "toolforge.org/v1alpha1", "kind": "Tool", "metadata": {"name": name}, "spec": {"pin": {"by": "x"}}});
     let begun = tokio::time::Instant::now();
     while let Err(error) = here.apply("toolforge.org", "Tool", None, tool.clone()).await {
@@ -68,6 +72,16 @@ async fn here_as(user: &str, name: &str) -> anyhow::Result<Here> {
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
     Ok(here)
+}
+
+/// Gives the tool's deployer its rights, as the platform does.
+fn deployer_binding(tool: &ToolName) -> Value {
+    json!({
+        "apiVersion": "rbac.authorization.k8s.io/v1", "kind": "RoleBinding",
+        "metadata": {"name": DEPLOYER, "namespace": tool.namespace()},
+        "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": DEPLOYER},
+        "subjects": [{"kind": "ServiceAccount", "name": DEPLOYER, "namespace": tool.namespace()}],
+    })
 }
 
 /// As open as the API allows: what a Tool may say is tested where it is rendered.
@@ -166,7 +180,8 @@ impl Here {
 }
 
 fn step(action: Action, id: ObjectId, request: Request) -> Step {
-    Step { id, action, cause: Cause::NewRevision, changes: Vec::new(), requests: vec![request] }
+    let identity = planner::identity::of(&id);
+    Step { id, action, cause: Cause::NewRevision, identity, changes: Vec::new(), requests: vec![request] }
 }
 
 struct Watched {
@@ -560,7 +575,8 @@ async fn what_a_real_server_refuses_is_told_apart_by_what_helps() -> anyhow::Res
     let cases = [
         (apply(&web, typo), FailureKind::Invalid),
         (apply(&web, wrong), FailureKind::Invalid),
-        (apply(&nowhere, nowhere_body), FailureKind::Missing),
+        // Its deployer has no right where nothing is.
+        (Step { identity: Identity::Platform, ..apply(&nowhere, nowhere_body) }, FailureKind::Missing),
         (step(Action::Configure, web.clone(), Request::Patch { operations: stale }), FailureKind::Stale),
         (apply(&forbidden, forbidden_body), FailureKind::Denied),
     ];

@@ -209,7 +209,7 @@ async fn every_example_has_one_verdict_here_before_and_after_defaulting_and_on_t
     people(&client).await?;
     namespace(&client, "toolforge", &BTreeMap::new()).await?;
     namespace(&client, "tool-wordcount", &labels(&TENANT)).await?;
-    for account in ["wordcount", "deployer"] {
+    for account in ["wordcount", "toolforge-deployer"] {
         let metadata = json!({"name": account, "namespace": "tool-wordcount"});
         make(&client, &json!({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": metadata})).await?;
     }

@@ -189,6 +189,7 @@ async fn a_first_rollout_reads_nothing_and_makes_each_object_by_one_request() ->
         format!("networkpolicies {namespace}/toolforge.default"),
         format!("networkpolicies {namespace}/web"),
         format!("resourcequotas {namespace}/{name}"),
+        format!("rolebindings {namespace}/toolforge-deployer"),
         format!("serviceaccounts {namespace}/{name}"),
         format!("services {namespace}/web"),
         format!("tools {name}"),

@@ -162,7 +162,7 @@ fn every_claim_in_docs_names_a_test_that_exists() {
         .flat_map(every_rust_file)
         .map(|path| std::fs::read_to_string(path).expect("a readable file"))
         .collect();
-    for (file, least) in [("architecture.md", 11), ("complaints.md", 30)] {
+    for (file, least) in [("architecture.md", 11), ("complaints.md", 30), ("security.md", 25)] {
         let text = std::fs::read_to_string(root().join("docs").join(file)).expect("a page of docs");
         let held = text.lines().filter_map(|line| line.split_once("Held by:")).map(|(_, names)| names);
         let names: Vec<_> = held.flat_map(|names| names.split('`').skip(1).step_by(2)).collect();

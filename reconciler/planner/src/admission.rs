@@ -22,7 +22,7 @@ use crate::memo::{Memo, Proof};
 use crate::schema::{Schema, defaults};
 use policy::{Denial, Operation, PARAMS, Params, Problem, Request, Rules, User};
 use refusal::Refusal;
-use renderer::render::policy_parameters;
+use renderer::render::{DEPLOYER, policy_parameters};
 use renderer::rendered::PinnedImage;
 use renderer::{Digest, Object, ObjectId, Platform, Rendered, RenderedComponent, Tool, ToolName};
 use serde_json::Value;
@@ -192,7 +192,7 @@ impl<'a> Tenant<'a> {
         let accounts =
             ["system:serviceaccounts", &format!("system:serviceaccounts:{namespace}"), "system:authenticated"];
         let user = User {
-            name: format!("system:serviceaccount:{namespace}:deployer"),
+            name: format!("system:serviceaccount:{namespace}:{DEPLOYER}"),
             groups: accounts.map(str::to_owned).to_vec(),
         };
         let labels = labels.into_iter().flatten().filter_map(text).collect();

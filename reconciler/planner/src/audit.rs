@@ -135,7 +135,8 @@ mod tests {
         let path = |n| format!("spec.field{n}");
         let change = |n| FieldChange { path: path(n), kind: ChangeKind::Reverted, from: None, to: None, by: None };
         let changes = (0..changes).map(change).collect();
-        plan.steps = vec![Step { id: id.clone(), action: Action::Configure, cause, changes, requests: Vec::new() }];
+        let (action, identity) = (Action::Configure, crate::identity::of(&id));
+        plan.steps = vec![Step { id: id.clone(), action, cause, identity, changes, requests: Vec::new() }];
         let row = Row { id, action: Action::Configure, result: RowResult::Done { uid: None } };
         (plan, row)
     }

@@ -15,6 +15,7 @@ pub use told::{Build, told};
 
 use crate::decide::Input;
 use crate::draft::Draft;
+use crate::kinds::Identity;
 use crate::moment::Moment;
 use crate::observed::{Observed, is_terminating, uid_of};
 use crate::plan::{Action, Cause, Held, Request, Step, Why};
@@ -74,6 +75,7 @@ pub(crate) fn plan(draft: &mut Draft<'_>, newest: &Rendered, targets: &Targets) 
                     id: object.id.clone(),
                     action: Action::Build,
                     cause: Cause::NewRevision,
+                    identity: Identity::Platform,
                     changes: Vec::new(),
                     requests: vec![Request::Create { body: object.value.clone() }],
                 });
@@ -220,6 +222,7 @@ fn gone(id: &ObjectId, live: &Value) -> Option<Step> {
         id: id.clone(),
         action: Action::Prune,
         cause: Cause::NewRevision,
+        identity: Identity::Platform,
         changes: Vec::new(),
         requests: vec![Request::Delete { uid: uid_of(live)?.to_owned() }],
     })

@@ -1,7 +1,7 @@
 //! An independent judge: reads a finished plan and the world it was made from, and says what must not run. It shares no
 //! decision with the code that made the plan; a mistake there must be made twice to do harm.
 
-use crate::kinds::{Kind, Replace, Scope};
+use crate::kinds::{Identity, Kind, Replace, Scope};
 use crate::observed::{ImageSeen, MARK, Observed, uid_of};
 use crate::plan::{Action, Plan, Request, Step};
 use crate::prune::doomed_id;
@@ -50,6 +50,8 @@ pub enum Rule {
     Unguarded,
     /// A pod that could leave its sandbox.
     Privileged,
+    /// What a tool's deployer may do would be done with the platform's rights.
+    TooMighty,
     /// An image is taken over that is not the one which the declared promotion has.
     OtherImage,
     /// A route for another host than the tool's: each host of a platform has one owner, the tool it is named after.
@@ -72,6 +74,7 @@ impl fmt::Display for Rule {
             Self::Unguarded => "the request would also change what nobody has looked at",
             Self::Privileged => "a pod could leave its sandbox",
             Self::ForeignHost => "it publishes another host than the tool's",
+            Self::TooMighty => "it would be sent with the platform's rights",
             Self::OtherImage => "it takes over an image that the promotion does not have",
         })
     }
@@ -143,6 +146,7 @@ impl Judge<'_> {
         let only_makes = |request: &Request| matches!(request, Request::Create { .. });
         require(self.in_scope(tool, &step.id), Rule::OutOfScope);
         require(self.observed.gap(&step.id).is_none(), Rule::NotObserved);
+        require(!is_too_mighty(tool, step), Rule::TooMighty);
         match step.action {
             Action::Prune => {
                 require(Kind::of_id(&step.id).is_some_and(|row| !row.protected), Rule::Protected);
@@ -301,6 +305,13 @@ fn tool_id(plan: &Plan) -> ObjectId {
         namespace: None,
         name: plan.tool.to_string(),
     }
+}
+
+/// What stands in a tool's namespace and is no part of its frame is sent as the tool's deployer.
+fn is_too_mighty(tool: &str, step: &Step) -> bool {
+    let within = step.id.namespace.as_deref() == Some(format!("tool-{tool}").as_str());
+    let for_deployer = Kind::of_id(&step.id).is_some_and(|row| row.identity == Identity::Deployer);
+    within && for_deployer && step.identity == Identity::Platform
 }
 
 /// `<tool>-<number>`, so that `foo`'s records are never taken for `foo-1`'s.

@@ -3,6 +3,8 @@
 use crate::decide::Input;
 use crate::drift::{self, ChangeKind, FieldChange};
 use crate::fight;
+use crate::identity;
+use crate::kinds::Identity;
 use crate::plan::{Action, Cause, Held, NotReady, Request, Step, Why};
 use crate::question::Question;
 use crate::rebased;
@@ -26,6 +28,17 @@ pub(crate) enum Verdict {
     Unconfirmed(ObjectId),
     /// Only a dry run can tell.
     Asks(Box<Question>),
+}
+
+impl Verdict {
+    /// The same, sent as somebody else.
+    pub(crate) fn said_as(self, identity: Identity) -> Self {
+        match self {
+            Self::Step(step) => Self::Step(Step { identity, ..step }),
+            Self::Asks(question) => Self::Asks(Box::new(Question { identity, ..*question })),
+            other => other,
+        }
+    }
 }
 
 /// Compares one desired object with what is observed.
@@ -102,6 +115,7 @@ fn create(desired: &Object, input: &Input) -> Verdict {
         id: desired.id.clone(),
         action: Action::Create,
         cause,
+        identity: identity::of(&desired.id),
         changes: Vec::new(),
         requests: vec![Request::Create { body: desired.value.clone() }],
     })
@@ -120,7 +134,8 @@ fn configure(desired: &Object, drift: drift::Drift, cause: Cause) -> Verdict {
     if drift.apply {
         requests.push(Request::Apply { body: desired.value.clone() });
     }
-    Verdict::Step(Step { id: desired.id.clone(), action: Action::Configure, cause, changes: drift.changes, requests })
+    let (id, identity) = (desired.id.clone(), identity::of(&desired.id));
+    Verdict::Step(Step { id, action: Action::Configure, cause, identity, changes: drift.changes, requests })
 }
 
 /// Somebody else's hand, if there is one; else what is new on our side; else somebody's hand all the same: who removes a

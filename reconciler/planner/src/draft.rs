@@ -14,7 +14,7 @@ use crate::plan::{Action, Held, Plan, Target, Why};
 use crate::prune::{self, Wanted, prune};
 use crate::target::{Targets, targets};
 use crate::terms::Noted;
-use crate::{autoscale, builds, pods, promotion, record, removal, tags};
+use crate::{autoscale, builds, identity, pods, promotion, record, removal, tags};
 use renderer::{Object, ObjectId, Rendered};
 use std::cell::LazyCell;
 use std::collections::{BTreeMap, BTreeSet};
@@ -163,7 +163,8 @@ impl<'a> Draft<'a> {
                 let object = autoscale::desired(object, self.input.observed, self.input.field_manager);
                 let (verdict, noted) = compare(&object, &self.input);
                 self.note(&object.id, noted);
-                (object.id.clone(), prune::to_be_retried(&object.id, &self.input).map_or(verdict, Verdict::Step))
+                let verdict = prune::to_be_retried(&object.id, &self.input).map_or(verdict, Verdict::Step);
+                (object.id.clone(), verdict.said_as(identity::of_component(&object)))
             })
             .collect();
         let obstacle = verdicts.iter().find_map(|(id, verdict)| match verdict {

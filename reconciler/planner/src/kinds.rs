@@ -3,6 +3,7 @@
 //! something, but [`crate::readiness`], which also judges kinds that we don't speak.
 
 use renderer::ObjectId;
+use serde::{Deserialize, Serialize};
 
 /// Where an object of the kind lives.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -18,7 +19,8 @@ pub enum Scope {
 }
 
 /// Who applies it (invariant: the smallest rights that work).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub enum Identity {
     /// The platform's own account: what a tool must never be able to change.
     Platform,
@@ -139,6 +141,7 @@ pub const KINDS: &[Kind] = &[
     Kind { group: "toolforge.org", version: "v1alpha1", kind: "Tool", plural: "tools", scope: Scope::Cluster, order: order::TOOL, identity: Identity::Platform, protected: true, watched: Watched::All, ..BASE },
     Kind { kind: "Namespace", plural: "namespaces", scope: Scope::Cluster, order: order::NAMESPACE, identity: Identity::Platform, protected: true, gate: true, ..BASE },
     Kind { kind: "ServiceAccount", plural: "serviceaccounts", order: order::FRAME, identity: Identity::Platform, ..BASE },
+    Kind { group: "rbac.authorization.k8s.io", kind: "RoleBinding", plural: "rolebindings", order: order::FRAME, identity: Identity::Platform, gate: true, replace: FREELY, ..BASE },
     Kind { kind: "ResourceQuota", plural: "resourcequotas", order: order::FRAME, identity: Identity::Platform, gate: true, ..BASE },
     Kind { kind: "LimitRange", plural: "limitranges", order: order::FRAME, identity: Identity::Platform, ..BASE },
     Kind { group: "networking.k8s.io", kind: "NetworkPolicy", plural: "networkpolicies", order: order::FRAME, identity: Identity::Platform, ..BASE },

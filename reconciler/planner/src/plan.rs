@@ -6,6 +6,7 @@ pub use why::Why;
 
 use crate::deployments::Deployment;
 use crate::drift::FieldChange;
+use crate::kinds::Identity;
 use crate::moment::Moment;
 use crate::question::Question;
 use crate::settled::Settled;
@@ -84,6 +85,8 @@ pub struct Step {
     pub action: Action,
     /// Why.
     pub cause: Cause,
+    /// As whom it is sent.
+    pub identity: Identity,
     /// Field by field; empty for a create and a prune.
     pub changes: Vec<FieldChange>,
     /// The requests, in order. All of them, or the first that fails ends the step.

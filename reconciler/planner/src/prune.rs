@@ -2,6 +2,7 @@
 //! and only once everything that replaces it stands.
 
 use crate::decide::Input;
+use crate::identity;
 use crate::kinds::{self, Kind, Scope};
 use crate::moment::Moment;
 use crate::observed::{COMPONENT, Observed, is_terminating, label, resource_version_of, uid_of};
@@ -73,7 +74,8 @@ pub(crate) fn stop(id: &ObjectId, live: &Value, cause: Cause) -> Option<Step> {
         {"op": "add", "path": path, "value": nothing},
     ]);
     let (action, changes) = (Action::ScaleDown, Vec::new());
-    Some(Step { id: id.clone(), action, cause, changes, requests: vec![Request::Patch { operations }] })
+    let identity = identity::of(id);
+    Some(Step { id: id.clone(), action, cause, identity, changes, requests: vec![Request::Patch { operations }] })
 }
 
 /// Everything that would go, routes before what they point at, and names that must be looked at first.
@@ -183,6 +185,7 @@ pub(crate) fn doomed_id(doomed: &[Doomed]) -> String {
 
 pub(crate) fn step((id, uid): Doomed) -> Step {
     Step {
+        identity: identity::of(&id),
         id,
         action: Action::Prune,
         cause: Cause::NewRevision,

@@ -13,6 +13,8 @@
 //! Whoever may only read is refused, and plans without the answer.
 
 use crate::drift::digest;
+use crate::identity;
+use crate::kinds::Identity;
 use renderer::{Object, ObjectId};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -30,6 +32,8 @@ pub struct Question {
     pub id: ObjectId,
     /// What is asked.
     pub dry_run: DryRun,
+    /// As whom: an answer to somebody else would be another one.
+    pub identity: Identity,
     /// What is sent.
     pub body: Value,
     /// sha256 of the desired object, or of the patch: an answer is about this one and no other.
@@ -87,21 +91,23 @@ impl Question {
     pub fn create(desired: &Object) -> Self {
         let mut body = desired.value.clone();
         body["metadata"]["name"] = Value::from(other_name(&desired.id.name));
-        Self { id: desired.id.clone(), dry_run: DryRun::Create, body, desired: digest(&desired.value) }
+        let (id, identity) = (desired.id.clone(), identity::of(&desired.id));
+        Self { id, dry_run: DryRun::Create, identity, body, desired: digest(&desired.value) }
     }
 
     /// Would the server take our apply of this object?
     #[must_use]
     pub fn apply(desired: &Object) -> Self {
         let body = desired.value.clone();
-        Self { id: desired.id.clone(), dry_run: DryRun::Apply, desired: digest(&body), body }
+        let (id, identity) = (desired.id.clone(), identity::of(&desired.id));
+        Self { id, dry_run: DryRun::Apply, identity, desired: digest(&body), body }
     }
 
     /// Would the server take our patch of this object?
     #[must_use]
     pub fn patch(id: &ObjectId, operations: &Value) -> Self {
         let (body, desired) = (operations.clone(), digest(operations));
-        Self { id: id.clone(), dry_run: DryRun::Patch, body, desired }
+        Self { id: id.clone(), dry_run: DryRun::Patch, identity: identity::of(id), body, desired }
     }
 
     /// The answer to it.

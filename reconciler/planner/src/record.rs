@@ -5,6 +5,7 @@
 
 use crate::decide::{Input, Newest, tool_id};
 use crate::deployments::{self, State};
+use crate::kinds::Identity;
 use crate::observed::Observed;
 use crate::plan::{Action, Cause, Request, Step};
 use crate::prune::one_off_key;
@@ -40,6 +41,7 @@ pub(crate) fn steps(revision: &Revision, targets: &Targets, input: &Input) -> Ve
         id: object.id,
         action: Action::Create,
         cause: Cause::NewRevision,
+        identity: Identity::Platform,
         changes: Vec::new(),
         requests: vec![Request::Create { body: object.value }],
     };
@@ -110,6 +112,7 @@ fn drop_old(old: &StoredRevision, input: &Input) -> Option<Step> {
         id,
         action: Action::Prune,
         cause: Cause::NewRevision,
+        identity: Identity::Platform,
         changes: Vec::new(),
         requests: vec![Request::Delete { uid }],
     })

@@ -13,6 +13,7 @@
 use crate::compare::Verdict;
 use crate::decide::Input;
 use crate::drift::Drift;
+use crate::identity;
 use crate::kinds::{Kind, Replace};
 use crate::observed::uid_of;
 use crate::plan::{Action, Cause, Held, Request, Step, Why};
@@ -54,6 +55,7 @@ pub(crate) fn verdict(desired: &Object, live: &Value, drift: &Drift, cause: &Cau
             id: id.clone(),
             action: Action::Replace,
             cause: cause.clone(),
+            identity: identity::of(id),
             changes: drift.changes.clone(),
             requests: vec![Request::Delete { uid: uid.to_owned() }],
         })),

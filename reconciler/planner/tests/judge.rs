@@ -4,6 +4,7 @@ mod world;
 
 use planner::Judge;
 use planner::check::Rule;
+use planner::kinds::Identity;
 use planner::observed::{Observed, Seen};
 use planner::plan::{Action, Cause, Held, Plan, Request, Step, Why};
 use renderer::ObjectId;
@@ -56,7 +57,8 @@ fn rename(plan: &mut Plan, change: impl Fn(&mut ObjectId)) {
 fn prune(plan: &mut Plan, uid: &str) {
     let id = plan.steps[0].id.clone();
     let requests = vec![Request::Delete { uid: uid.to_owned() }];
-    plan.steps[0] = Step { id, action: Action::Prune, cause: Cause::NewRevision, changes: Vec::new(), requests };
+    let (action, identity) = (Action::Prune, planner::identity::of(&id));
+    plan.steps[0] = Step { id, action, cause: Cause::NewRevision, identity, changes: Vec::new(), requests };
 }
 
 fn uid(plan: &Plan, observed: &Observed) -> String {
@@ -70,6 +72,7 @@ fn each_broken_rule_is_found() {
         (Rule::OutOfScope, Box::new(|plan, _| rename(plan, |id| id.namespace = Some("tool-other".into())))),
         (Rule::OutOfScope, Box::new(|plan, _| rename(plan, |id| id.namespace = Some("kube-system".into())))),
         (Rule::OutOfScope, Box::new(|plan, _| rename(plan, |id| id.kind = "ClusterRole".into()))),
+        (Rule::TooMighty, Box::new(|plan, _| plan.steps[0].identity = Identity::Platform)),
         (Rule::OtherObject, Box::new(|plan, _| body(plan)["metadata"]["name"] = json!("other"))),
         (Rule::Unmarked, Box::new(|plan, _| body(plan)["metadata"]["labels"] = json!({}))),
         (Rule::Unmarked, Box::new(|plan, _| body(plan)["metadata"]["labels"]["toolforge.org/tool"] = json!("other"))),

@@ -71,7 +71,7 @@ fn hostile(word: &str, fields: usize) -> Plan {
     let id = json!({"group": "apps", "kind": "Deployment", "namespace": "tool-x", "name": word});
     let change = json!({"path": format!("metadata.labels.{word}"), "kind": "intruder", "from": word, "to": word});
     let step = |action: &str| {
-        json!({"id": id, "action": action, "cause": {"drift": {"manager": word, "time": null}},
+        json!({"id": id, "action": action, "identity": "deployer", "cause": {"drift": {"manager": word, "time": null}},
                "changes": vec![change.clone(); fields], "requests": []})
     };
     let plan = json!({

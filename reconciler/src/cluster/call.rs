@@ -3,7 +3,7 @@
 
 use crate::cluster::address;
 use bytes::Bytes;
-use http::{Method, Request, Response, header};
+use http::{HeaderName, HeaderValue, Method, Request, Response, header};
 use kube::Client;
 use kube::client::Body;
 use kube::core::Status;
@@ -18,6 +18,7 @@ pub const JSON_PATCH: &str = "application/json-patch+json";
 pub const METADATA: &str = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1";
 /// `Accept` for a list of metadata.
 pub const METADATA_LIST: &str = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1";
+const IMPERSONATE_USER: HeaderName = HeaderName::from_static("impersonate-user");
 const JSON: &str = "application/json";
 
 /// A server's message longer than this is cut.
@@ -51,6 +52,27 @@ pub struct Refusal {
     pub retry_after_secs: Option<u64>,
     /// What the Status is about.
     pub details: Option<StatusDetails>,
+}
+
+/// By whom something is asked: over one pool of connections, as ourselves or as somebody we may speak for.
+#[derive(Clone, Copy)]
+pub struct By<'a> {
+    client: &'a Client,
+    user: Option<&'a HeaderValue>,
+}
+
+impl<'a> By<'a> {
+    /// As this user, where there is one: the API server then knows nobody else's rights.
+    #[must_use]
+    pub fn user(client: &'a Client, user: Option<&'a HeaderValue>) -> Self {
+        Self { client, user }
+    }
+}
+
+impl<'a> From<&'a Client> for By<'a> {
+    fn from(client: &'a Client) -> Self {
+        Self { client, user: None }
+    }
 }
 
 /// What the server answered to a write.
@@ -114,32 +136,37 @@ impl CallError {
 /// # Errors
 /// As [`CallError`].
 pub async fn get(client: &Client, path: &str, accept: Option<&'static str>) -> Result<Bytes, CallError> {
-    call(client, Method::GET, path, Some((header::ACCEPT, accept.unwrap_or(JSON))), Vec::new()).await
+    call(client.into(), Method::GET, path, Some((header::ACCEPT, accept.unwrap_or(JSON))), Vec::new()).await
 }
 
 /// A PATCH of any of its kinds.
 ///
 /// # Errors
 /// As [`CallError`].
-pub async fn patch(client: &Client, path: &str, kind: &'static str, body: &Value) -> Result<Bytes, CallError> {
-    call(client, Method::PATCH, path, Some((header::CONTENT_TYPE, kind)), encode(body)?).await
+pub async fn patch<'a>(
+    by: impl Into<By<'a>>,
+    path: &str,
+    kind: &'static str,
+    body: &Value,
+) -> Result<Bytes, CallError> {
+    call(by.into(), Method::PATCH, path, Some((header::CONTENT_TYPE, kind)), encode(body)?).await
 }
 
 /// A server-side apply by `manager`, forced, unknown fields refused.
 ///
 /// # Errors
 /// As [`CallError`].
-pub async fn apply(client: &Client, path: &str, manager: &str, body: &Value) -> Result<Bytes, CallError> {
+pub async fn apply<'a>(by: impl Into<By<'a>>, path: &str, manager: &str, body: &Value) -> Result<Bytes, CallError> {
     let pairs = [("fieldManager", manager), ("force", "true"), ("fieldValidation", "Strict")];
-    patch(client, &address::query(path, &pairs), APPLY, body).await
+    patch(by, &address::query(path, &pairs), APPLY, body).await
 }
 
 /// A POST, PUT or DELETE with a JSON body.
 ///
 /// # Errors
 /// As [`CallError`].
-pub async fn send(client: &Client, method: Method, path: &str, body: &Value) -> Result<Bytes, CallError> {
-    call(client, method, path, Some((header::CONTENT_TYPE, JSON)), encode(body)?).await
+pub async fn send<'a>(by: impl Into<By<'a>>, method: Method, path: &str, body: &Value) -> Result<Bytes, CallError> {
+    call(by.into(), method, path, Some((header::CONTENT_TYPE, JSON)), encode(body)?).await
 }
 
 /// Reads an answer as JSON. The error says where, never what.
@@ -174,7 +201,7 @@ pub async fn open(client: &Client, request: Request<Vec<u8>>) -> Result<Body, Ca
 }
 
 async fn call(
-    client: &Client,
+    by: By<'_>,
     method: Method,
     path: &str,
     header: Option<(header::HeaderName, &'static str)>,
@@ -184,8 +211,11 @@ async fn call(
     if let Some((name, value)) = header {
         request = request.header(name, value);
     }
+    if let Some(user) = by.user {
+        request = request.header(IMPERSONATE_USER, user);
+    }
     let request = request.body(body).map_err(|error| CallError::NoAnswer(error.to_string()))?;
-    let body = open(client, request).await?;
+    let body = open(by.client, request).await?;
     body.collect_bytes().await.map_err(|error| CallError::NoAnswer(words(&error)))
 }
 

@@ -117,6 +117,7 @@ fn corrected(plan: &Plan, step: &Step, matter: &Matter, now: Moment) -> Bout {
 mod tests {
     use super::*;
     use planner::drift::{By, ChangeKind, FieldChange};
+    use planner::kinds::Identity;
     use planner::outcome::Row;
     use planner::plan::{Action, Target};
 
@@ -143,7 +144,8 @@ mod tests {
             by: Some(By { manager: "greedy".to_owned(), time: None }),
         };
         let (cause, changes) = (Cause::NewRevision, vec![change]);
-        let step = Step { id: web(), action: Action::Configure, cause, changes, requests: Vec::new() };
+        let (action, identity) = (Action::Configure, Identity::Deployer);
+        let step = Step { id: web(), action, cause, identity, changes, requests: Vec::new() };
         let target = Target { branch: "main".to_owned(), commit: None };
         let json = serde_json::json!({
             "tool": tool(), "cluster": "x", "target": target, "steps": [step], "held": [], "unchanged": 0,

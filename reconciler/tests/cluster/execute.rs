@@ -18,7 +18,8 @@ fn id(kind: &str, name: &str) -> ObjectId {
 }
 
 fn step(action: Action, id: ObjectId, request: Request) -> Step {
-    Step { id, action, cause: Cause::NewRevision, changes: Vec::new(), requests: vec![request] }
+    let identity = planner::identity::of(&id);
+    Step { id, action, cause: Cause::NewRevision, identity, changes: Vec::new(), requests: vec![request] }
 }
 
 fn create(kind: &str, name: &str) -> Step {

@@ -19,7 +19,8 @@ fn id(name: &str) -> ObjectId {
 }
 
 fn step(action: Action, cause: Cause, name: &str) -> Step {
-    Step { id: id(name), action, cause, changes: Vec::new(), requests: vec![Request::Delete { uid: "u".to_owned() }] }
+    let requests = vec![Request::Delete { uid: "u".to_owned() }];
+    Step { id: id(name), action, cause, identity: planner::kinds::Identity::Deployer, changes: Vec::new(), requests }
 }
 
 fn plan(steps: Vec<Step>, held: Vec<Why>) -> Plan {

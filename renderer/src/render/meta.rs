@@ -28,6 +28,10 @@ pub const COMPONENT: &str = "app.kubernetes.io/name";
 /// Label of pods and their owners: the component's type.
 pub const COMPONENT_TYPE: &str = "app.kubernetes.io/component";
 
+/// Name of the account as which the platform speaks in a tool's namespace, of the ClusterRole with what that account may
+/// do, and of the RoleBinding that gives it to the account there (adr/0029).
+pub const DEPLOYER: &str = "toolforge-deployer";
+
 const fn gvk(group: &'static str, version: &'static str, kind: &'static str) -> Gvk {
     Gvk { group, version, kind }
 }
@@ -40,6 +44,7 @@ pub(crate) const SERVICE_ACCOUNT: Gvk = gvk("", "v1", "ServiceAccount");
 pub(crate) const RESOURCE_QUOTA: Gvk = gvk("", "v1", "ResourceQuota");
 pub(crate) const LIMIT_RANGE: Gvk = gvk("", "v1", "LimitRange");
 pub(crate) const NETWORK_POLICY: Gvk = gvk("networking.k8s.io", "v1", "NetworkPolicy");
+pub(crate) const ROLE_BINDING: Gvk = gvk("rbac.authorization.k8s.io", "v1", "RoleBinding");
 pub(crate) const DEPLOYMENT: Gvk = gvk("apps", "v1", "Deployment");
 pub(crate) const SERVICE: Gvk = gvk("", "v1", "Service");
 pub(crate) const INGRESS: Gvk = gvk("networking.k8s.io", "v1", "Ingress");
@@ -50,7 +55,7 @@ pub(crate) const JOB: Gvk = gvk("batch", "v1", "Job");
 pub(crate) const SECRET: Gvk = gvk("", "v1", "Secret");
 
 /// Every kind a tool's ApplySet may have members of.
-const MEMBERS: [Gvk; 13] = [
+const MEMBERS: [Gvk; 14] = [
     CRON_JOB,
     DEPLOYMENT,
     DISRUPTION_BUDGET,
@@ -61,6 +66,7 @@ const MEMBERS: [Gvk; 13] = [
     NAMESPACE,
     NETWORK_POLICY,
     RESOURCE_QUOTA,
+    ROLE_BINDING,
     SECRET,
     SERVICE,
     SERVICE_ACCOUNT,
@@ -145,7 +151,8 @@ pub(crate) fn component_labels(frame: &Frame<'_>, name: &ComponentName, componen
 }
 
 /// Labels of the platform's own objects.
-pub(crate) fn platform_labels(platform: &str) -> Labels {
+#[must_use]
+pub fn platform_labels(platform: &str) -> Labels {
     labels([("app.kubernetes.io/managed-by", "toolforge"), (PLATFORM_MARK, platform)])
 }
 

@@ -6,8 +6,8 @@
 
 use super::Frame;
 use super::meta::{
-    APPLYSET_ID, LIMIT_RANGE, NAMESPACE, NETWORK_POLICY, PART_OF, PLATFORM_MARK, RESOURCE_QUOTA, SERVICE_ACCOUNT, TOOL,
-    USER, applyset_id, member_kinds,
+    APPLYSET_ID, DEPLOYER, LIMIT_RANGE, NAMESPACE, NETWORK_POLICY, PART_OF, PLATFORM_MARK, RESOURCE_QUOTA,
+    ROLE_BINDING, SERVICE_ACCOUNT, TOOL, USER, applyset_id, member_kinds,
 };
 use crate::object::{Gvk, Head, Object};
 use crate::tool::Tool;
@@ -24,6 +24,7 @@ pub(crate) fn objects(frame: &Frame<'_>) -> Vec<Object> {
     let policy = json!({"spec": {"podSelector": {}, "ingress": [{"from": [{"podSelector": {}}]}]}});
     let mut objects = vec![tool(frame), namespace(frame)];
     objects.push(inside(frame, SERVICE_ACCOUNT, frame.tool.name.as_str(), account));
+    objects.push(inside(frame, ROLE_BINDING, DEPLOYER, deployer(frame)));
     objects.extend(quota(frame));
     objects.extend(limit_range(frame));
     objects.push(inside(frame, NETWORK_POLICY, DEFAULT_POLICY, policy));
@@ -122,6 +123,14 @@ fn namespace(frame: &Frame<'_>) -> Object {
     let head =
         Head { kind: NAMESPACE, namespace: None, name: frame.namespace.clone(), labels, annotations: BTreeMap::new() };
     Object::with(head, Map::new())
+}
+
+/// The account is a name and no object, so that no token of it is ever made and no pod can run as it.
+fn deployer(frame: &Frame<'_>) -> Value {
+    json!({
+        "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": DEPLOYER},
+        "subjects": [{"kind": "ServiceAccount", "name": DEPLOYER, "namespace": frame.namespace}],
+    })
 }
 
 fn quota(frame: &Frame<'_>) -> Option<Object> {

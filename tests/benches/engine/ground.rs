@@ -54,6 +54,7 @@ impl Ground {
         let counted_client = Cluster::of_config(&context, config.clone(), &door::Requests::default())?.client;
         config.headers.push(("user-agent".parse()?, "engine".parse()?));
         let client = kube::Client::try_from(config)?;
+        tests::rights::deployer(&client).await?;
         let name = if plane.is_some() { "engine".to_owned() } else { format!("engine-{}", now_ms()?) };
         Ok(Self { plane, kubeconfig, context, name, client, counted_client })
     }

@@ -38,6 +38,7 @@ async fn main() -> Result<()> {
     let plane = ControlPlane::start(Options::default()).await?;
     plane.require_controllers()?;
     let cluster = Cluster::of_config("recorded", plane.config(ADMIN).await?, &Requests::default())?;
+    tests::rights::deployer(&cluster.client).await?;
     let kubectl = kubectl(plane.dir())?;
     for case in golden::cases(golden::RECORDED)? {
         let name = case.name();

@@ -1,6 +1,7 @@
 //! The platform's own file in its config repository.
 
 use anyhow::Context as _;
+use renderer::platform::{Backend, Builds};
 
 use super::{Platform, Route};
 
@@ -50,4 +51,11 @@ pub fn platform_yaml(name: &str, route: Route, registry: &str) -> String {
          \x20 registry: {{host: \"{registry}\"}}\n\
          \x20 route: {route}\n"
     )
+}
+
+/// What operators install for it: with builds, so that a test may turn them on.
+pub(super) fn installed(name: &str) -> renderer::Platform {
+    let builds = Builds { backend: Backend::Local, at_once: 1, at_once_per_tool: 1, timeout_secs: 1 };
+    let (name, namespace) = (name.to_owned(), format!("platform-{name}"));
+    renderer::Platform { name, namespace, builds: Some(builds), ..renderer::Platform::builtin() }
 }

@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use anyhow::Context as _;
+use kube::config::AuthInfo;
 use reconciler::cluster::Cluster;
 use reconciler::cluster::door::Requests;
 use reconciler::driver::{Limits, Options, serve};
@@ -18,6 +19,7 @@ use tokio_util::sync::CancellationToken;
 use tracing_subscriber::fmt::MakeWriter;
 
 use super::{Platform, storm};
+use crate::rights;
 
 /// Between polls of git: quick, because tests wait for it.
 const POLL_EVERY: Duration = Duration::from_millis(500);
@@ -34,11 +36,11 @@ pub struct Reconciler {
 }
 
 impl Reconciler {
-    /// Starts one for a platform, speaking as `user`, with its packs in `cache`.
-    pub(super) async fn start(platform: &Platform, user: String, cache: PathBuf) -> anyhow::Result<Self> {
+    /// Starts one for a platform, as the account that operators installed, with its packs in `cache`.
+    pub(super) async fn start(platform: &Platform, cache: PathBuf) -> anyhow::Result<Self> {
         let mut config = storm::config(platform).await?;
-        config.auth_info.impersonate = Some(user);
-        config.auth_info.impersonate_groups = platform.groups();
+        let token = rights::token(platform.plane(), &platform.namespace()).await?;
+        config.auth_info = AuthInfo { token: Some(token.into()), ..AuthInfo::default() };
         // Free now; another program could still take it, which fails the start and nothing else.
         let web = TcpListener::bind("127.0.0.1:0")?.local_addr()?;
         let options = Options {

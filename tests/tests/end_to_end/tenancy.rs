@@ -204,7 +204,7 @@ async fn what_kubectl_makes_in_a_tool_s_namespace_is_held_to_the_platform_s_rule
             ("a volume of somebody else's", volume(json!({"nfs": {"server": "nfs.example", "path": "/"}}))),
             ("scratch space without end", volume(json!({"emptyDir": {}}))),
             ("the API's token", json!({"automountServiceAccountToken": true})),
-            ("the deployer's account", json!({"serviceAccountName": "deployer", "serviceAccount": "deployer"})),
+            ("the deployer's account", json!({"serviceAccountName": "toolforge-deployer", "serviceAccount": "toolforge-deployer"})),
             ("a device", own(json!({"resources": {"limits": {"devices.example/gpu": "1"}}}))),
             ("more than any tool may have", own(json!({"resources": {"limits": {"cpu": "100", "memory": "1Ti"}}}))),
             ("sysctls", json!({"securityContext": {"sysctls": [{"name": "kernel.msgmax", "value": "1"}]}})),
@@ -410,7 +410,7 @@ async fn what_we_render_of_every_example_is_admitted() -> anyhow::Result<()> {
         let probe = json!({"apiVersion": "v1", "kind": "Service", "metadata": metadata,
             "spec": {"type": "NodePort", "ports": ports}});
         until_held(&client, &probe).await.with_context(|| name.clone())?;
-        let deployer = format!("system:serviceaccount:tool-{name}:deployer");
+        let deployer = format!("system:serviceaccount:tool-{name}:toolforge-deployer");
         for object in objects.iter().filter(|object| object.id.namespace.is_some()) {
             judged += 1;
             let told = try_to_make(&client, &deployer, &object.value).await?;

@@ -2,6 +2,7 @@
 
 use super::Forerunner;
 use crate::image::build_of;
+use crate::kinds::Identity;
 use crate::observed::{ImageSeen, Observed};
 use crate::plan::{Action, Cause, Request, Step};
 use crate::stored::StoredImage;
@@ -85,7 +86,14 @@ pub(crate) fn steps(rendered: &Rendered, observed: &Observed) -> Vec<Step> {
         let requests = vec![Request::Promote { from, digest, to }];
         Some((
             id.clone(),
-            Step { id, action: Action::Promote, cause: Cause::NewRevision, changes: Vec::new(), requests },
+            Step {
+                id,
+                action: Action::Promote,
+                cause: Cause::NewRevision,
+                identity: Identity::Platform,
+                changes: Vec::new(),
+                requests,
+            },
         ))
     };
     let steps: BTreeMap<ObjectId, Step> = rendered.components.iter().filter_map(step).collect();

@@ -187,6 +187,7 @@ mod tests {
             id: id(),
             action: Action::Create,
             cause: Cause::NewRevision,
+            identity: planner::kinds::Identity::Deployer,
             changes: Vec::new(),
             requests: vec![planner::plan::Request::Apply { body: json!({"data": "hunter2"}) }],
         };
