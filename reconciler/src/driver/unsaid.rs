@@ -75,7 +75,8 @@ mod tests {
 
     fn plan(steps: usize) -> Plan {
         let id = json!({"group": "", "kind": "Service", "namespace": "tool-a", "name": "web"});
-        let step = json!({"id": id, "action": "create", "cause": "newRevision", "changes": [], "requests": []});
+        let step = json!({"id": id, "action": "create", "cause": "newRevision", "identity": "deployer",
+            "changes": [], "requests": []});
         let plan = json!({
             "tool": "a", "cluster": "x", "target": {"branch": "main"}, "steps": vec![step; steps], "held": [],
             "unchanged": 0, "notReady": [], "unconfirmed": [], "remarks": [],
