@@ -79,7 +79,13 @@ impl Cases {
             };
             let old = case.old.as_ref().map(|old| merged(base, old));
             case.objects = (merged(base, &case.merge), old);
-            case.resource = resource(base["kind"].as_str().unwrap_or_default());
+            let Some(kind) = base["kind"].as_str() else {
+                let message = format!("base `{}` has no `kind`, so no rule would look at it", case.base);
+                let hint = "Write the whole object.";
+                findings.refuse((1, 1), "bases", crate::problem::Refusal::new(message, hint));
+                continue;
+            };
+            case.resource = resource(kind);
             cases.push(case);
         }
         if findings.problems.is_empty() { Ok(cases) } else { Err(findings.problems) }

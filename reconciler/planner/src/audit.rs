@@ -1,19 +1,16 @@
 //! Who wrote what to the cluster, and why: an entry for each write that was tried. Paths of fields, never their values.
 
-use crate::deployments::Deployment;
 use crate::outcome::{FailureKind, Row, RowResult};
 use crate::pin::Pin;
 use crate::plan::{Action, Cause, Plan, Step};
 use renderer::{CommitId, ObjectId, ToolName};
-use serde::Serialize;
 use std::fmt;
 
 /// Paths told of one write; a note in an Event has no room for more.
 const MAX_FIELDS: usize = 8;
 
 /// One write.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "camelCase")]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Entry {
     /// Whose object.
     pub tool: ToolName,
@@ -28,16 +25,13 @@ pub struct Entry {
     /// Which fields differed, the first few; empty where the object was made or deleted.
     pub fields: Vec<String>,
     /// How many there are besides.
-    #[serde(skip_serializing_if = "is_zero")]
     pub more_fields: usize,
     /// How it failed; none where the server took it.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub failed: Option<FailureKind>,
 }
 
 /// At whose word something is written.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "camelCase")]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Who {
     /// Whoever made this commit of the tool's repository: git says who that is.
     Commit(CommitId),
@@ -45,11 +39,6 @@ pub enum Who {
     Platform,
     /// Whoever pinned the tool.
     Pin(String),
-}
-
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
-fn is_zero(number: &usize) -> bool {
-    *number == 0
 }
 
 /// What a row of a plan's outcome writes down; none where the plan has no such step. `pin` is the one in force when the
@@ -77,7 +66,7 @@ fn who(plan: &Plan, step: &Step, pin: &Pin) -> Who {
     match &step.cause {
         Cause::Drift { .. } | Cause::PlatformChange => Who::Platform,
         Cause::NewRevision | Cause::ImageReady | Cause::NewRunImage => {
-            let pinned = plan.deployment.as_ref().and_then(|deployment: &Deployment| deployment.by.clone());
+            let pinned = plan.deployment.as_ref().and_then(|deployment| deployment.by.clone());
             let asked = pin.commit.is_some() || pin.delete || step.cause == Cause::NewRunImage;
             let by = pinned.or_else(|| pin.by.clone().filter(|_| asked));
             by.map(Who::Pin).or_else(|| plan.target.commit.clone().map(Who::Commit)).unwrap_or(Who::Platform)

@@ -4,32 +4,8 @@ use planner::Admission;
 use planner::admission::{RuleFiles, own_rules};
 use renderer::{Diagnostic, Platform};
 
-const RULE: &str = "apiVersion: admissionregistration.k8s.io/v1
-kind: ValidatingAdmissionPolicy
-metadata: {name: few-replicas}
-spec:
-  matchConstraints:
-    resourceRules:
-    - {apiGroups: [apps], apiVersions: [v1], operations: [CREATE, UPDATE], resources: [deployments]}
-  validations:
-  - expression: object.spec.replicas <= 3
-    message: a component has at most 3 replicas
----
-apiVersion: admissionregistration.k8s.io/v1
-kind: ValidatingAdmissionPolicyBinding
-metadata: {name: few-replicas}
-spec: {policyName: few-replicas, validationActions: [Deny]}
-";
-const CASES: &str = "bases:
-  web: {apiVersion: apps/v1, kind: Deployment, metadata: {name: web, namespace: tool-a}, spec: {replicas: 2}}
-cases:
-- name: a few
-  base: web
-- name: too many
-  base: web
-  merge: {spec: {replicas: 4}}
-  denied: [a component has at most 3 replicas]
-";
+const RULE: &str = include_str!("../../../policy/tests/own/few.yaml");
+const CASES: &str = include_str!("../../../policy/tests/own/few.cases.yaml");
 
 fn read(files: &[(&str, &str)]) -> (bool, Vec<String>) {
     let files: RuleFiles = files.iter().map(|(file, text)| ((*file).to_owned(), (*text).to_owned())).collect();
@@ -89,6 +65,7 @@ fn what_is_wrong_with_a_rule_is_told_with_its_place_and_the_word_that_is_meant()
             "example `a few` is denied: a component has at most 3 replicas, but was expected to be allowed",
         ),
         (RULE.to_owned(), &CASES.replace("base: web\n- ", "base: wep\n- "), "no base `wep`"),
+        (RULE.to_owned(), &CASES.replace(" kind: Deployment,", ""), "base `web` has no `kind`"),
         (RULE.to_owned(), "cases: []", "no example"),
     ] {
         let (taken, told) = read(&pair(&rule, cases));

@@ -77,6 +77,18 @@ struct ReaderArgs {
     identity: Option<PathBuf>,
 }
 
+/// One value, and who reads it.
+#[derive(Debug, Clone, clap::Args)]
+struct OneValue {
+    /// The variable
+    #[arg(value_name = "NAME", value_parser = key)]
+    key: String,
+    #[command(flatten)]
+    here: Here,
+    #[command(flatten)]
+    reader: ReaderArgs,
+}
+
 /// Encrypt a value, and write it into the file
 ///
 /// The value is read from stdin or asked for, never taken from the command line, where other people of the machine could
@@ -105,13 +117,8 @@ struct SetArgs {
 Examples:
   toolforge secrets get API_KEY --identity ~/.config/toolforge/identity")]
 struct GetArgs {
-    /// The variable
-    #[arg(value_name = "NAME", value_parser = key)]
-    key: String,
     #[command(flatten)]
-    here: Here,
-    #[command(flatten)]
-    reader: ReaderArgs,
+    one: OneValue,
 }
 
 /// List the variables: those in the file, and those that toolforge.yaml declares
@@ -136,13 +143,8 @@ struct ListArgs {
 Examples:
   toolforge secrets edit CERTIFICATE --identity ~/.config/toolforge/identity")]
 struct EditArgs {
-    /// The variable
-    #[arg(value_name = "NAME", value_parser = key)]
-    key: String,
     #[command(flatten)]
-    here: Here,
-    #[command(flatten)]
-    reader: ReaderArgs,
+    one: OneValue,
 }
 
 /// Remove values from the file

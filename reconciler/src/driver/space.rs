@@ -1,5 +1,5 @@
 //! What tools' images take in the registry, where the platform bounds it: looked at beside the passes, after a build and
-//! while something is held for want of room. Nobody waits for an answer: a tool whose space is not known goes on.
+//! while something is held for want of room. Nobody waits for an answer: a tool whose space was never known goes on.
 
 use super::{Driver, Wakes, lock, send};
 use crate::pass::{Decided, Draft, Subject};
@@ -29,7 +29,7 @@ pub(super) struct Space {
 
 #[derive(Debug, Clone, Copy)]
 struct Known {
-    /// None where the registry did not say.
+    /// None where the registry has not said yet.
     bytes: Option<u64>,
     asked: Moment,
 }
@@ -62,11 +62,9 @@ impl Space {
     }
 
     /// Returns whether that is news.
-    fn learn(&self, tool: &ToolName, bytes: Option<u64>) -> bool {
+    fn learn(&self, tool: &ToolName, bytes: u64) -> bool {
         let mut all = lock(&self.known);
-        let Some(known) = all.get_mut(tool) else { return false };
-        let before = std::mem::replace(&mut known.bytes, bytes);
-        before != bytes
+        all.get_mut(tool).is_some_and(|known| known.bytes.replace(bytes) != Some(bytes))
     }
 }
 
@@ -95,8 +93,12 @@ impl Driver {
         while let Some((tool, repositories)) = looks.recv().await {
             let repositories: Vec<_> = repositories.iter().filter_map(|at| Reference::parse(at).ok()).collect();
             let shelf = tokio::time::timeout(TIMEOUT, self.registry.shelf(&tool, &repositories)).await;
-            let whole = shelf.ok().filter(|shelf| shelf.unread.is_empty());
-            if self.space.learn(&tool, whole.map(|shelf| planner::garbage::size(&shelf.images))) {
+            // Without an answer things are as they were said to be: a tool that is full is not let go for it.
+            let Some(whole) = shelf.ok().filter(|shelf| shelf.unread.is_empty()) else {
+                tracing::info!(%tool, "the registry did not say what its images take");
+                continue;
+            };
+            if self.space.learn(&tool, planner::garbage::size(&whole.images)) {
                 send(&wakes, tool, false);
             }
         }

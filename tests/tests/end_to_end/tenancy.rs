@@ -421,28 +421,8 @@ async fn what_we_render_of_every_example_is_admitted() -> anyhow::Result<()> {
     Ok(())
 }
 
-const FEW: &str = "apiVersion: admissionregistration.k8s.io/v1
-kind: ValidatingAdmissionPolicy
-metadata: {name: few-replicas, annotations: {toolforge.org/exception: policies/few.yaml}}
-spec:
-  matchConstraints:
-    resourceRules:
-    - {apiGroups: [apps], apiVersions: [v1], operations: [CREATE, UPDATE], resources: [deployments]}
-  validations:
-  - expression: object.spec.replicas <= 3
-    message: a component has at most 3 replicas
----
-apiVersion: admissionregistration.k8s.io/v1
-kind: ValidatingAdmissionPolicyBinding
-metadata: {name: few-replicas}
-spec: {policyName: few-replicas, validationActions: [Deny]}
-";
-const FEW_CASES: &str = "bases:
-  web: {apiVersion: apps/v1, kind: Deployment, metadata: {name: web, namespace: tool-a}, spec: {replicas: 2}}
-cases:
-- {name: a few, base: web}
-- {name: too many, base: web, merge: {spec: {replicas: 4}}, denied: [a component has at most 3 replicas]}
-";
+const FEW: &str = include_str!("../../../policy/tests/own/few.yaml");
+const FEW_CASES: &str = include_str!("../../../policy/tests/own/few.cases.yaml");
 
 fn rule(text: &str) -> [(&'static str, String); 2] {
     [("policies/few.yaml", text.to_owned()), ("policies/few.cases.yaml", FEW_CASES.to_owned())]

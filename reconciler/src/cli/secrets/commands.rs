@@ -66,6 +66,7 @@ fn declared(shelf: &Shelf) -> BTreeSet<String> {
 }
 
 pub(super) fn get(args: &GetArgs, ui: &Ui) -> anyhow::Result<Exit> {
+    let args = &args.one;
     let shelf = Shelf::open(&args.here, ui)?;
     shelf.sealed(&args.key)?;
     let value = shelf.opened(&args.key, &args.reader.identities("get")?)?.value;
@@ -128,6 +129,7 @@ pub(super) fn list(args: &ListArgs, ui: &Ui) -> anyhow::Result<Exit> {
 }
 
 pub(super) fn edit(args: &EditArgs, ui: &Ui) -> anyhow::Result<Exit> {
+    let args = &args.one;
     let mut shelf = Shelf::open(&args.here, ui)?;
     shelf.sealed(&args.key)?;
     let identities = args.reader.identities("edit")?;

@@ -99,7 +99,7 @@ async fn who_am_i(client: &Client) -> anyhow::Result<Option<String>> {
             let review: Value = call::parse(&bytes)?;
             Ok(review.pointer("/status/userInfo/username").and_then(Value::as_str).map(str::to_owned))
         }
-        Err(error) if matches!(error.code(), Some(403..=405)) => Ok(None),
+        Err(error) if matches!(error.code(), Some(404 | 405)) => Ok(None),
         Err(error) => Err(error).context("who we are"),
     }
 }
