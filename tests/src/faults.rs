@@ -155,12 +155,16 @@ impl Faults {
         (state.on, state.past) = (true, past);
     }
 
-    /// No further request fails; what hangs, hangs on. Returns how many failed so far, by kind.
-    pub fn end(&self) -> BTreeMap<Fault, usize> {
+    /// No further request fails; what hangs, hangs on.
+    pub fn end(&self) {
         let mut state = self.shared.state();
         state.on = false;
         state.stale.clear();
-        state.counts.clone()
+    }
+
+    /// How many requests failed so far, by kind.
+    pub fn counts(&self) -> BTreeMap<Fault, usize> {
+        self.shared.state().counts.clone()
     }
 }
 

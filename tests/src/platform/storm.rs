@@ -69,10 +69,17 @@ impl Platform {
         self.delete_cache().or_else(|_| self.delete_cache())
     }
 
-    /// Nothing fails any more. How much failed, by kind and for whom.
-    pub fn end_storm(&self) -> anyhow::Result<BTreeMap<(&'static str, Fault), usize>> {
+    /// Nothing fails any more.
+    pub fn end_storm(&self) -> anyhow::Result<()> {
         let Storm { api, git, registry } = self.storm()?;
-        let all = [("api", api.end()), ("git", git.end()), ("registry", registry.end())];
+        [api, git, registry].into_iter().for_each(Faults::end);
+        Ok(())
+    }
+
+    /// How much failed so far, by kind and for whom.
+    pub fn failed(&self) -> anyhow::Result<BTreeMap<(&'static str, Fault), usize>> {
+        let Storm { api, git, registry } = self.storm()?;
+        let all = [("api", api.counts()), ("git", git.counts()), ("registry", registry.counts())];
         Ok(all.into_iter().flat_map(|(whom, counts)| counts.into_iter().map(move |(f, n)| ((whom, f), n))).collect())
     }
 

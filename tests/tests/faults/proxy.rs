@@ -27,7 +27,8 @@ async fn asked(of: &'static [Fault], path: &str) -> anyhow::Result<(Option<u16>,
     ensure!(plain.get(faults.way_to(&format!("{}{path}", faults.url()))).send().await?.text().await? == WHOLE);
     faults.begin(None);
     let answer = plain.get(format!("{}{path}", faults.url())).send().await;
-    ensure!(faults.end().values().sum::<usize>() == 1);
+    faults.end();
+    ensure!(faults.counts().values().sum::<usize>() == 1);
     Ok(match answer {
         Ok(answer) => (Some(answer.status().as_u16()), answer.text().await.ok()),
         Err(_) => (None, None),
