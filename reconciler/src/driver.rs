@@ -113,6 +113,8 @@ pub struct Driver {
     /// None where this machine can't watch folders, or there is nothing to watch yet.
     folders: Mutex<Option<WatchFolder>>,
     folder_changed: Notify,
+    /// Somebody changed an object of the platform's own.
+    own_changed: Arc<Notify>,
 }
 
 /// What wakes the loop. A name, and whether something new is known of it.

@@ -28,7 +28,7 @@ use grounds::Grounds;
 use kube::Client;
 use planner::Memo;
 use planner::builds::{BuildState, is_build};
-use planner::kinds::{KINDS, Needs};
+use planner::kinds::{KINDS, Needs, Watched};
 use planner::observed::Observed;
 use planner::stored::StoredRevision;
 use prometheus_client::encoding::EncodeLabelSet;
@@ -40,6 +40,7 @@ use renderer::{CommitId, ObjectId, Revision, Tool, ToolName};
 use serde_json::Value;
 use shelf::{Shelf, Wakes};
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::{Notify, watch as news};
 use tokio::task::JoinSet;
@@ -86,7 +87,6 @@ impl Scope {
         let built = self.builds.as_ref().map(|(_, needs)| *needs);
         KINDS
             .iter()
-            .filter(|row| row.is_watched())
             .filter(move |row| row.needs == Needs::Always || row.needs == self.route || Some(row.needs) == built)
     }
 }
@@ -107,8 +107,26 @@ pub struct Counters {
     pub missed: Family<ByKind, Counter>,
 }
 
-/// Told a tool's name when something of it changed; must return at once.
-pub type Wake = Box<dyn Fn(&ToolName) + Send + Sync>;
+/// Of whom something changed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Whose<'a> {
+    /// Of this tool.
+    Tool(&'a ToolName),
+    /// Of the platform itself.
+    Platform,
+}
+
+impl fmt::Display for Whose<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Tool(tool) => tool.fmt(f),
+            Self::Platform => "the platform".fmt(f),
+        }
+    }
+}
+
+/// Told when something changed; must return at once.
+pub type Wake = Box<dyn Fn(Whose<'_>) + Send + Sync>;
 
 /// The watched cluster. Its watches end when it is dropped.
 pub struct World {
@@ -174,6 +192,9 @@ impl World {
         let mut observed = Observed { cluster: self.inner.scope.cluster.clone(), ..Observed::default() };
         for shelf in &self.inner.shelves {
             let shelf = lock(shelf);
+            if shelf.row.watched == Watched::Own {
+                continue;
+            }
             let known = shelf.of_tool(tool.as_str()).map(|(id, entry)| (id, &entry.stamp, &entry.json));
             assemble::add(&mut observed, shelf.row, known, shelf.gap());
         }
@@ -303,10 +324,12 @@ impl Inner {
             self.look_again.notify_waiters();
         }
         for name in wakes {
-            // A namespace called `tool-` and something that is no tool's name is nobody's.
-            if let Ok(tool) = ToolName::new(name) {
-                (self.wake)(&tool);
-            }
+            if name.is_empty() {
+                // What the first list shows was written or looked at a moment ago.
+                (!news).then(|| (self.wake)(Whose::Platform));
+            } else if let Ok(tool) = ToolName::new(name) {
+                (self.wake)(Whose::Tool(&tool));
+            } // A namespace called `tool-` and something that is no tool's name is nobody's.
         }
         if news {
             self.turn();

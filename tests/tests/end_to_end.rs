@@ -28,6 +28,8 @@ mod lease;
 mod neighbours;
 #[path = "end_to_end/not_ours.rs"]
 mod not_ours;
+#[path = "end_to_end/own_objects.rs"]
+mod own_objects;
 #[path = "end_to_end/pipeline_runs.rs"]
 mod pipeline_runs;
 #[path = "end_to_end/plans.rs"]

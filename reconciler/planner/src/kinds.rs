@@ -39,8 +39,8 @@ pub enum Watched {
     Metadata,
     /// Every object, but of its content only what keeps it from serving: [`crate::pods::distilled`].
     Troubles,
-    /// Not for any tool: it is the platform's own, and looked at with the rest of that.
-    Never,
+    /// Whole objects with our mark, none of them a tool's: what the platform has for itself.
+    Own,
 }
 
 /// How an object is replaced that differs in a field that can't be changed; with what it costs.
@@ -135,9 +135,9 @@ mod order {
 // One line a row, whatever its length: columns are read downwards.
 #[rustfmt::skip]
 pub const KINDS: &[Kind] = &[
-    Kind { group: "apiextensions.k8s.io", kind: "CustomResourceDefinition", plural: "customresourcedefinitions", scope: Scope::Cluster, order: order::TOOL, identity: Identity::Platform, protected: true, gate: true, ..BASE },
-    Kind { group: "admissionregistration.k8s.io", kind: "ValidatingAdmissionPolicy", plural: "validatingadmissionpolicies", scope: Scope::Cluster, order: order::TOOL, identity: Identity::Platform, protected: true, watched: Watched::Never, ..BASE },
-    Kind { group: "admissionregistration.k8s.io", kind: "ValidatingAdmissionPolicyBinding", plural: "validatingadmissionpolicybindings", scope: Scope::Cluster, order: order::TOOL, identity: Identity::Platform, protected: true, watched: Watched::Never, ..BASE },
+    Kind { group: "apiextensions.k8s.io", kind: "CustomResourceDefinition", plural: "customresourcedefinitions", scope: Scope::Cluster, order: order::TOOL, identity: Identity::Platform, protected: true, watched: Watched::Own, gate: true, ..BASE },
+    Kind { group: "admissionregistration.k8s.io", kind: "ValidatingAdmissionPolicy", plural: "validatingadmissionpolicies", scope: Scope::Cluster, order: order::TOOL, identity: Identity::Platform, watched: Watched::Own, ..BASE },
+    Kind { group: "admissionregistration.k8s.io", kind: "ValidatingAdmissionPolicyBinding", plural: "validatingadmissionpolicybindings", scope: Scope::Cluster, order: order::TOOL, identity: Identity::Platform, watched: Watched::Own, ..BASE },
     Kind { group: "toolforge.org", version: "v1alpha1", kind: "Tool", plural: "tools", scope: Scope::Cluster, order: order::TOOL, identity: Identity::Platform, protected: true, watched: Watched::All, ..BASE },
     Kind { kind: "Namespace", plural: "namespaces", scope: Scope::Cluster, order: order::NAMESPACE, identity: Identity::Platform, protected: true, gate: true, ..BASE },
     Kind { kind: "ServiceAccount", plural: "serviceaccounts", order: order::FRAME, identity: Identity::Platform, ..BASE },
@@ -173,10 +173,10 @@ impl Kind {
         Self::of(&id.group, &id.kind)
     }
 
-    /// Whether a look at a tool looks at it.
+    /// Whether only what has our mark is listed and watched.
     #[must_use]
-    pub fn is_watched(&self) -> bool {
-        self.watched != Watched::Never
+    pub fn is_marked(&self) -> bool {
+        matches!(self.watched, Watched::Marked | Watched::Own)
     }
 
     /// `apps/v1`, or `v1` for core.

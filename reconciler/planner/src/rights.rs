@@ -90,8 +90,7 @@ fn is_written(row: &Kind) -> bool {
 
 fn writes(row: &Kind) -> Vec<&'static str> {
     let mut verbs = MAKE.to_vec();
-    // A rule that is none any more goes; it is in no tool's inventory.
-    verbs.extend((!row.protected || !row.is_watched()).then_some("delete"));
+    verbs.extend((!row.protected).then_some("delete"));
     verbs
 }
 

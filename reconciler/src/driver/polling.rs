@@ -25,6 +25,8 @@ struct Cycles {
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 enum Who {
     Config,
+    /// Nobody in git: what the platform has for itself on the cluster.
+    Own,
     /// All repositories of one host; local ones have the host with the empty name.
     Host(String),
 }
@@ -49,11 +51,15 @@ impl Driver {
                     self.ask_hosts(self.book.wanted(), &mut cycles, &wakes);
                 }
                 () = self.folder_changed.notified() => self.ask_local(&mut cycles, &wakes),
+                () = self.own_changed.notified() => self.ask_or_again(Who::Own, Vec::new(), &mut cycles, &wakes),
                 Some(ended) = cycles.under_way.join_next() => {
                     // Which it was is not known where it panicked: all may be asked again.
                     let who = ended.inspect_err(|_| cycles.busy.clear()).ok();
-                    if who.is_some_and(|who| cycles.busy.remove(&who) && cycles.again.remove(&who)) {
-                        self.ask_local(&mut cycles, &wakes);
+                    let again = who.filter(|who| cycles.busy.remove(who) && cycles.again.remove(who));
+                    match again {
+                        Some(Who::Own) => self.ask(Who::Own, Vec::new(), &mut cycles, &wakes),
+                        Some(_) => self.ask_local(&mut cycles, &wakes),
+                        None => {}
                     }
                     self.ask_hosts(self.book.unasked(), &mut cycles, &wakes);
                 }
@@ -89,11 +95,16 @@ impl Driver {
     fn ask_local(self: &Arc<Self>, cycles: &mut Cycles, wakes: &Wakes) {
         let wanted = self.book.wanted().into_iter().filter(|one| one.repository.local_path().is_some()).collect();
         for (who, wanted) in [(Who::Config, Vec::new()), (Who::local(), wanted)] {
-            if cycles.busy.contains(&who) {
-                cycles.again.insert(who);
-            } else {
-                self.ask(who, wanted, cycles, wakes);
-            }
+            self.ask_or_again(who, wanted, cycles, wakes);
+        }
+    }
+
+    /// Begins a cycle, or has another one begin when the one under way is over.
+    fn ask_or_again(self: &Arc<Self>, who: Who, wanted: Vec<Wanted>, cycles: &mut Cycles, wakes: &Wakes) {
+        if cycles.busy.contains(&who) {
+            cycles.again.insert(who);
+        } else {
+            self.ask(who, wanted, cycles, wakes);
         }
     }
 
@@ -109,6 +120,7 @@ impl Driver {
                     driver.look_for_keys(&wakes).await;
                     driver.ask_config(&wakes).await;
                 }
+                Who::Own => driver.look_after_its_own().await,
                 Who::Host(_) => driver.ask_host(&wanted, &wakes).await,
             }
             who
@@ -168,20 +180,26 @@ impl Driver {
         }
     }
 
+    /// Takes back what somebody changed, a moment later: our own writes are told too, and who changes it each time is not
+    /// to keep us busy.
+    async fn look_after_its_own(&self) {
+        tokio::time::sleep(self.limits.patience).await;
+        self.publish_due.store(true, Ordering::Relaxed);
+        self.publish_platform().await;
+    }
+
     /// Writes the platform's own objects where they differ; tried again with the next poll until it went well.
     async fn publish_platform(&self) {
-        if !self.publish_due.load(Ordering::Relaxed) || self.restart.is_cancelled() {
+        if self.restart.is_cancelled() || !self.publish_due.swap(false, Ordering::Relaxed) {
             return;
         }
         let (client, platform) = (&self.cluster.client, self.book.platform());
         let admission = self.book.admission();
         let settings = platform::publish(client, &platform, &admission).await;
         let rules = platform::publish_rules(client, &platform, &admission).await;
-        match settings.and(rules) {
-            Ok(()) => self.publish_due.store(false, Ordering::Relaxed),
-            Err(error) => {
-                tracing::warn!(error = format!("{error:#}"), "the platform's own objects were not written");
-            }
+        if let Err(error) = settings.and(rules) {
+            self.publish_due.store(true, Ordering::Relaxed);
+            tracing::warn!(error = format!("{error:#}"), "the platform's own objects were not written");
         }
     }
 }

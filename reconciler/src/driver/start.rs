@@ -9,7 +9,7 @@ use crate::cluster::door::Requests;
 use crate::dialer::{Credentials, Dialer};
 use crate::events::Recorder;
 use crate::lease;
-use crate::observe::{Counters, Scope, World};
+use crate::observe::{Counters, Scope, Wake, Whose, World};
 use crate::registry::Registry;
 use crate::secrets::Vault;
 use crate::source::config_repo::bootstrap_rules;
@@ -23,7 +23,7 @@ use std::path::PathBuf;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError};
 use tokio::net::TcpListener;
-use tokio::sync::mpsc;
+use tokio::sync::{Notify, mpsc};
 use tokio_util::sync::CancellationToken;
 
 /// Prefix of the environment variables that hold the config repository's credentials: `…_USERNAME`, `…_PASSWORD`.
@@ -161,10 +161,11 @@ impl Start<'_> {
         let (due, to_read) = mpsc::unbounded_channel();
         let (images, asks) = Images::new();
         let (space, looks) = Space::new();
+        let own_changed = Arc::new(Notify::new());
         let driver = Driver {
             registry: registry(git.dialer().clone(), settings, self.environment),
             vault,
-            world: World::start(&client, scope, self.counters, wake(&wakes)),
+            world: World::start(&client, scope, self.counters, wake(&wakes, &own_changed)),
             cluster: Cluster { name: self.cluster.name.clone(), client },
             git,
             book,
@@ -183,6 +184,7 @@ impl Start<'_> {
             due,
             folders: Default::default(),
             folder_changed: Default::default(),
+            own_changed,
         };
         (Arc::new(driver), Inbox { wakes, woken, due: to_read, asks, looks })
     }
@@ -204,9 +206,12 @@ async fn claim(cluster: &Cluster, platform: &Platform, stop: &CancellationToken)
 }
 
 /// A watch event says whom it concerns, and nothing else.
-fn wake(wakes: &super::Wakes) -> crate::observe::Wake {
-    let wakes = wakes.clone();
-    Box::new(move |tool| super::send(&wakes, tool.clone(), false))
+fn wake(wakes: &super::Wakes, own_changed: &Arc<Notify>) -> Wake {
+    let (wakes, own_changed) = (wakes.clone(), own_changed.clone());
+    Box::new(move |whose| match whose {
+        Whose::Tool(tool) => super::send(&wakes, tool.clone(), false),
+        Whose::Platform => own_changed.notify_one(),
+    })
 }
 
 fn readiness(driver: &Arc<Driver>) -> web::Ready {

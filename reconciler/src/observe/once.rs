@@ -51,8 +51,7 @@ async fn forerunner(client: &Client, scope: &Scope, tool: &ToolName) -> Forerunn
 /// Everything that can be learned of one tool now. What could not be read is a gap.
 pub async fn once(client: &Client, scope: &Scope, tool: &ToolName) -> Observed {
     let mut observed = Observed { cluster: scope.cluster.clone(), ..Observed::default() };
-    // A CRD is no tool's, and maintainers may not read it.
-    let rows = scope.rows().filter(|row| row.kind != "CustomResourceDefinition" && row.scope != kinds::Scope::Builds);
+    let rows = scope.rows().filter(|row| row.watched != Watched::Own && row.scope != kinds::Scope::Builds);
     let looks = rows.map(|row| async move { (row, look(client, scope, row, tool).await) });
     let looks = stream::iter(looks).buffered(ALL).collect::<Vec<_>>();
     let (found, builds) = futures::join!(looks, look_at_builds(client, scope, Some(tool)));
@@ -121,7 +120,7 @@ enum Look {
 
 async fn look(client: &Client, scope: &Scope, row: &'static Kind, tool: &ToolName) -> Result<Look, CallError> {
     let of_tool = format!("{MARK}={tool}");
-    let marked = |label: String| (row.watched == Watched::Marked).then_some(label);
+    let marked = |label: String| row.is_marked().then_some(label);
     let selection = match row.scope {
         kinds::Scope::Cluster => return look_at_own(client, row, tool).await,
         _ if in_tool_namespace(row) => {

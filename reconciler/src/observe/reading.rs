@@ -67,7 +67,7 @@ pub(super) enum Begin<'a> {
 impl Selection {
     /// Everything of a kind that is watched, over the whole cluster.
     pub(super) fn watched(row: &'static Kind) -> Self {
-        Self { row, namespace: None, label: (row.watched == Watched::Marked).then(|| MARK.to_owned()) }
+        Self { row, namespace: None, label: row.is_marked().then(|| MARK.to_owned()) }
     }
 
     fn accept(&self, list: bool) -> Option<&'static str> {

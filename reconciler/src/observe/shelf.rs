@@ -3,7 +3,7 @@
 use super::raw::{self, Key, Raw};
 use super::text::{Packer, Text};
 use planner::Stamp;
-use planner::kinds::{Kind, Watched};
+use planner::kinds::Kind;
 use renderer::ObjectId;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -137,7 +137,7 @@ impl Shelf {
     /// What the server answered to our own write, unless the watch has told us as much or more already, or never will.
     pub(super) fn learn(&mut self, raw: Raw) {
         let version = number(&raw.version);
-        let selected = self.row.watched != Watched::Marked || raw.mark.is_some();
+        let selected = !self.row.is_marked() || raw.mark.is_some();
         if selected && self.listed && version > self.position && version > self.version_of(&raw.key) {
             self.file(raw);
         }

@@ -11,7 +11,7 @@ use kube::client::Body;
 use kube::client::ClientBuilder;
 use planner::kinds::Needs;
 use reconciler::cluster::door::{Door, Requests};
-use reconciler::observe::{Counters, Pace, Scope, World};
+use reconciler::observe::{Counters, Pace, Scope, Whose, World};
 use renderer::ToolName;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
@@ -229,7 +229,7 @@ pub fn scope() -> Scope {
 pub fn watch(fake: &Fake, scope: Scope) -> Watched {
     let woken = Arc::new(Mutex::new(Vec::new()));
     let (counters, wakes) = (Counters::default(), woken.clone());
-    let wake = Box::new(move |tool: &ToolName| wakes.lock().expect("the list").push(tool.to_string()));
+    let wake = Box::new(move |whose: Whose<'_>| wakes.lock().expect("the list").push(whose.to_string()));
     Watched { world: World::start(&fake.client(), scope, &counters, wake), counters, woken }
 }
 

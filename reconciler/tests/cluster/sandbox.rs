@@ -6,8 +6,8 @@ use planner::observed::{Observed, Seen};
 use reconciler::cluster::call::{self, CallError};
 use reconciler::cluster::door::{Requests, Verb};
 use reconciler::cluster::{Cluster, SANDBOX_TITLE, address};
-use reconciler::observe::{Counters, Scope, World, once};
-use renderer::{ObjectId, ToolName};
+use reconciler::observe::{Counters, Scope, Whose, World, once};
+use renderer::ObjectId;
 use sandbox::Sandbox;
 use serde_json::{Value, json};
 use std::sync::{Arc, Mutex};
@@ -32,7 +32,7 @@ async fn here(route: Needs) -> Here {
     let cluster = Cluster::of_service(SANDBOX_TITLE, sandbox.service(), &requests);
     let (counters, woken) = (Counters::default(), Arc::new(Mutex::new(Vec::new())));
     let wakes = woken.clone();
-    let wake = Box::new(move |tool: &ToolName| wakes.lock().expect("the list").push(tool.to_string()));
+    let wake = Box::new(move |whose: Whose<'_>| wakes.lock().expect("the list").push(whose.to_string()));
     let world = World::start(&cluster.client, scope_of(route), &counters, wake);
     world.synced().await;
     Here { sandbox, cluster, requests, world, counters, woken }
@@ -83,7 +83,7 @@ async fn every_kind_can_be_watched_and_looked_at() {
         let here = here(route).await;
         assert_eq!(here.world.observed(&tool("a")).gaps, []);
         assert_eq!(once(&here.cluster.client, &scope_of(route), &tool("a")).await.gaps, []);
-        let watched = KINDS.iter().filter(|row| row.is_watched() && (row.needs == Needs::Always || row.needs == route));
+        let watched = KINDS.iter().filter(|row| row.needs == Needs::Always || row.needs == route);
         assert_eq!(here.requests.of(Verb::Watch), watched.count() as u64);
     }
 }

@@ -13,9 +13,9 @@ use crate::rendered::ComponentKind;
 use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
 
-/// Label of every object we make for a tool: the tool's name.
+/// Label of every object we make: the name of the tool that it is for, or nothing where it is for the platform itself.
 pub const MARK: &str = "toolforge.org/tool";
-/// Label of every object we make for the platform as a whole, of its Tools and of their namespaces: the platform's name.
+/// Label of every object we make for the platform itself, of its Tools and of their namespaces: the platform's name.
 pub const PLATFORM_MARK: &str = "toolforge.org/platform";
 /// Label of the namespace of a tool that has a system user of its own: the user's number.
 pub const USER: &str = "toolforge.org/uid";

@@ -1,7 +1,7 @@
 //! What the platform itself has on its cluster: its namespace, the definition of Tool, and its settings as published
 //! for people who have no access to the config repository.
 
-use super::meta::{CONFIG_MAP, CRD, NAMESPACE, NETWORK_POLICY, TOOL, platform_labels};
+use super::meta::{CONFIG_MAP, CRD, MARK, NAMESPACE, NETWORK_POLICY, TOOL, platform_labels};
 use crate::object::{Gvk, Head, Object};
 use crate::platform::Platform;
 use serde_json::{Map, Value, json};
@@ -20,7 +20,7 @@ pub fn render_platform(platform: &Platform) -> Vec<Object> {
     let mut definition = object(platform, CRD, None, "tools.toolforge.org", json!({"spec": definition()}));
     // All platforms of a cluster share it, so it names none; it says that the kind is a parent of ApplySets (KEP-3659).
     definition.value["metadata"]["labels"] =
-        json!({"app.kubernetes.io/managed-by": "toolforge", "applyset.kubernetes.io/is-parent-type": "true"});
+        json!({"app.kubernetes.io/managed-by": "toolforge", "applyset.kubernetes.io/is-parent-type": "true", MARK: ""});
     let mut objects = vec![definition, namespace];
     objects.extend(builds(platform).into_iter().flatten());
     objects.push(object(platform, CONFIG_MAP, Some(&platform.namespace), PLATFORM_CONFIG_MAP, settings));
@@ -42,11 +42,13 @@ fn restricted_namespace(platform: &Platform, name: &str) -> Object {
 }
 
 fn object(platform: &Platform, kind: Gvk, namespace: Option<&str>, name: &str, content: Value) -> Object {
+    let mut labels = platform_labels(&platform.name);
+    labels.insert(MARK.to_owned(), String::new());
     let head = Head {
         kind,
         namespace: namespace.map(str::to_owned),
         name: name.to_owned(),
-        labels: platform_labels(&platform.name),
+        labels,
         annotations: BTreeMap::new(),
     };
     Object::with(head, super::fields(content))

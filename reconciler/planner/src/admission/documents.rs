@@ -2,7 +2,7 @@
 //! its own, under names of its own, for the namespaces of its own tools alone.
 
 use policy::PARAMS;
-use renderer::render::PLATFORM_MARK;
+use renderer::render::{MARK, PLATFORM_MARK};
 use renderer::{Object, Platform};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
@@ -19,6 +19,7 @@ pub(super) fn of_platform(document: &Value, platform: &Platform) -> Value {
     append(&mut document["metadata"]["name"], &suffix);
     document["metadata"]["labels"]["app.kubernetes.io/managed-by"] = "toolforge".into();
     document["metadata"]["labels"][PLATFORM_MARK] = platform.name.clone().into();
+    document["metadata"]["labels"][MARK] = "".into();
     if document["kind"] == "ValidatingAdmissionPolicyBinding" {
         let spec = &mut document["spec"];
         append(&mut spec["policyName"], &suffix);
@@ -32,7 +33,7 @@ pub(super) fn of_platform(document: &Value, platform: &Platform) -> Value {
 
 /// Parameters, policies and bindings, in the order in which each finds what it names.
 pub(super) fn objects(documents: &[Value], data: &BTreeMap<String, String>, platform: &Platform) -> Vec<Object> {
-    let labels = json!({"app.kubernetes.io/managed-by": "toolforge", PLATFORM_MARK: platform.name});
+    let labels = json!({"app.kubernetes.io/managed-by": "toolforge", PLATFORM_MARK: platform.name, MARK: ""});
     let metadata = json!({"name": PARAMS, "namespace": platform.namespace, "labels": labels});
     let parameters = json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": data});
     let is_binding = |document: &&Value| document["kind"] == "ValidatingAdmissionPolicyBinding";
