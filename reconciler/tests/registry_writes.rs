@@ -245,7 +245,7 @@ async fn row(fake: &Fake) -> Row {
         changes: Vec::new(),
         requests,
     };
-    let target = Target { branch: "main".into(), commit: None };
+    let target = Target { branch: "main".into(), commit: None, author: None };
     let plan = Plan { steps: vec![step], ..Plan::nothing(ToolName::new("x").expect("a name"), "none", target) };
     // No API server is asked: this sandbox has nothing.
     let cluster = Cluster::of_service("none", Sandbox::in_memory().service(), &Requests::default());

@@ -1,5 +1,9 @@
 //! What a tool said at one commit: immutable, and all that rendering may know of a repository.
 
+mod facts;
+
+pub use facts::{Facts, author};
+
 use crate::names::{CommitId, TreeId};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -18,8 +22,8 @@ pub struct Files {
     pub secrets: Option<Vec<u8>>,
 }
 
-/// One commit of a tool's repository.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+/// One commit of a tool's repository. Two are equal that say the same, whatever is known of them besides.
+#[derive(Debug, Clone, Eq, Serialize, Deserialize)]
 pub struct Revision {
     /// The commit; none for an uncommitted working tree.
     pub commit: Option<CommitId>,
@@ -32,13 +36,31 @@ pub struct Revision {
     pub files: Files,
     /// Sources other than this revision that components build from, resolved; see [`SourceRef`].
     pub resolved: BTreeMap<String, ResolvedSource>,
+    /// What is known of the commit besides.
+    #[serde(skip)]
+    pub facts: Facts,
+}
+
+impl PartialEq for Revision {
+    fn eq(&self, other: &Self) -> bool {
+        let Self { commit, branch, tree, files, resolved, facts: _ } = self;
+        let place = *commit == other.commit && *branch == other.branch && *tree == other.tree;
+        place && *files == other.files && *resolved == other.resolved
+    }
 }
 
 impl Revision {
     /// No commit and no file: for what follows from the tool and the platform alone.
     #[must_use]
     pub fn nothing(branch: &str) -> Self {
-        Self { commit: None, branch: branch.to_owned(), tree: None, files: Files::default(), resolved: BTreeMap::new() }
+        Self {
+            commit: None,
+            branch: branch.to_owned(),
+            tree: None,
+            files: Files::default(),
+            resolved: BTreeMap::new(),
+            facts: Facts::default(),
+        }
     }
 }
 

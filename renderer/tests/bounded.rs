@@ -18,8 +18,14 @@ fn wordcount() -> Tool {
 
 fn rendered(text: &str) -> Rendered {
     let files = Files { config: Some(text.as_bytes().to_vec()), ..Files::default() };
-    let revision =
-        Revision { commit: None, branch: "main".to_owned(), tree: None, files, resolved: BTreeMap::default() };
+    let revision = Revision {
+        commit: None,
+        branch: "main".to_owned(),
+        tree: None,
+        files,
+        resolved: BTreeMap::default(),
+        facts: Default::default(),
+    };
     render_revision(&Platform::builtin(), &wordcount(), &revision, &Siblings::default())
 }
 

@@ -104,8 +104,14 @@ fn report(case: &Path) -> (Report, Sources) {
         platform = parsed.unwrap_or_else(|| panic!("{}: {report:?}", case.display()));
     }
     let tool = tool::parse(TOOL, "tools/wordcount.yaml").0.unwrap();
-    let revision =
-        Revision { commit: None, branch: "main".to_owned(), tree: None, files, resolved: BTreeMap::default() };
+    let revision = Revision {
+        commit: None,
+        branch: "main".to_owned(),
+        tree: None,
+        files,
+        resolved: BTreeMap::default(),
+        facts: Default::default(),
+    };
     (render_revision(&platform, &tool, &revision, &Siblings::default()).report, sources)
 }
 

@@ -110,6 +110,7 @@ fn subject(n: usize) -> Subject {
         tree: TreeId::new("2".repeat(40)).ok(),
         files: Files { config: Some(yaml.into_bytes()), ..Files::default() },
         resolved: BTreeMap::new(),
+        facts: Default::default(),
     };
     Subject {
         platform: Platform::builtin(),

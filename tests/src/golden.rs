@@ -99,6 +99,7 @@ impl Case {
             tree: TreeId::new(&id).ok(),
             files: Files { config, ..Files::default() },
             resolved: BTreeMap::new(),
+            facts: Default::default(),
         };
         let (platform, tool) = (self.platform()?, self.tool()?);
         Ok(Subject {

@@ -142,7 +142,10 @@ impl Here {
     }
 
     fn plan(&self, steps: Vec<Step>) -> Plan {
-        Plan { steps, ..Plan::nothing(self.tool.clone(), "real", Target { branch: "main".to_owned(), commit: None }) }
+        Plan {
+            steps,
+            ..Plan::nothing(self.tool.clone(), "real", Target { branch: "main".to_owned(), commit: None, author: None })
+        }
     }
 
     fn scope(&self) -> Scope {

@@ -62,6 +62,7 @@ fn subject(platform: &Platform, tool: &Tool, tools: &[Tool]) -> Subject {
         tree: TreeId::new("2".repeat(40)).ok(),
         files: source::worktree::files(&folder).expect("the example's files"),
         resolved: BTreeMap::new(),
+        facts: Default::default(),
     };
     Subject {
         admission: Admission::shipped(platform, tools).into(),

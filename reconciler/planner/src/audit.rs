@@ -33,8 +33,13 @@ pub struct Entry {
 /// At whose word something is written.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Who {
-    /// Whoever made this commit of the tool's repository: git says who that is.
-    Commit(CommitId),
+    /// Whoever made this commit of the tool's repository.
+    Commit {
+        /// Which.
+        id: CommitId,
+        /// Who that is by the commit's own word; none where nobody has read it.
+        author: Option<String>,
+    },
     /// The platform: its settings, its version, or its duty to keep things as they should be.
     Platform,
     /// Whoever pinned the tool.
@@ -69,7 +74,9 @@ fn who(plan: &Plan, step: &Step, pin: &Pin) -> Who {
             let pinned = plan.deployment.as_ref().and_then(|deployment| deployment.by.clone());
             let asked = pin.commit.is_some() || pin.delete || step.cause == Cause::NewRunImage;
             let by = pinned.or_else(|| pin.by.clone().filter(|_| asked));
-            by.map(Who::Pin).or_else(|| plan.target.commit.clone().map(Who::Commit)).unwrap_or(Who::Platform)
+            let author = || plan.target.author.clone();
+            let commit = || Some(Who::Commit { id: plan.target.commit.clone()?, author: author() });
+            by.map(Who::Pin).or_else(commit).unwrap_or(Who::Platform)
         }
     }
 }
@@ -77,7 +84,8 @@ fn who(plan: &Plan, step: &Step, pin: &Pin) -> Who {
 impl fmt::Display for Who {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Commit(commit) => write!(f, "commit {}", commit.short()),
+            Self::Commit { id, author: None } => write!(f, "commit {}", id.short()),
+            Self::Commit { id, author: Some(author) } => write!(f, "commit {} of \"{author}\"", id.short()),
             Self::Platform => f.write_str("platform"),
             Self::Pin(by) => write!(f, "pin of {by}"),
         }
@@ -146,6 +154,10 @@ mod tests {
         );
         let (why, what) = told(Cause::NewRevision, 10, &Pin::default());
         assert_eq!(why, "by commit 3333333, new revision");
+        let (mut plan, row) = plan(Cause::NewRevision, 0);
+        plan.target.author = Some("Ada Lovelace".to_owned());
+        let entry = entry(&plan, &row, &Pin::default()).expect("an entry");
+        assert_eq!(entry.why(), "by commit 3333333 of \"Ada Lovelace\", new revision");
         assert!(what.ends_with(", spec.field7 and 2 more]"), "{what}");
         assert_eq!(told(Cause::PlatformChange, 0, &Pin::default()).0, "by platform, platform change");
         let rolled_back = Pin { commit: Some("2".repeat(40)), by: Some("an operator".to_owned()), ..Pin::default() };

@@ -34,7 +34,11 @@ pub(crate) struct Draft<'a> {
 impl<'a> Draft<'a> {
     pub(crate) fn new(input: &Input<'a>) -> Self {
         let commit = input.newest_commit().cloned();
-        let target = Target { branch: input.tool.branch.clone(), commit };
+        let author = match input.newest {
+            Newest::Revision(revision, _) => revision.facts.author.clone(),
+            Newest::Unavailable(_) | Newest::Nothing => None,
+        };
+        let target = Target { branch: input.tool.branch.clone(), commit, author };
         let plan = Plan::nothing(input.tool.name.clone(), &input.observed.cluster, target);
         // What is not looked at now is not forgotten.
         let plan = Plan { settled: input.observed.settled.clone(), ..plan };

@@ -308,6 +308,7 @@ mod tests {
             tree: None,
             files: Files::default(),
             resolved: BTreeMap::new(),
+            facts: Default::default(),
         };
         let images = [(
             ComponentName::new("web").expect("a name"),

@@ -73,6 +73,9 @@ pub struct Target {
     pub branch: String,
     /// Commit; none for a working tree, or where no revision was ever read.
     pub commit: Option<CommitId>,
+    /// The name of that commit's author, where it is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub author: Option<String>,
 }
 
 /// One change to one object.

@@ -62,7 +62,7 @@ pub fn under_known_commit(read: Revision, tool: &Tool, observed: &Observed) -> R
     if read.commit.is_none() || known.commit.is_none() || stored.path.as_ref() != Some(&tool.path) {
         return read;
     }
-    let read_as_known = Revision { commit: known.commit.clone(), ..read.clone() };
+    let read_as_known = Revision { commit: known.commit.clone(), facts: known.facts.clone(), ..read.clone() };
     let status = observed.live(&tool_id(&tool.name)).and_then(|live| live.get("status"));
     let last = deployments::listed(status).into_iter().next().map(|entry| entry.deployment);
     let runs = last.is_some_and(|last| last.state == State::Ready && known.commit.as_ref() == Some(&last.commit));

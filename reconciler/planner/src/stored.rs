@@ -3,7 +3,7 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use renderer::revision::ResolvedSource;
+use renderer::revision::{Facts, ResolvedSource};
 use renderer::{CommitId, ComponentName, Digest, Files, Object, ObjectId, Revision, Tool, ToolName, TreeId};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -48,6 +48,8 @@ struct Data {
     #[serde(skip_serializing_if = "Option::is_none")]
     commit: Option<CommitId>,
     branch: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    author: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     path: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -97,6 +99,7 @@ impl StoredRevision {
             format: FORMAT,
             commit: self.revision.commit.clone(),
             branch: self.revision.branch.clone(),
+            author: self.revision.facts.author.clone(),
             path: self.path.clone(),
             tree: self.revision.tree.clone(),
             config: files.config.as_deref().map(|bytes| STANDARD.encode(bytes)),
@@ -160,8 +163,9 @@ impl StoredRevision {
             service_template: bytes(data.service_template)?,
             secrets: bytes(data.secrets)?,
         };
-        let revision =
-            Revision { commit: data.commit, branch: data.branch, tree: data.tree, files, resolved: data.resolved };
+        let facts = Facts { author: data.author };
+        let Data { commit, branch, tree, resolved, .. } = data;
+        let revision = Revision { commit, branch, tree, files, resolved, facts };
         Ok(Self {
             number,
             revision,
@@ -210,6 +214,7 @@ mod tests {
             tree: TreeId::new("2".repeat(40)).ok(),
             files,
             resolved: BTreeMap::new(),
+            facts: Facts { author: Some("Ada Lovelace".into()) },
         };
         let web = ComponentName::new("web").expect("a name");
         StoredRevision {
@@ -229,6 +234,8 @@ mod tests {
         let object = stored().to_object(&tool, "toolforge");
         assert_eq!(object.id.to_string(), "controllerrevision/toolforge/wordcount-3");
         assert_eq!(StoredRevision::from_value(&object.value), Ok(stored()));
+        let facts = StoredRevision::from_value(&object.value).map(|stored| stored.revision.facts);
+        assert_eq!(facts, Ok(stored().revision.facts), "equality does not look at them");
         assert_eq!(StoredRevision::from_json("wordcount-3", object.value.to_string().as_bytes()), Ok(stored()));
     }
 

@@ -18,7 +18,8 @@ Examples:
   toolforge audit wordcount
   toolforge audit wordcount --json | jq '.events[].said'
 
-`by commit` is whoever made that commit of the tool's repository, `by pin of` whoever ran `rollback`,
+`by commit` is whoever made that commit of the tool's repository; its author's name is what the
+commit says, which proves nothing. `by pin of` whoever ran `rollback`,
 `rebase` or the like, and `by platform` toolforge itself: it corrects what others change, and brings
 changes of platform.yaml.")]
 pub struct Args {

@@ -65,6 +65,7 @@ impl Local {
             tree: tree.tree.clone(),
             files: tree.files.clone(),
             resolved: std::collections::BTreeMap::new(),
+            facts: Default::default(),
         };
         Ok(Self { place, platform, tool, revision })
     }

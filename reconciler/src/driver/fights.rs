@@ -146,7 +146,7 @@ mod tests {
         let (cause, changes) = (Cause::NewRevision, vec![change]);
         let (action, identity) = (Action::Configure, Identity::Deployer);
         let step = Step { id: web(), action, cause, identity, changes, requests: Vec::new() };
-        let target = Target { branch: "main".to_owned(), commit: None };
+        let target = Target { branch: "main".to_owned(), commit: None, author: None };
         let json = serde_json::json!({
             "tool": tool(), "cluster": "x", "target": target, "steps": [step], "held": [], "unchanged": 0,
             "notReady": [], "unconfirmed": [], "remarks": [],

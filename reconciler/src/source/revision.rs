@@ -1,10 +1,12 @@
 //! From a commit to a [`Revision`]: the files at the tool's path, and what its builds elsewhere resolve to.
 
 use super::SourceError;
-use super::git::Git;
+use super::fetch::Filter;
+use super::git::{Git, object_id};
 use super::refs::Refs;
+use super::tree;
 use super::url::{RepositoryUrl, Scheme};
-use renderer::revision::{ResolvedSource, SourceRef};
+use renderer::revision::{Facts, ResolvedSource, SourceRef};
 use renderer::{CommitId, Revision, Tool};
 use std::collections::BTreeMap;
 
@@ -23,7 +25,17 @@ impl Git {
             tree: snapshot.subtree.clone(),
             files: snapshot.files.clone(),
             resolved: BTreeMap::new(),
+            facts: snapshot.commit.clone(),
         })
+    }
+
+    /// What is known of `commit` besides its files, of which none is fetched.
+    ///
+    /// # Errors
+    /// Where it could not be read.
+    pub async fn facts(&self, url: &RepositoryUrl, commit: &CommitId) -> Result<Facts, SourceError> {
+        let id = object_id(commit)?;
+        self.read(url, id, Filter::Trees, move |objects| tree::commit_facts(objects, id)).await
     }
 
     /// Resolves the sources that a tool's `toolforge.yaml` names, for [`Revision::resolved`]. Each gets a row.

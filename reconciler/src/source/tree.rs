@@ -5,6 +5,7 @@ use super::SourceError;
 use gix::ObjectId;
 use gix::objs::tree::EntryKind;
 use gix::objs::{FindObjectOrHeader as Objects, Kind, TreeRefIter};
+use renderer::revision::Facts as CommitFacts;
 use renderer::{Files, TreeId};
 use std::fmt;
 use std::io;
@@ -89,6 +90,8 @@ pub struct Snapshot {
     pub files: Files,
     /// What a build should know.
     pub facts: Facts,
+    /// What is known of the commit besides.
+    pub commit: CommitFacts,
 }
 
 /// What reading ran into.
@@ -144,6 +147,7 @@ pub(super) fn snapshot(objects: &dyn Objects, commit: ObjectId, path: &str) -> R
         subtree: folder.map(|folder| tree_id(folder.id)).transpose()?,
         files,
         facts: Facts { submodules: root.entries.iter().any(|(name, ..)| name == b".gitmodules"), lfs },
+        commit: commit_facts(objects, commit)?,
     })
 }
 
@@ -154,6 +158,14 @@ pub(super) fn root_tree(objects: &dyn Objects, commit: ObjectId) -> Result<Objec
         .tree_id()
         .map_err(|error| corrupt(&format!("commit {commit} cannot be read: {error}")))?;
     Ok(commit)
+}
+
+/// What is known of a commit besides its files.
+pub(super) fn commit_facts(objects: &dyn Objects, commit: ObjectId) -> Result<CommitFacts, ReadError> {
+    let data = read(objects, commit, Kind::Commit, MAX_COMMIT_BYTES)?;
+    // Whose name can't be read has none: it is shown, and nothing follows from it.
+    let author = gix::objs::CommitRefIter::from_bytes(&data, gix::hash::Kind::Sha1).author().ok();
+    Ok(CommitFacts { author: author.and_then(|author| renderer::revision::author(author.name)) })
 }
 
 /// When a commit was made, in seconds since 1970.

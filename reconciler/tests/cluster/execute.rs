@@ -33,7 +33,7 @@ fn no_registry() -> Registry {
 }
 
 fn plan(steps: Vec<Step>) -> Plan {
-    Plan { steps, ..Plan::nothing(tool("a"), "fake", Target { branch: "main".to_owned(), commit: None }) }
+    Plan { steps, ..Plan::nothing(tool("a"), "fake", Target { branch: "main".to_owned(), commit: None, author: None }) }
 }
 
 async fn run(fake: &Fake, steps: Vec<Step>) -> Outcome {

@@ -28,7 +28,11 @@ fn plan(steps: Vec<Step>, held: Vec<Why>) -> Plan {
     Plan {
         steps,
         held,
-        ..Plan::nothing(ToolName::new("a").expect("a name"), "fake", Target { branch: "main".to_owned(), commit: None })
+        ..Plan::nothing(
+            ToolName::new("a").expect("a name"),
+            "fake",
+            Target { branch: "main".to_owned(), commit: None, author: None },
+        )
     }
 }
 

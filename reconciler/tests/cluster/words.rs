@@ -20,7 +20,7 @@ fn plan(held: Vec<Why>) -> Plan {
     };
     Plan {
         held: held.into_iter().map(|why| Held { id: id.clone(), action: None, why }).collect(),
-        ..Plan::nothing(tool("a"), "fake", Target { branch: "main".to_owned(), commit: None })
+        ..Plan::nothing(tool("a"), "fake", Target { branch: "main".to_owned(), commit: None, author: None })
     }
 }
 

@@ -62,6 +62,7 @@ pub fn revision() -> Revision {
         tree: Some(TreeId::new("2".repeat(40)).expect("a tree")),
         files: Files::default(),
         resolved: BTreeMap::new(),
+        facts: Default::default(),
     }
 }
 

@@ -125,7 +125,7 @@ async fn what_a_wrong_plan_would_do_beyond_its_tool_the_server_refuses() -> anyh
         steps.push(step(live.id, Action::Prune, Identity::Deployer, Request::Delete { uid }));
     }
     let name = renderer::ToolName::new(a.name())?;
-    let target = Target { branch: "main".into(), commit: None };
+    let target = Target { branch: "main".into(), commit: None, author: None };
     for step in steps {
         let id = step.id.clone();
         let plan = Plan { steps: vec![step], ..Plan::nothing(name.clone(), "test", target.clone()) };

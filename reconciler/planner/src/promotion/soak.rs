@@ -115,6 +115,7 @@ mod tests {
             tree: TreeId::new(tree.to_string().repeat(40)).ok(),
             files: Files::default(),
             resolved: BTreeMap::new(),
+            facts: Default::default(),
         }
     }
 

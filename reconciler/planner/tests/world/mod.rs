@@ -155,6 +155,7 @@ impl World {
             tree: TreeId::new(id.to_string().repeat(40)).ok(),
             files: Files { config: Some(yaml.as_bytes().to_vec()), ..Files::default() },
             resolved: BTreeMap::new(),
+            facts: Default::default(),
         }
     }
 

@@ -57,10 +57,14 @@ pub async fn working_tree(tool: &Tool, here: &Worktree, git: &Git, ui: &Ui) -> a
         tree: here.tree.clone(),
         files: here.files.clone(),
         resolved: BTreeMap::new(),
+        facts: Default::default(),
     };
+    let unreadable = |error: SourceError| failed("cannot read the last commit").because(error);
+    if let (Some(commit), Some(root)) = (&revision.commit, &here.root) {
+        revision.facts = git.facts(&RepositoryUrl::local(root), commit).await.map_err(unreadable)?;
+    }
     if let (None, Some(root), Some(commit)) = (&revision.tree, &here.root, &here.commit) {
-        let tree = git.tree(&RepositoryUrl::local(root), commit).await;
-        revision.tree = Some(tree.map_err(|error| failed("cannot read the last commit").because(error))?);
+        revision.tree = Some(git.tree(&RepositoryUrl::local(root), commit).await.map_err(unreadable)?);
         ui.say("uncommitted changes: images are shown as of the last commit; a new commit builds them again");
     }
     Ok(revision)

@@ -199,7 +199,7 @@ mod tests {
             ..Plan::nothing(
                 ToolName::new("a").expect("a name"),
                 "test",
-                Target { branch: "main".to_owned(), commit: None },
+                Target { branch: "main".to_owned(), commit: None, author: None },
             )
         }
     }
