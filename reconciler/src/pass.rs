@@ -23,7 +23,7 @@ use planner::observed::Observed;
 use planner::outcome::{Outcome, Row};
 use planner::pin::Pin;
 use planner::plan::{Plan, Why};
-use planner::{Admission, Circumstances, Input, Judge, Memo, Moment, Newest};
+use planner::{Admission, Circumstances, Input, Judge, Memo, Moment, Newest, quota};
 use renderer::build::Siblings;
 use renderer::config::Config;
 use renderer::render::{build_inputs, render_opened};
@@ -200,6 +200,12 @@ impl Draft<'_> {
     #[must_use]
     pub fn verdicts(&self, observed: &Observed) -> Vec<(ObjectId, Vec<FieldVerdict>)> {
         planner::field_verdicts(&self.input(observed))
+    }
+
+    /// What becomes of the tool's quota; none where it has none, or where that can't be told.
+    #[must_use]
+    pub fn quota(&self, observed: &Observed) -> Option<Vec<quota::Row>> {
+        quota::rows(&self.input(observed))
     }
 
     fn input<'a>(&'a self, observed: &'a Observed) -> Input<'a> {

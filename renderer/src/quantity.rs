@@ -76,6 +76,18 @@ impl Quantity {
         Self { nanos: capped(self.nanos + other.nanos), ..*self }
     }
 
+    /// What is left of it without `other`, and nothing less than zero, in the units of `self`.
+    #[must_use]
+    pub fn without(&self, other: &Self) -> Self {
+        Self { nanos: (self.nanos - other.nanos).max(0), ..*self }
+    }
+
+    /// The same value in the units of another.
+    #[must_use]
+    pub fn in_units_of(&self, other: &Self) -> Self {
+        Self { format: other.format, ..*self }
+    }
+
     /// Half of it, rounded up to a whole number: half of some bytes is bytes.
     #[must_use]
     pub fn half(&self) -> Self {
@@ -334,6 +346,13 @@ mod tests {
         assert_eq!(quantity("1Gi").half().to_string(), "512Mi");
         assert_eq!(quantity("1G").half().to_string(), "500M");
         assert_eq!(quantity("3").half().to_string(), "2");
+    }
+
+    #[test]
+    fn what_is_left_is_never_less_than_nothing_and_prints_in_its_own_units() {
+        assert_eq!(quantity("1Gi").without(&quantity("512Mi")).to_string(), "512Mi");
+        assert_eq!(quantity("1").without(&quantity("1500m")).to_string(), "0");
+        assert_eq!(quantity("1073741824").in_units_of(&quantity("8Mi")).to_string(), "1Gi");
     }
 
     proptest! {

@@ -1,6 +1,8 @@
 //! A plan being made: object by object, by the rules of [`crate::decide`]. Nothing here chooses a revision; it is told
 //! where the tool goes, and says what that takes.
 
+mod room;
+
 use crate::admission::Tenant;
 use crate::compare::{Verdict, compare, namespace_id};
 use crate::course::Course;
@@ -16,6 +18,7 @@ use crate::target::{Targets, targets};
 use crate::terms::Noted;
 use crate::{autoscale, builds, identity, pods, promotion, record, removal, tags};
 use renderer::{Object, ObjectId, Rendered};
+use room::Compared;
 use std::cell::LazyCell;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -50,14 +53,15 @@ impl<'a> Draft<'a> {
         if let Some(why) = self.input.trouble {
             self.hold_tool(Why::SourceUnavailable(why.to_owned()));
         }
-        let (targets, usable) = self.targets();
+        let (mut targets, usable) = self.targets();
         self.frame();
+        let components = self.within_quota(&mut targets, usable);
         let mut wanted =
             Wanted { ids: self.seen.clone(), kept: targets.kept.clone(), components: targets.components.len() };
         wanted.components += usable.map_or(0, |rendered| rendered.components.len());
-        for objects in targets.components.values() {
-            wanted.ids.extend(objects.iter().map(|object| object.id.clone()));
-            self.component(objects);
+        wanted.ids.extend(targets.components.values().flatten().map(|object| object.id.clone()));
+        for (verdicts, full) in components.into_values() {
+            self.settle(verdicts, full);
         }
         self.plan.held.extend(targets.held.iter().cloned());
         if let Some(rendered) = usable {
@@ -132,7 +136,8 @@ impl<'a> Draft<'a> {
 
     /// Every object that should be there, in apply order.
     pub(crate) fn desired(&mut self) -> Vec<Object> {
-        let (targets, _) = self.targets();
+        let (mut targets, usable) = self.targets();
+        self.within_quota(&mut targets, usable);
         let (observed, manager) = (self.input.observed, self.input.field_manager);
         let of_components = targets.components.values().flatten();
         let of_components = of_components.map(|object| autoscale::desired(object, observed, manager).into_owned());
@@ -161,23 +166,30 @@ impl<'a> Draft<'a> {
 
     /// One component's objects, whole or not at all.
     pub(crate) fn component(&mut self, objects: &[Object]) {
-        let verdicts: Vec<_> = objects
-            .iter()
-            .map(|object| {
-                let object = autoscale::desired(object, self.input.observed, self.input.field_manager);
-                let (verdict, noted) = compare(&object, &self.input);
-                self.note(&object.id, noted);
-                let verdict = prune::to_be_retried(&object.id, &self.input).map_or(verdict, Verdict::Step);
-                (object.id.clone(), verdict.said_as(identity::of_component(&object)))
-            })
-            .collect();
-        let obstacle = verdicts.iter().find_map(|(id, verdict)| match verdict {
-            Verdict::Held(held) if !fight::stands(held) => Some(Why::AwaitingReady(id.clone())),
+        let verdicts = self.verdicts(objects);
+        self.settle(verdicts, None);
+    }
+
+    fn verdicts(&self, objects: &[Object]) -> Vec<Compared> {
+        let compared = |object: &Object| {
+            let object = autoscale::desired(object, self.input.observed, self.input.field_manager);
+            let (verdict, noted) = compare(&object, &self.input);
+            let verdict = prune::to_be_retried(&object.id, &self.input).map_or(verdict, Verdict::Step);
+            Compared { id: object.id.clone(), verdict: verdict.said_as(identity::of_component(&object)), noted }
+        };
+        objects.iter().map(compared).collect()
+    }
+
+    /// `full` is why nothing of it may change for the platform's sake.
+    fn settle(&mut self, compared: Vec<Compared>, full: Option<Why>) {
+        let obstacle = compared.iter().find_map(|one| match &one.verdict {
+            Verdict::Held(held) if !fight::stands(held) => Some(Why::AwaitingReady(one.id.clone())),
             _ => None,
         });
         let waits = self.unready_frame.clone().or(obstacle);
-        let waits = waits.or_else(|| verdicts.iter().find_map(|(_, verdict)| self.wave(verdict)));
-        for (id, verdict) in verdicts {
+        let waits = waits.or_else(|| compared.iter().find_map(|one| self.wave(&one.verdict))).or(full);
+        for Compared { id, verdict, noted } in compared {
+            self.note(&id, noted);
             self.place(&id, verdict, waits.as_ref());
         }
     }

@@ -38,6 +38,7 @@ pub mod pods;
 pub mod promotion;
 pub mod prune;
 pub mod question;
+pub mod quota;
 pub mod readiness;
 pub mod rights;
 pub mod schema;

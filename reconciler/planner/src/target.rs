@@ -96,6 +96,22 @@ impl Targets {
         self.components.insert(name.clone(), objects);
     }
 
+    /// Keeps a component that is at the new revision back, as if it had been held from the start. Where the last good
+    /// revision has the very same objects nothing is kept back, and the answer is false.
+    pub(crate) fn keep_back(&mut self, newest: &Rendered, name: &ComponentName, why: Why, input: &Input) -> bool {
+        let Some(component) = newest.components.iter().find(|component| component.name == *name) else { return false };
+        let ahead = self.components.remove(name);
+        self.kept.insert(name.to_string());
+        self.fall_back(input.last_good, input.observed);
+        if ahead.is_some() && self.components.get(name) == ahead.as_ref() {
+            self.kept.remove(name.as_str());
+            return false;
+        }
+        self.images.remove(name);
+        self.held.push(Held { id: held_id(newest, component), action: None, why });
+        true
+    }
+
     /// Gives every kept component the objects of the last good revision, if it had any.
     fn fall_back(&mut self, last_good: Option<&Rendered>, observed: &Observed) {
         let stored = observed.stored.first();

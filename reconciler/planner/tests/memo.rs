@@ -190,8 +190,9 @@ fn an_object_that_is_as_it_was_is_not_read_again_and_one_that_changed_is() {
     world.settle(&says);
     world.plan(&says);
     assert_eq!(world.reads_again(&says), 1);
-    // Another wish is another question, though nothing was touched.
-    assert_eq!(world.reads_again(&commit('b', &config(3, true, true))), 2);
+    // Another wish is another question, though nothing was touched; and whether there is room for it depends on
+    // everything that takes some.
+    assert!(world.reads_again(&commit('b', &config(3, true, true))) > 2);
 }
 
 #[test]

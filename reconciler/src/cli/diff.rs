@@ -128,8 +128,9 @@ fn show(args: &Args, decided: &Decided, rows: &[ImageRow], subject: &Subject, ui
     let files = subject.newest.as_ref().map(|revision| revision.files.clone()).unwrap_or_default();
     super::local::tell(&decided.report, &texts(&files), ui);
     refused(decided)?;
+    let quota = subject.draft(&decided.observed).quota(&decided.observed);
     if ui.json {
-        return ui.json(&Shown { plan: &decided.plan, images: rows });
+        return ui.json(&Shown { plan: &decided.plan, images: rows, quota: quota.as_deref() });
     }
     if args.markdown {
         let now = ui::now();
@@ -141,15 +142,18 @@ fn show(args: &Args, decided: &Decided, rows: &[ImageRow], subject: &Subject, ui
         ui.say(&format!("{header}{totals}"));
         return ui.data(&yaml::of_plan(&decided.plan, &decided.observed, ui));
     }
-    ui.data(&format!("{}{}", explained(&decided.plan, ui), planner::images::told(rows)))
+    let quota = planner::quota::table(quota.as_deref().unwrap_or_default());
+    ui.data(&format!("{}{quota}{}", explained(&decided.plan, ui), planner::images::told(rows)))
 }
 
-/// The plan for machines, with where each component's image comes from.
+/// The plan for machines, with where each component's image comes from, and what becomes of the tool's quota; none where
+/// that can't be told.
 #[derive(Serialize)]
 struct Shown<'a> {
     #[serde(flatten)]
     plan: &'a Plan,
     images: &'a [ImageRow],
+    quota: Option<&'a [planner::quota::Row]>,
 }
 
 /// Asks of the images that were built here what they stand on, and whether their tags were moved. One that does not say, or

@@ -2,6 +2,7 @@
 
 use crate::image::Misfit;
 use crate::moment::Moment;
+use crate::quota::Shortage;
 use renderer::{CommitId, ObjectId, ToolName};
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -46,8 +47,10 @@ pub enum Why {
     Denied(String),
     /// Secrets that don't exist.
     MissingSecret(Vec<String>),
-    /// The tool's quota has no room for it: what is full, and how to make room.
+    /// The tool's images take more of the registry than they may: how much, and how to make room.
     OverQuota(String),
+    /// The tool's quota in the cluster can't hold it.
+    NoRoom(Box<Shortage>),
     /// An object of that name is not ours.
     NotOurs,
     /// It could not be observed.
@@ -127,6 +130,7 @@ impl Why {
             Self::Denied(_) => "Denied",
             Self::MissingSecret(_) => "MissingSecret",
             Self::OverQuota(_) => "OverQuota",
+            Self::NoRoom(_) => "NoRoom",
             Self::NotOurs => "NotOurs",
             Self::NotObserved(_) => "NotObserved",
             Self::SourceUnavailable(_) => "SourceUnavailable",
@@ -191,6 +195,7 @@ impl fmt::Display for Why {
                 write!(f, "missing secret {}; `toolforge secrets set` sets it", names.join(", "))
             }
             Self::OverQuota(what) => write!(f, "over quota: {what}"),
+            Self::NoRoom(shortage) => write!(f, "no room: {shortage}"),
             Self::NotOurs => f.write_str("not ours: an object of this name was made by somebody else"),
             Self::NotObserved(why) => write!(f, "not observed: {why}"),
             Self::SourceUnavailable(why) => write!(f, "source unavailable: {why}"),

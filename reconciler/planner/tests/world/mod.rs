@@ -12,6 +12,7 @@ use planner::observed::{ImageSeen, MARK, Observed, Seen};
 use planner::outcome::{Outcome, Row, RowResult};
 use planner::plan::{Action, Plan, Request};
 use planner::question::{DryRun, Question, Word};
+use planner::quota;
 use planner::settled::{self, Settled};
 use planner::stored::StoredRevision;
 use planner::{Admission, Circumstances, Input, Judge, Live, Memo, Moment, Newest, Stamp};
@@ -58,6 +59,8 @@ pub struct World {
     pub lenient: bool,
     /// A field it finds wrong in whatever we apply.
     pub wrong: Option<String>,
+    /// What the server says is used of the tool's quota; none where it has not counted yet.
+    pub used: Option<Value>,
     /// With which words a dry-run create is refused.
     pub refuses: Option<String>,
     /// The tool that this one is promoted from.
@@ -76,6 +79,9 @@ pub struct World {
     /// What the last plans found.
     memos: RefCell<VecDeque<Memo>>,
 }
+
+/// A plan, what it was made of, what it says of fields, and what becomes of the quota.
+type Looked = (Plan, Observed, Vec<(ObjectId, Vec<FieldVerdict>)>, Option<Vec<quota::Row>>);
 
 /// What the repository says.
 #[derive(Clone)]
@@ -118,6 +124,7 @@ impl World {
             frame: Vec::new(),
             lenient: false,
             wrong: None,
+            used: None,
             refuses: None,
             forerunner: None,
             untrodden: false,
@@ -236,7 +243,7 @@ impl World {
 
     /// The plan for what the repository says, with every absence confirmed, judged.
     pub fn plan(&self, says: &Says) -> (Plan, Observed) {
-        let (plan, observed, _) = self.looked_at(says);
+        let (plan, observed, ..) = self.looked_at(says);
         (plan, observed)
     }
 
@@ -255,7 +262,12 @@ impl World {
         Ok(planner::under_known_commit(read, &self.tool, &self.observe()))
     }
 
-    fn looked_at(&self, says: &Says) -> (Plan, Observed, Vec<(ObjectId, Vec<FieldVerdict>)>) {
+    /// What becomes of the tool's quota.
+    pub fn quota(&self, says: &Says) -> Option<Vec<quota::Row>> {
+        self.looked_at(says).3
+    }
+
+    fn looked_at(&self, says: &Says) -> Looked {
         let mut observed = self.observe();
         let newest = self.read(says);
         let rendered = newest.as_ref().ok().map(|revision| self.render(revision));
@@ -290,11 +302,11 @@ impl World {
             if plan.unconfirmed.is_empty() && plan.questions.is_empty() {
                 let judge = Judge { platform: &self.platform, observed: &observed, field_manager: MANAGER };
                 assert_eq!(judge.check(&plan), [], "the plan is refused by its judge: {plan:#?}");
-                let verdicts = planner::field_verdicts(&input);
+                let (verdicts, rows) = (planner::field_verdicts(&input), quota::rows(&input));
                 let mut memos = self.memos.borrow_mut();
                 memos.truncate(MEMOS - 1);
                 memos.push_front(memo);
-                return (plan, observed, verdicts);
+                return (plan, observed, verdicts, rows);
             }
             self.reads.set(self.reads.get() + plan.unconfirmed.len());
             for id in &plan.unconfirmed {
@@ -498,13 +510,14 @@ impl World {
 
     /// Every controller has done its work.
     pub fn run_controllers(&mut self) {
+        let used = self.used.clone();
         let crashes = self.crashes.clone();
         let crashes = |object: &Value| crashes.as_ref().is_some_and(|text| object["spec"].to_string().contains(text));
         for (id, object) in &mut self.objects {
             let generation = object["metadata"]["generation"].clone();
             match id.kind.as_str() {
                 "Namespace" => object["status"] = json!({"phase": "Active"}),
-                "ResourceQuota" => object["status"] = json!({"hard": object["spec"]["hard"]}),
+                "ResourceQuota" => object["status"] = json!({"hard": object["spec"]["hard"], "used": used}),
                 "Service" => object["spec"]["clusterIP"] = json!("10.0.0.1"),
                 "PodDisruptionBudget" => object["status"] = json!({"observedGeneration": generation}),
                 "HTTPRoute" => {
