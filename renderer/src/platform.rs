@@ -2,10 +2,12 @@
 
 mod builds;
 mod builtin;
+mod network;
 mod parse;
 mod secrets;
 
 pub use builds::{Backend, Builds, Lifecycle, Tekton, buildpack_version};
+pub use network::{Destination, Network, Opening};
 pub use parse::parse;
 pub(crate) use parse::{limits_patch, user_id};
 pub use secrets::Secrets;
@@ -48,6 +50,9 @@ pub struct Platform {
     /// Where tools' encrypted values are opened; none where they are not.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub secrets: Option<Secrets>,
+    /// What tools may connect to; none leaves it open.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub network: Option<Network>,
     /// Hosts a `toolforge.yaml` may name besides those of the config repository; `*` is any, `*.example.org` any below.
     pub allowed_hosts: Vec<String>,
     /// Registries a prebuilt `image:` may come from, as prefixes; empty means any.

@@ -9,6 +9,7 @@
 
 mod command;
 mod continuous;
+mod egress;
 mod image;
 mod meta;
 mod network;

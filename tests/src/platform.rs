@@ -94,6 +94,13 @@ impl Platform {
 
     /// A platform whose reconciler has yet to be started.
     pub async fn prepare(name: &str, route: Route) -> anyhow::Result<Self> {
+        let platform = Self::not_installed(name, route).await?;
+        rights::install(&platform.client, &frame::installed(name)).await?;
+        Ok(platform)
+    }
+
+    /// A platform for which nobody has installed anything yet: it has neither a namespace nor rights.
+    pub async fn not_installed(name: &str, route: Route) -> anyhow::Result<Self> {
         let plane = ControlPlane::shared().await?;
         let registry = plane.registry()?;
         let git = GitServer::start().await?;
@@ -101,7 +108,6 @@ impl Platform {
         config.commit(&[("platform.yaml", &platform_yaml(name, route, registry.address()))])?;
         let client = plane.client().await?;
         let gateway = (route == Route::Gateway).then(|| tokio::spawn(route_status::accept_all(client.clone())));
-        rights::install(&client, &frame::installed(name)).await?;
         let (log, running) = (Log::default(), Mutex::default());
         let cache = tempfile::Builder::new().prefix("platform-").tempdir()?;
         Ok(Self { plane, name: name.into(), client, git, config, log, running, cache, gateway, storm: None })

@@ -22,10 +22,14 @@ mod git_faults;
 mod idle;
 #[path = "end_to_end/images.rs"]
 mod images;
+#[path = "end_to_end/install.rs"]
+mod install;
 #[path = "end_to_end/lease.rs"]
 mod lease;
 #[path = "end_to_end/neighbours.rs"]
 mod neighbours;
+#[path = "end_to_end/network.rs"]
+mod network;
 #[path = "end_to_end/not_ours.rs"]
 mod not_ours;
 #[path = "end_to_end/own_objects.rs"]
@@ -38,6 +42,8 @@ mod plans;
 mod promotion;
 #[path = "end_to_end/prune.rs"]
 mod prune;
+#[path = "end_to_end/quota.rs"]
+mod quota;
 #[path = "end_to_end/replace.rs"]
 mod replace;
 #[path = "end_to_end/rights.rs"]

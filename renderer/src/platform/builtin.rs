@@ -54,6 +54,7 @@ impl Platform {
             env: BTreeMap::new(),
             credentials: BTreeMap::new(),
             secrets: None,
+            network: None,
             allowed_hosts: vec!["*".to_owned()],
             allowed_images: Vec::new(),
             deletion_budget: DELETION_BUDGET,

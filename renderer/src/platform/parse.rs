@@ -4,6 +4,7 @@
 mod builds;
 
 use super::builtin::limits;
+use super::network::network;
 use super::secrets::secrets;
 use super::{
     Backend, Builder, DeletionBudget, Dumps, Limits, LimitsPatch, Platform, Registry, Route, SecretKey, SystemUser,
@@ -30,6 +31,7 @@ const KEYS: &[&str] = &[
     "env",
     "credentials",
     "secrets",
+    "network",
     "allowed_hosts",
     "allowed_images",
     "deletion_budget",
@@ -75,6 +77,7 @@ fn platform(root: &yaml::Node, findings: &mut Findings) -> Option<Platform> {
     platform.env = spec.get("env").map(|e| fields::env(e, findings)).unwrap_or_default();
     platform.credentials = spec.get("credentials").map(|e| credentials(e, findings)).unwrap_or_default();
     platform.secrets = spec.get("secrets").and_then(|e| secrets(e, findings));
+    platform.network = spec.get("network").and_then(|e| network(e, findings));
     platform.allowed_hosts = list(&spec, "allowed_hosts", findings);
     platform.allowed_images = list(&spec, "allowed_images", findings);
     if let Some(section) = spec.get("deletion_budget").and_then(|e| open(e, "`deletion_budget`", BUDGET, findings)) {

@@ -1,14 +1,14 @@
 //! What every tool has before its first component: its Tool object, its namespace and the limits in it.
 //!
 //! The default NetworkPolicy closes the namespace to everyone but itself; a component that is published or names
-//! `allow_from` opens its own port (`network`). Going out stays open: which addresses the platform's databases have is
-//! not known here yet, and a tool's work is mostly talking to the outside.
+//! `allow_from` opens its own port (`network`). What goes out is bounded where the platform says by what (`egress`): which
+//! addresses its databases have only operators know.
 
-use super::Frame;
 use super::meta::{
     APPLYSET_ID, DEPLOYER, LIMIT_RANGE, NAMESPACE, NETWORK_POLICY, PART_OF, PLATFORM_MARK, RESOURCE_QUOTA,
     ROLE_BINDING, SERVICE_ACCOUNT, TOOL, USER, applyset_id, member_kinds,
 };
+use super::{Frame, egress};
 use crate::object::{Gvk, Head, Object};
 use crate::tool::Tool;
 use serde_json::{Map, Value, json};
@@ -21,7 +21,12 @@ const DEFAULT_POLICY: &str = "toolforge.default";
 pub(crate) fn objects(frame: &Frame<'_>) -> Vec<Object> {
     let account = json!({"automountServiceAccountToken": false});
     // No ingress rule but this one: whoever it does not name is refused.
-    let policy = json!({"spec": {"podSelector": {}, "ingress": [{"from": [{"podSelector": {}}]}]}});
+    let mut policy = json!({"spec": {"podSelector": {}, "ingress": [{"from": [{"podSelector": {}}]}]}});
+    if let Some(network) = &frame.platform.network {
+        policy["spec"]["egress"] = egress::rules(network).into();
+        // The server adds the second only to a policy that is new.
+        policy["spec"]["policyTypes"] = json!(["Ingress", "Egress"]);
+    }
     let mut objects = vec![tool(frame), namespace(frame)];
     objects.push(inside(frame, SERVICE_ACCOUNT, frame.tool.name.as_str(), account));
     objects.push(inside(frame, ROLE_BINDING, DEPLOYER, deployer(frame)));

@@ -12,6 +12,7 @@ use renderer::{
 };
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
+use std::net::IpAddr;
 
 fn render_on(platform: &Platform, config: &str) -> Rendered {
     let files = Files { config: Some(config.as_bytes().to_vec()), ..Files::default() };
@@ -218,6 +219,64 @@ fn only_the_route_and_named_tools_reach_a_component_from_outside() {
     assert_eq!(peers(&platform, "publish: /"), Some(json!([namespace("gateway")])));
     // Its own namespace is open already.
     assert_eq!(peers(&platform, "allow_from: [dictionary, wordcount]"), Some(json!([namespace("tool-dictionary")])));
+}
+
+/// What the default policy lets out, as a NetworkPolicy is defined; none where it does not bound it.
+fn lets_out(settings: &str) -> Option<Vec<Value>> {
+    let file = include_str!("../../../examples/render/network/platform.yaml");
+    let (frame, _) = file.split_once("  network:").expect("the setting");
+    let text = format!("{frame}{settings}");
+    let (platform, report) = renderer::platform::parse(text.as_bytes(), "platform.yaml");
+    let rendered = render_on(&platform.unwrap_or_else(|| unreachable!("{report:?}")), "components: {}");
+    let policy = rendered.objects.into_iter().find(|object| object.id.name == "toolforge.default").expect("a policy");
+    let spec = &policy.value["spec"];
+    assert_eq!(spec["egress"].is_null(), spec["policyTypes"].is_null(), "{spec}");
+    Some(spec["egress"].as_array()?.clone())
+}
+
+/// Whether a block holds an address, of either family.
+fn is_in(block: &Value, address: &str) -> bool {
+    let bits_of = |text: &str| match text.parse().expect("an address") {
+        IpAddr::V4(address) => u128::from(u32::from(address)) << 96,
+        IpAddr::V6(address) => u128::from(address),
+    };
+    let holds = |range: &Value| {
+        let (network, bits) = range.as_str().expect("a range").split_once('/').expect("a prefix");
+        let kept = u128::MAX.checked_shl(128 - bits.parse::<u32>().expect("bits")).unwrap_or(0);
+        network.contains(':') == address.contains(':') && bits_of(network) & kept == bits_of(address) & kept
+    };
+    holds(&block["cidr"]) && !block["except"].as_array().into_iter().flatten().any(holds)
+}
+
+#[test]
+fn a_tool_reaches_names_tools_openings_and_the_outside_and_no_inner_address() {
+    assert_eq!(lets_out(""), None, "nothing is bounded that was open");
+    let rules = lets_out("  network: {open: {db: {cidr: 10.9.0.0/16, ports: [3306]}}}\n").expect("rules");
+    let at = |address: &str| {
+        let opens = |rule: &&Value| {
+            rule["to"]
+                .as_array()
+                .expect("peers")
+                .iter()
+                .any(|to| !to["ipBlock"].is_null() && is_in(&to["ipBlock"], address))
+        };
+        rules.iter().filter(opens).map(|rule| rule["ports"][0]["port"].as_u64()).collect::<Vec<_>>()
+    };
+    for outside in ["93.184.216.34", "11.0.0.1", "172.32.0.1", "2600::1"] {
+        assert_eq!(at(outside), [None], "{outside}, at every port");
+    }
+    for inner in ["10.0.0.1", "172.31.255.255", "192.168.0.1", "169.254.169.254", "fd00::1", "fe80::1"] {
+        assert_eq!(at(inner), [], "{inner}");
+    }
+    assert_eq!(at("10.9.0.1"), [Some(3306)]);
+    assert_eq!(
+        rules[0]["to"],
+        json!([{"podSelector": {}}, {"namespaceSelector": {"matchLabels": {"tenancy": "tool"}}}])
+    );
+    let closed = lets_out("  network: {internet: false}\n").expect("rules");
+    assert!(!json!(closed).to_string().contains("ipBlock"), "{closed:?}");
+    let link = json!(lets_out("  network: {inner: []}\n")).to_string();
+    assert!(link.contains("169.254.0.0/16") && link.contains("fe80::/10"), "one's own link is never outside: {link}");
 }
 
 #[test]

@@ -46,6 +46,7 @@ pub fn platform() -> Platform {
         allowed_hosts: vec!["git.example".to_owned()],
         allowed_images: Vec::new(),
         deletion_budget: DeletionBudget { per_pass: 20, per_pass_percent: 25, per_hour: 200, per_hour_percent: 5 },
+        network: None,
         progress_deadline_secs: None,
         removal_grace_secs: 604_800,
     }

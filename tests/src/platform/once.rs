@@ -21,6 +21,8 @@ pub struct Planned {
     pub decided: Decided,
     /// The plan as a contract.
     pub contract: Contract,
+    /// What becomes of the tool's quota.
+    pub quota: Option<Vec<planner::quota::Row>>,
     registry: Registry,
 }
 
@@ -59,8 +61,9 @@ impl Platform {
             vault: reconciler::secrets::Vault::default(),
         };
         let decided = pass::decide(&subject, observed, client, &registry).await;
-        let contract = subject.draft(&decided.observed).contract(&decided, "tests");
-        Ok(Planned { decided, contract, registry })
+        let draft = subject.draft(&decided.observed);
+        let (contract, quota) = (draft.contract(&decided, "tests"), draft.quota(&decided.observed));
+        Ok(Planned { decided, contract, quota, registry })
     }
 
     /// Plans for a tool and executes the plan, once.
