@@ -16,7 +16,7 @@ impl MatchResources {
     fn selects_namespace(&self, request: &Request<'_>) -> bool {
         match &self.namespace_selector {
             Some(selector) if !request.namespace.is_empty() && !selector.is_empty() => {
-                selector.matches_labels(&request.labels_of_namespace())
+                selector.matches(|key| request.label_of_namespace(key))
             }
             _ => true,
         }

@@ -6,9 +6,33 @@
 //! instead. It must be written out in the rule, so that it can be looked at.
 
 use crate::problem::Refusal;
+use cel::common::types::{CelBool, CelString};
+use cel::{DeclarationError, Env, ExecutionError};
+use regex::Regex;
+use std::collections::BTreeMap;
+use std::sync::{PoisonError, RwLock};
 
 /// Escapes that stand for the character itself in both.
 const LITERAL: &str = r"\.+*?()|[]{}^$-/";
+
+/// Every pattern that was asked for: those of the rules, and no others.
+static COMPILED: RwLock<BTreeMap<String, Regex>> = RwLock::new(BTreeMap::new());
+
+/// Declares `matches`.
+pub(crate) fn extension(env: &mut Env) -> Result<(), DeclarationError> {
+    cel::add_member_overload!(env, fn matches: (CelString, CelString) -> Result<CelBool>, name = "matches")
+}
+
+fn matches(this: &CelString<'_>, pattern: &CelString<'_>) -> Result<CelBool, ExecutionError> {
+    let (this, pattern) = (this.inner(), pattern.inner());
+    if let Some(known) = COMPILED.read().unwrap_or_else(PoisonError::into_inner).get(pattern) {
+        return Ok(known.is_match(this).into());
+    }
+    let compiled = Regex::new(pattern).map_err(|error| ExecutionError::function_error("matches", error.to_string()))?;
+    let found = compiled.is_match(this);
+    COMPILED.write().unwrap_or_else(PoisonError::into_inner).insert(pattern.to_owned(), compiled);
+    Ok(found.into())
+}
 
 /// Refuses a pattern that the two could read differently, or that neither can read.
 pub(crate) fn check(pattern: &str) -> Result<(), Refusal> {
@@ -36,7 +60,7 @@ pub(crate) fn check(pattern: &str) -> Result<(), Refusal> {
             _ => {}
         }
     }
-    regex::Regex::new(pattern).map(drop).map_err(|error| {
+    Regex::new(pattern).map(drop).map_err(|error| {
         let said = error.to_string().lines().last().unwrap_or_default().to_owned();
         Refusal::new(format!("`{pattern}` is no pattern: {said}"), "Correct the pattern.")
     })

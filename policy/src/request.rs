@@ -67,12 +67,13 @@ pub struct Request<'a> {
     pub old_object: Option<&'a Value>,
 }
 
-impl Request<'_> {
-    /// With the label that the server writes on every namespace.
-    pub(crate) fn labels_of_namespace(&self) -> BTreeMap<String, String> {
-        let mut labels = self.namespace_labels.clone();
-        labels.insert("kubernetes.io/metadata.name".to_owned(), self.namespace.to_owned());
-        labels
+/// The label that the server writes on every namespace.
+const OWN_NAME: &str = "kubernetes.io/metadata.name";
+
+impl<'a> Request<'a> {
+    /// A label of its namespace.
+    pub(crate) fn label_of_namespace(&self, key: &str) -> Option<&'a str> {
+        if key == OWN_NAME { Some(self.namespace) } else { self.namespace_labels.get(key).map(String::as_str) }
     }
 
     /// The variable `request`: what is empty is absent, as in the server's JSON.
@@ -101,7 +102,9 @@ impl Request<'_> {
         if self.namespace.is_empty() || self.kind == "Namespace" {
             return Value::Null;
         }
-        json!({"metadata": {"name": self.namespace, "labels": self.labels_of_namespace()}})
+        let mut labels = json!(self.namespace_labels);
+        labels[OWN_NAME] = json!(self.namespace);
+        json!({"metadata": {"name": self.namespace, "labels": labels}})
     }
 }
 

@@ -2,7 +2,6 @@
 
 use crate::document::{Requirement, Selector, SelectorOperator};
 use serde_json::Value;
-use std::collections::BTreeMap;
 
 impl Selector {
     /// Whether it says nothing, and so selects everything.
@@ -11,13 +10,9 @@ impl Selector {
     }
 
     /// Whether these labels are selected; `label` looks one up.
-    fn matches<'a>(&self, label: impl Fn(&str) -> Option<&'a str>) -> bool {
+    pub(crate) fn matches<'a>(&self, label: impl Fn(&str) -> Option<&'a str>) -> bool {
         self.match_labels.iter().all(|(key, value)| label(key) == Some(value.as_str()))
             && self.match_expressions.iter().all(|requirement| requirement.matches(label(&requirement.key)))
-    }
-
-    pub(crate) fn matches_labels(&self, labels: &BTreeMap<String, String>) -> bool {
-        self.matches(|key| labels.get(key).map(String::as_str))
     }
 
     /// Whether it selects this object.
