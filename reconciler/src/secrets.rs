@@ -8,6 +8,7 @@
 //! that takes a tool's values out of what passes through us.
 
 pub mod cipher;
+pub mod deploy_keys;
 mod keys;
 mod mask;
 mod vault;

@@ -22,6 +22,7 @@ mod pkt;
 mod poller;
 mod refs;
 mod revision;
+mod ssh_keys;
 mod store;
 mod transport;
 mod tree;
@@ -33,10 +34,12 @@ pub use checkout::Written;
 pub use git::{Counts, Git, Settings};
 pub use poller::{Poller, Wanted};
 pub use refs::Refs;
+pub use ssh_keys::{BadSsh, BadSshKey, KNOWN_HOSTS, KeyLookup, MAX_KEYS, SSH_KEY, Ssh, SshKeys};
 pub use tree::{Facts, NotAFile, Snapshot};
 pub use url::{RepositoryKey, RepositoryUrl, Scheme};
 
 use crate::dialer::DialError;
+use renderer::ToolName;
 
 /// Why a repository could not be read. Never an absence of something in it.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -61,6 +64,28 @@ pub enum SourceError {
     Denied {
         /// Its address, userinfo masked.
         repository: String,
+        /// Over ssh: whose key it refused.
+        tool: Option<ToolName>,
+    },
+    /// Over ssh nobody is let in without a key.
+    #[error("there is no key for repository {repository}: {why}")]
+    NoKey {
+        /// Its address, userinfo masked.
+        repository: String,
+        /// Whose repository it is; none for the config repository.
+        tool: Option<ToolName>,
+        /// Why, as a fragment.
+        why: String,
+    },
+    /// The host shows a key that is not written down for it: it may be another host.
+    #[error("{host} shows the host key {shown}, {}", against(expected))]
+    HostKey {
+        /// Host.
+        host: String,
+        /// Fingerprint of what it shows.
+        shown: String,
+        /// Fingerprints of what is written down; none for a host that nobody wrote down.
+        expected: Vec<String>,
     },
     /// The repository answered and has no such ref.
     #[error("no branch, tag or commit {reference:?}")]
@@ -136,6 +161,8 @@ impl SourceError {
             Self::NotFound { .. }
             | Self::NotARepository { .. }
             | Self::Denied { .. }
+            | Self::NoKey { .. }
+            | Self::HostKey { .. }
             | Self::TimedOut { .. }
             | Self::HostNotAllowed { .. }
             | Self::Unreachable { .. } => true,
@@ -158,12 +185,38 @@ impl SourceError {
             Self::HostNotAllowed { .. } => {
                 Some("Ask the operators to list the host in allowed_hosts of platform.yaml.".to_owned())
             }
+            Self::Denied { tool: Some(tool), .. } => Some(format!(
+                "Add the key that `toolforge deploy-key {tool}` shows to the repository, for reading, and check the address."
+            )),
+            Self::Denied { repository, .. } if repository.starts_with("ssh:") => {
+                Some(format!("Check the address, and give the key in {SSH_KEY} the right to read the repository."))
+            }
             Self::Denied { .. } => Some("Check the address, and make the repository public.".to_owned()),
+            Self::NoKey { tool: Some(tool), .. } => Some(format!(
+                "Run `toolforge deploy-key {tool}`, and add the key that it shows to the repository, for reading."
+            )),
+            Self::NoKey { tool: None, .. } => Some(format!("Give its private key in {SSH_KEY}.")),
+            Self::HostKey { expected, .. } if expected.is_empty() => Some(format!(
+                "Compare it with what the host publishes; operators add the host's line to `git.known_hosts` of platform.yaml, \
+                 or to {KNOWN_HOSTS} for the config repository."
+            )),
+            Self::HostKey { .. } => Some(
+                "Somebody may stand in between: operators compare it with what the host publishes, and only then \
+                 change `git.known_hosts` of platform.yaml."
+                    .to_owned(),
+            ),
             Self::NotFound { .. } => Some("Check the address for typing errors.".to_owned()),
             Self::NotAFile { is, .. } => Some(is.hint().to_owned()),
             _ => None,
         }
     }
+}
+
+fn against(expected: &[String]) -> String {
+    if expected.is_empty() {
+        return "which nobody has written down".to_owned();
+    }
+    format!("but should show {}", expected.join(" or "))
 }
 
 impl From<DialError> for SourceError {

@@ -422,7 +422,6 @@ async fn addresses_that_nobody_wrote_down_are_refused_before_a_connection() {
         "http://0x7f.1/x".to_owned(),
         "git://127.0.0.1/x".to_owned(),
         "git://localhost/x".to_owned(),
-        "ssh://127.0.0.1/x".to_owned(),
     ] {
         let url = RepositoryUrl::parse(&url).expect("a URL");
         let error = strict.ls_refs(&url, ["main"]).await.expect_err("refused");

@@ -1,12 +1,11 @@
-//! Repositories on this machine, over git:// and ssh, config repositories, and working trees.
+//! Repositories on this machine, over git://, config repositories, and working trees.
 
 mod git_host;
 
 use git_host::{Fault, Host, Repository, git, reader, reader_with};
-use reconciler::dialer::{Dialer, HostPort, Rules};
 use reconciler::source::config_repo::{self, ChoiceError};
 use reconciler::source::watch_folder::WatchFolder;
-use reconciler::source::{Git, RepositoryUrl, Settings, SourceError, worktree};
+use reconciler::source::{RepositoryUrl, Settings, SourceError, worktree};
 use renderer::revision::{ResolvedSource, SourceRef};
 use renderer::{CommitId, Tool};
 use std::os::unix::fs::PermissionsExt as _;
@@ -141,40 +140,6 @@ async fn the_git_protocol_is_read_on_a_checked_connection_and_a_silent_server_is
     let error = reader.ls_refs(&silent, ["main"]).await.expect_err("silence");
     assert!(matches!(error, SourceError::TimedOut { .. }), "{error:?}");
     assert!(started.elapsed() < Duration::from_secs(4));
-}
-
-#[tokio::test]
-async fn ssh_is_run_in_batch_mode_on_the_checked_address() {
-    let folder = tempfile::tempdir().expect("a folder");
-    let repository = Repository::new(folder.path(), "it's a tool");
-    let commit = repository.commit(&[("toolforge.yaml", "one")]);
-    // Stands for ssh: notes its arguments and runs the command here.
-    let program = folder.path().join("ssh");
-    let noted = folder.path().join("noted");
-    let script =
-        format!("#!/bin/sh\necho \"$@\" > '{}'\nfor last; do :; done\nexec sh -c \"$last\"\n", noted.display());
-    std::fs::write(&program, script).expect("a file");
-    std::fs::set_permissions(&program, std::fs::Permissions::from_mode(0o755)).expect("permissions");
-    let mut settings = Settings::new(folder.path().join("cache"));
-    settings.ssh_program = program.display().to_string();
-    let mut rules = Rules::default();
-    rules.trust(HostPort::parse("localhost"));
-    let reader = Git::new(Dialer::new(rules), settings, Vec::new());
-
-    let path = repository.path.display().to_string().replace(' ', "%20");
-    let url = RepositoryUrl::parse(&format!("ssh://git@localhost{path}"));
-    let url = url.expect("a URL");
-    let error_or_refs = reader.ls_refs(&url, ["main"]).await;
-    let said = std::fs::read_to_string(&noted).expect("ssh was run");
-    assert!(
-        said.contains("BatchMode=yes") && said.contains("HostName=127.0.0.1") | said.contains("HostName=::1"),
-        "{said}"
-    );
-    assert!(said.contains("-l git -- localhost git-upload-pack '"), "{said}");
-    let refs = error_or_refs.expect("refs");
-    assert_eq!(refs.find("main"), Some(id(&commit)));
-    let snapshot = reader.snapshot(&url, &id(&commit), "").await.expect("a snapshot");
-    assert_eq!(snapshot.files.config.as_deref(), Some(&b"one"[..]));
 }
 
 #[tokio::test]

@@ -2,11 +2,13 @@
 
 mod builds;
 mod builtin;
+mod git;
 mod network;
 mod parse;
 mod secrets;
 
 pub use builds::{Backend, Builds, Lifecycle, Tekton, buildpack_version};
+pub use git::{Git, KnownHost, fingerprint};
 pub use network::{Destination, Network, Opening};
 pub use parse::parse;
 pub(crate) use parse::{limits_patch, user_id};
@@ -53,6 +55,9 @@ pub struct Platform {
     /// What tools may connect to; none leaves it open.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub network: Option<Network>,
+    /// How git hosts are recognised; none where all of them are spoken to over https.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub git: Option<Git>,
     /// Hosts a `toolforge.yaml` may name besides those of the config repository; `*` is any, `*.example.org` any below.
     pub allowed_hosts: Vec<String>,
     /// Registries a prebuilt `image:` may come from, as prefixes; empty means any.

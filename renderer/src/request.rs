@@ -5,10 +5,12 @@
 //! Native Buildpacks lifecycle or our own program, or a PipelineRun. Both live in a namespace out of every tool's reach, and carry the tool's
 //! mark on their own metadata, so that what becomes of them wakes it.
 
+mod deploy_key;
 mod lifecycle;
 mod local;
 mod tekton;
 
+pub use deploy_key::{DEPLOY_KEY, deploy_key_secret, host_key_secret};
 pub use local::SELF_IMAGE;
 
 use crate::build::BuildInputs;

@@ -11,4 +11,5 @@ pub mod platform;
 pub mod program;
 pub mod registry;
 pub mod rights;
+pub mod ssh_server;
 pub mod stilled;

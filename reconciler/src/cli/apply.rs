@@ -134,7 +134,7 @@ async fn claim(args: &Args, target: &Target) -> anyhow::Result<Option<lease::Hel
 /// What the branch says now; a repository that can't be read holds the tool, as it does in `run`.
 pub async fn newest(target: &Target) -> anyhow::Result<Result<Revision, String>> {
     let Target { declared, tool, siblings, .. } = target;
-    let url = RepositoryUrl::parse(&tool.repository).map_err(|error| wrong_use(error.to_string()))?;
+    let url = RepositoryUrl::of(tool).map_err(|error| wrong_use(error.to_string()))?;
     let refs = declared.git.ls_refs(&url, [tool.branch.as_str()]).await;
     let read = driver::newest(&declared.platform, tool, siblings, refs, &declared.git).await;
     Ok(read.map_err(|error: SourceError| error.to_string()))

@@ -1,7 +1,7 @@
 //! `build-image`: a build on this machine, from a commit to an image in the registry, as the pod of a build runs it. People
 //! have `toolforge build`.
 
-use super::fetch_source::{rules, unread};
+use super::fetch_source::{git, unread};
 use super::state;
 use crate::ui::{Exit, Ui, failed, wrong_use};
 use anyhow::Context as _;
@@ -11,7 +11,7 @@ use local::cell::Door;
 use planner::image::{Image, Rebased, RunImage, rebase};
 use reconciler::dialer::{Credentials, Dialer, HostPort, Rules};
 use reconciler::registry::{Base, PushError, Reference, Registry, RegistryError};
-use reconciler::source::{Git, RepositoryUrl, Settings};
+use reconciler::source::RepositoryUrl;
 use renderer::{CommitId, Digest};
 use std::collections::BTreeMap;
 use std::os::unix::fs::PermissionsExt as _;
@@ -139,7 +139,7 @@ async fn fetch(args: &Args, state: &Path, into: &Path, ui: &Ui) -> anyhow::Resul
     let url = RepositoryUrl::parse(&args.repository).map_err(|error| wrong_use(error.to_string()))?;
     let commit = CommitId::new(&args.commit).map_err(|error| wrong_use(error.to_string()))?;
     std::fs::create_dir(into).with_context(|| format!("cannot make {}", into.display()))?;
-    let git = Git::new(Dialer::new(rules(&url)), Settings::new(state.join("git")), Vec::new());
+    let git = git(&url, &state.join("git"))?;
     let written = git.checkout(&url, &commit, &args.path, into).await.map_err(|error| unread(&url, error))?;
     ui.data(&format!("{} files, {} bytes, of commit {}\n", written.files, written.bytes, commit.short()))
 }

@@ -5,7 +5,7 @@ use crate::ui::{Exit, Ui, failed, wrong_use};
 use anyhow::Context as _;
 use planner::Moment;
 use reconciler::dialer::{Dialer, Rules};
-use reconciler::source::{Git, RepositoryUrl, Settings, SourceError};
+use reconciler::source::{Git, RepositoryUrl, Settings, SourceError, Ssh};
 use renderer::CommitId;
 use std::path::{Path, PathBuf};
 
@@ -48,7 +48,7 @@ pub async fn run(args: &Args, ui: &Ui) -> anyhow::Result<Exit> {
     }
     std::fs::create_dir_all(&args.into).with_context(|| format!("cannot make {}", args.into.display()))?;
     let cache = tempfile::tempdir().context("cannot make a folder to fetch into")?;
-    let git = Git::new(Dialer::new(rules(&url)), Settings::new(cache.path()), Vec::new());
+    let git = git(&url, cache.path())?;
     let written = git.checkout(&url, &commit, &args.path, &args.into).await;
     let written = written.map_err(|error| unread(&url, error))?;
     if let Some(platform) = &args.platform {
@@ -59,13 +59,16 @@ pub async fn run(args: &Args, ui: &Ui) -> anyhow::Result<Exit> {
     Ok(Exit::Done)
 }
 
-/// The one host, as a tool's repository is reached: inner addresses only where they are spelt out.
-pub fn rules(url: &RepositoryUrl) -> Rules {
+/// For one repository, as a tool's is reached: inner addresses only where they are spelt out. Over ssh the key of the
+/// environment is its own.
+pub fn git(url: &RepositoryUrl, cache: &Path) -> anyhow::Result<Git> {
     let mut rules = Rules::default();
     if let Some(host) = url.host_port() {
         rules.name(host);
     }
-    rules
+    let mut settings = Settings::new(cache);
+    settings.ssh = Ssh::from_env(url, |name| std::env::var(name).ok()).map_err(|error| wrong_use(error.to_string()))?;
+    Ok(Git::new(Dialer::new(rules), settings, Vec::new()))
 }
 
 pub fn unread(url: &RepositoryUrl, error: SourceError) -> anyhow::Error {

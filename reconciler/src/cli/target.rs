@@ -15,7 +15,7 @@ use reconciler::execute::Doors;
 use reconciler::observe::{self, Scope};
 use reconciler::pass::{self, Decided, Subject};
 use reconciler::registry::{Reference, Registry, RegistryError};
-use reconciler::secrets::Vault;
+use reconciler::secrets::{Vault, deploy_keys};
 use reconciler::source::config_repo::{self, PlatformFolder};
 use reconciler::source::worktree::{self, Worktree};
 use reconciler::source::{Git, RepositoryUrl, SourceError};
@@ -98,17 +98,20 @@ impl AtArgs {
 
     async fn find_on(&self, open: Option<Connected>, ui: &Ui) -> anyhow::Result<(Connected, Declared)> {
         let Self { config, platform, cluster } = self;
-        match config {
+        let (connected, declared) = match config {
             Some(config) => {
                 let declared = Declared::of_repository(config, platform.platform.as_deref(), ui).await?;
-                Ok((cluster.open(open, Some(&declared.platform)).await?, declared))
+                (cluster.open(open, Some(&declared.platform)).await?, declared)
             }
             None => {
                 let connected = cluster.open(open, None).await?;
                 let declared = Declared::of_cluster(&connected, &platform.platform_namespace).await?;
-                Ok((connected, declared))
+                (connected, declared)
             }
-        }
+        };
+        let keys = deploy_keys::lookup(&connected.cluster.client, &declared.platform.namespace);
+        declared.git.look_keys_up_with(keys);
+        Ok((connected, declared))
     }
 }
 

@@ -6,9 +6,11 @@
 //! while a tool's repository does it only where it spells the address itself (`127.0.0.1`, `localhost`), because the
 //! address behind a volunteer's name is the volunteer's to change.
 
+use renderer::platform::KnownHost;
 use std::collections::BTreeSet;
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::sync::Arc;
 use url::{Host, Url};
 
 /// A host, lower-case, on one port or on all.
@@ -65,6 +67,7 @@ impl Refusal {
 pub struct Rules {
     named: BTreeSet<String>,
     private: BTreeSet<HostPort>,
+    known_hosts: Arc<[KnownHost]>,
 }
 
 impl Rules {
@@ -86,6 +89,17 @@ impl Rules {
         if host.spells_its_address() {
             self.private.insert(host);
         }
+    }
+
+    /// Which keys hosts show over ssh.
+    pub fn know(&mut self, hosts: &[KnownHost]) {
+        self.known_hosts = hosts.into();
+    }
+
+    /// The keys that a host may show on this port: none where nobody wrote any down.
+    #[must_use]
+    pub fn host_keys(&self, host: &str, port: u16) -> Vec<KnownHost> {
+        self.known_hosts.iter().filter(|known| known.is_of(host, port)).cloned().collect()
     }
 
     /// Whether a `toolforge.yaml` may name this host.

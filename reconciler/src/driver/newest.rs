@@ -71,7 +71,7 @@ pub async fn newest(
         platform: platform.clone(),
         tool: tool.clone(),
         siblings: siblings.clone(),
-        url: RepositoryUrl::parse(&tool.repository)?,
+        url: RepositoryUrl::of(tool)?,
         refs: refs?,
     };
     Ok(question.own(git, |_| None).await?.resolve(tool, git).await)

@@ -11,10 +11,10 @@ use crate::events::Recorder;
 use crate::lease;
 use crate::observe::{Counters, Scope, Wake, Whose, World};
 use crate::registry::Registry;
-use crate::secrets::Vault;
+use crate::secrets::{Vault, deploy_keys};
 use crate::source::config_repo::bootstrap_rules;
 use crate::source::watch_folder::WatchFolder;
-use crate::source::{Git, RepositoryUrl, Settings};
+use crate::source::{Git, RepositoryUrl, Settings, Ssh};
 use crate::web::{self, Metrics};
 use anyhow::Context as _;
 use renderer::Platform;
@@ -55,12 +55,13 @@ pub type Environment<'a> = &'a (dyn Fn(&str) -> Option<String> + Sync);
 /// Reads repositories for one config repository: one dialer, and credentials for that repository alone.
 ///
 /// # Errors
-/// Where the environment holds no number where it should.
+/// Where a variable of the environment holds something else than it should.
 pub fn git(config: &RepositoryUrl, cache: PathBuf, environment: Environment) -> anyhow::Result<Git> {
     let dialer = Dialer::new(bootstrap_rules(config));
     let credentials = config.credentials().or_else(|| Credentials::from_env(GIT_CREDENTIALS, environment));
     let credentials = credentials.map(|found| (config.clone(), found)).into_iter().collect();
     let mut settings = Settings::new(cache);
+    settings.ssh = Ssh::from_env(config, environment)?;
     if let Some(bytes) = environment(GIT_CACHE_BYTES) {
         settings.max_cache_bytes = bytes.parse().with_context(|| format!("{GIT_CACHE_BYTES} is no number of bytes"))?;
     }
@@ -111,6 +112,7 @@ impl Start<'_> {
         let git = git(&self.options.config, self.options.cache.clone(), self.environment)?;
         let book = Book::open(&git, self.options.config.clone(), self.options.platform.clone()).await?;
         let settings = book.platform();
+        git.look_keys_up_with(deploy_keys::lookup(&self.cluster.client, &settings.namespace));
         let listener = match self.options.web {
             Some(address) => Some(TcpListener::bind(address).await.with_context(|| address.to_string())?),
             None => None,

@@ -69,18 +69,15 @@ struct Held {
     data: BTreeMap<String, String>,
 }
 
-impl Keys {
-    /// Keys from their parts.
-    #[must_use]
-    pub fn new(identities: Identities, hmac: Secret) -> Self {
-        Self { identities, hmac }
-    }
+/// A Secret of the platform's namespace, as it was read.
+pub(super) struct Stored {
+    /// Namespace and name.
+    pub name: String,
+    base64: BTreeMap<String, Secret>,
+}
 
-    /// Reads them from the Secret that the platform file names.
-    ///
-    /// # Errors
-    /// Where it is not there, can't be read, or holds something else.
-    pub async fn from_cluster(client: &Client, namespace: &str, secret: &str) -> Result<Self, KeysError> {
+impl Stored {
+    pub(super) async fn read(client: &Client, namespace: &str, secret: &str) -> Result<Self, KeysError> {
         let name = format!("{namespace}/{secret}");
         let path = format!("/api/v1/namespaces/{namespace}/secrets/{secret}");
         let bytes = match call::get(client, &path, None).await {
@@ -93,13 +90,34 @@ impl Keys {
         };
         let garbage = |_| KeysError::Unread { name: name.clone(), why: "the answer is no Secret".to_owned() };
         let held: Held = serde_json::from_slice(&bytes).map_err(garbage)?;
-        let held: BTreeMap<_, _> = held.data.into_iter().map(|(key, base64)| (key, Secret::new(base64))).collect();
-        let text = |key: &'static str| {
-            let bytes = Zeroizing::new(STANDARD.decode(held.get(key)?.reveal()).ok()?);
+        let base64 = held.data.into_iter().map(|(key, base64)| (key, Secret::new(base64))).collect();
+        Ok(Self { name, base64 })
+    }
+
+    pub(super) fn text(&self, key: &'static str) -> Result<Secret, KeysError> {
+        let text = || {
+            let bytes = Zeroizing::new(STANDARD.decode(self.base64.get(key)?.reveal()).ok()?);
             Some(Secret::new(std::str::from_utf8(&bytes).ok()?))
         };
-        let needed = |key| text(key).ok_or(KeysError::NoKey { name: name.clone(), key });
-        let (identities, hmac) = (needed(IDENTITIES)?, needed(HMAC)?);
+        text().ok_or(KeysError::NoKey { name: self.name.clone(), key })
+    }
+}
+
+impl Keys {
+    /// Keys from their parts.
+    #[must_use]
+    pub fn new(identities: Identities, hmac: Secret) -> Self {
+        Self { identities, hmac }
+    }
+
+    /// Reads them from the Secret that the platform file names.
+    ///
+    /// # Errors
+    /// Where it is not there, can't be read, or holds something else.
+    pub async fn from_cluster(client: &Client, namespace: &str, secret: &str) -> Result<Self, KeysError> {
+        let held = Stored::read(client, namespace, secret).await?;
+        let (identities, hmac) = (held.text(IDENTITIES)?, held.text(HMAC)?);
+        let name = held.name;
         if hmac.len() < LEAST_HMAC {
             return Err(KeysError::Short(name));
         }

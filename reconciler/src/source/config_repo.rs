@@ -142,6 +142,7 @@ impl PlatformFolder {
             for host in &platform.allowed_hosts {
                 rules.trust(HostPort::parse(host));
             }
+            rules.know(platform.git.as_ref().map(|git| git.known_hosts.as_slice()).unwrap_or_default());
             let images = platform.allowed_images.iter().map(String::as_str);
             for registry in images.chain([platform.registry.host.as_str()]) {
                 let host = registry.split('/').next().unwrap_or(registry);

@@ -3,10 +3,16 @@
 //! *What are your refs?* ([`Git::ls_refs`]) and *what is in this commit?* ([`Git::snapshot`]). What was read of a
 //! commit is kept in memory, because a commit does not change; refs are not kept here, because they do.
 
+mod recent;
+mod settings;
+
+use self::recent::Recent;
+pub use self::settings::Settings;
 use super::budget::{Budget, Cost, timed_out};
 use super::fetch::{Filter, Session};
 use super::ls_refs::{HttpRemote, Servers};
 use super::refs::{Refs, prefixes};
+use super::ssh_keys::{KeyLookup, KeyRing};
 use super::store::{Cache, Store, unreadable};
 use super::transport::Endpoint;
 use super::tree::{self, ReadError, Snapshot};
@@ -14,9 +20,9 @@ use super::url::{Address, RepositoryKey, RepositoryUrl, Scheme};
 use super::{SourceError, worktree};
 use crate::dialer::{Credentials, Dialer};
 use gix::ObjectId;
+use renderer::platform::KnownHost;
 use renderer::{CommitId, TreeId};
-use std::collections::{BTreeMap, HashMap, VecDeque};
-use std::path::PathBuf;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -24,54 +30,6 @@ use tokio::time::Instant;
 
 /// One listing of refs; 500,000 of them fit.
 const MAX_LISTING_BYTES: u64 = 64 << 20;
-/// Paths and commits of one repository kept in memory: a repository shared by many tools has a path for each.
-const KEPT_IN_MEMORY: usize = 64;
-/// And their bytes: a volunteer writes 1 MiB into a file as easily as 1 KiB.
-const KEPT_BYTES: usize = 2 << 20;
-
-/// Budgets and places.
-#[derive(Debug, Clone)]
-pub struct Settings {
-    /// Folder of the cache; may be deleted at any time.
-    pub cache: PathBuf,
-    /// What the cache may take, in bytes; the repository that was read last stays, whatever its size.
-    pub max_cache_bytes: u64,
-    /// Threads that may block in git at once; an eighth of them at one host.
-    pub threads: usize,
-    /// Requests to one host at once.
-    pub per_host: usize,
-    /// Seconds for one ls-refs.
-    pub ls_refs_timeout_secs: u64,
-    /// Seconds for one fetch.
-    pub fetch_timeout_secs: u64,
-    /// Seconds for which the answer about a ref that only builds look at is good.
-    pub fresh_secs: u64,
-    /// Largest pack, in bytes.
-    pub max_pack_bytes: u64,
-    /// Largest pack, in bytes of all its objects and deltas unpacked.
-    pub max_unpacked_bytes: u64,
-    /// The ssh program.
-    pub ssh_program: String,
-}
-
-impl Settings {
-    /// The defaults, with the cache in `cache`.
-    #[must_use]
-    pub fn new(cache: impl Into<PathBuf>) -> Self {
-        Self {
-            cache: cache.into(),
-            max_cache_bytes: 2 << 30,
-            threads: 32,
-            per_host: 8,
-            ls_refs_timeout_secs: 15,
-            fetch_timeout_secs: 60,
-            fresh_secs: 60,
-            max_pack_bytes: 512 << 20,
-            max_unpacked_bytes: 2 << 30,
-            ssh_program: "ssh".to_owned(),
-        }
-    }
-}
 
 /// How often each question went out, since the start.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -91,6 +49,8 @@ struct Inner {
     settings: Settings,
     credentials: BTreeMap<RepositoryKey, (Scheme, Credentials)>,
     servers: Servers,
+    keys: KeyRing,
+    known_hosts: Arc<[KnownHost]>,
     budget: Budget,
     cache: Arc<Cache>,
     repositories: Mutex<HashMap<Address, Arc<tokio::sync::Mutex<Known>>>>,
@@ -120,6 +80,8 @@ impl Git {
             dialer,
             credentials,
             servers: Servers::default(),
+            keys: KeyRing::new(&settings.ssh),
+            known_hosts: settings.ssh.known_hosts.as_slice().into(),
             budget: Budget::new(&settings),
             cache: Cache::new(settings.cache.clone(), settings.max_cache_bytes),
             repositories: Mutex::default(),
@@ -128,6 +90,11 @@ impl Git {
             fetches: AtomicU64::new(0),
             settings,
         }))
+    }
+
+    /// Where the keys of tools' own repositories are found, from now on.
+    pub fn look_keys_up_with(&self, lookup: KeyLookup) {
+        self.0.keys.look_up_with(lookup);
     }
 
     /// The way out that it uses.
@@ -176,8 +143,11 @@ impl Git {
             let listed = self.0.servers.ls_refs(&remote, &prefixes);
             return tokio::time::timeout(timeout, listed).await.unwrap_or_else(|_| Err(timed_out(url, timeout)));
         }
-        let endpoint = self.endpoint(url);
-        self.0.budget.blocking(url, cost, move |watch| Session::open(endpoint, watch)?.ls_refs(&prefixes)).await
+        self.asking(url, |endpoint| {
+            let prefixes = prefixes.clone();
+            self.0.budget.blocking(url, cost, move |watch| Session::open(endpoint, watch)?.ls_refs(&prefixes))
+        })
+        .await
     }
 
     /// What a question to this repository's host would come to, where the host answers nothing.
@@ -258,7 +228,7 @@ impl Git {
     ) -> Result<T, SourceError>
     where
         T: Send + 'static,
-        F: Fn(&gix::odb::Handle) -> Result<T, ReadError> + Send + 'static,
+        F: Fn(&gix::odb::Handle) -> Result<T, ReadError> + Send + Sync + 'static,
     {
         let known = self.known(url);
         let _turn = known.lock().await;
@@ -301,7 +271,7 @@ impl Git {
     ) -> Result<T, SourceError>
     where
         T: Send + 'static,
-        F: Fn(&gix::odb::Handle) -> Result<T, ReadError> + Send + 'static,
+        F: Fn(&gix::odb::Handle) -> Result<T, ReadError> + Send + Sync + 'static,
     {
         let settings = &self.0.settings;
         let timeout = Duration::from_secs(settings.fetch_timeout_secs);
@@ -311,26 +281,49 @@ impl Git {
             let read = move |_: &_| what(&worktree::objects(&path)?).map_err(unreadable);
             return self.0.budget.blocking(url, cost, read).await;
         }
-        let store = Store { cache: self.0.cache.clone(), address: url.address(), commit, filter };
-        let (endpoint, inner) = (self.endpoint(url), self.0.clone());
-        let read = move |watch: &_| {
-            store.read(&what, || {
-                inner.fetches.fetch_add(1, Ordering::Relaxed);
-                Session::open(endpoint.clone(), watch)
-            })
-        };
-        self.0.budget.blocking(url, cost, read).await
+        let what = Arc::new(what);
+        self.asking(url, |endpoint| {
+            let store = Store { cache: self.0.cache.clone(), address: url.address(), commit, filter };
+            let (inner, what) = (self.0.clone(), what.clone());
+            let read = move |watch: &_| {
+                store.read(&*what, || {
+                    inner.fetches.fetch_add(1, Ordering::Relaxed);
+                    Session::open(endpoint.clone(), watch)
+                })
+            };
+            self.0.budget.blocking(url, cost, read)
+        })
+        .await
     }
 
-    fn endpoint(&self, url: &RepositoryUrl) -> Endpoint {
-        Endpoint {
+    /// Asks a repository; once more where it refused a key that has been replaced meanwhile.
+    async fn asking<T, A>(&self, url: &RepositoryUrl, ask: impl Fn(Endpoint) -> A) -> Result<T, SourceError>
+    where
+        A: Future<Output = Result<T, SourceError>>,
+    {
+        let endpoint = self.endpoint(url).await?;
+        let answer = ask(endpoint.clone()).await;
+        let (Err(SourceError::Denied { .. }), Some(refused)) = (&answer, &endpoint.ssh_keys) else { return answer };
+        match self.0.keys.instead_of(refused, url).await {
+            Some(keys) => ask(Endpoint { ssh_keys: Some(keys), ..endpoint }).await,
+            None => answer,
+        }
+    }
+
+    async fn endpoint(&self, url: &RepositoryUrl) -> Result<Endpoint, SourceError> {
+        let ssh_keys = match url.scheme() {
+            Scheme::Ssh => Some(self.0.keys.of(url).await?),
+            _ => None,
+        };
+        Ok(Endpoint {
             dialer: self.0.dialer.clone(),
             base: self.0.servers.base(url),
             credentials: self.credentials(url),
-            ssh_program: self.0.settings.ssh_program.clone(),
+            ssh_keys,
+            known_hosts: self.0.known_hosts.clone(),
             runtime: tokio::runtime::Handle::current(),
             url: url.clone(),
-        }
+        })
     }
 
     pub(super) fn holds_credentials_for(&self, url: &RepositoryUrl) -> bool {
@@ -362,55 +355,4 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 fn size_bytes(snapshot: &Snapshot) -> usize {
     let files = &snapshot.files;
     [&files.config, &files.procfile, &files.service_template, &files.secrets].into_iter().flatten().map(Vec::len).sum()
-}
-
-/// The entries used last, each with its bytes, newest at the back.
-struct Recent<T>(VecDeque<(T, usize)>);
-
-impl<T> Default for Recent<T> {
-    fn default() -> Self {
-        Self(VecDeque::new())
-    }
-}
-
-impl<T> Recent<T> {
-    fn get(&mut self, wanted: impl Fn(&T) -> bool) -> Option<&T> {
-        let at = self.0.iter().position(|(entry, _)| wanted(entry))?;
-        let found = self.0.remove(at)?;
-        self.0.push_back(found);
-        self.0.back().map(|(entry, _)| entry)
-    }
-
-    /// The newest stays, whatever its size: it is in use.
-    fn put(&mut self, fresh: T, bytes: usize) {
-        self.0.push_back((fresh, bytes));
-        while self.0.len() > 1 && (self.0.len() > KEPT_IN_MEMORY || self.bytes() > KEPT_BYTES) {
-            self.0.pop_front();
-        }
-    }
-
-    fn bytes(&self) -> usize {
-        self.0.iter().map(|(_, bytes)| bytes).sum()
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_is_kept_in_memory_is_bounded_in_number_and_in_bytes() {
-        let mut recent = Recent::default();
-        for n in 0..100 {
-            recent.put(n, 1);
-        }
-        assert_eq!(recent.0.len(), KEPT_IN_MEMORY);
-        assert!(recent.get(|n| *n == 36).is_some() && recent.get(|n| *n == 35).is_none());
-        recent.put(100, KEPT_BYTES - 1);
-        assert!(recent.get(|n| *n == 36).is_some(), "used last, so it stays");
-        assert_eq!(recent.0.len(), 2);
-        recent.put(101, KEPT_BYTES + 1);
-        assert_eq!(recent.0.len(), 1);
-        assert!(recent.get(|n| *n == 101).is_some());
-    }
 }

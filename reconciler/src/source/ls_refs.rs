@@ -168,7 +168,7 @@ impl HttpRemote<'_> {
 pub(super) fn refusal(url: &RepositoryUrl, status: StatusCode) -> SourceError {
     let repository = url.to_string();
     match status {
-        StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => SourceError::Denied { repository },
+        StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => SourceError::Denied { repository, tool: None },
         StatusCode::NOT_FOUND | StatusCode::GONE => SourceError::NotFound { repository },
         status => SourceError::Unreachable { why: format!("{} answered {}", url.host(), status.as_u16()) },
     }

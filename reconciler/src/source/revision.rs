@@ -17,7 +17,7 @@ impl Git {
     /// # Errors
     /// Where the commit could not be read. That it has no `toolforge.yaml` is no error.
     pub async fn revision(&self, tool: &Tool, tip: &CommitId) -> Result<Revision, SourceError> {
-        let url = RepositoryUrl::parse(&tool.repository)?;
+        let url = RepositoryUrl::of(tool)?;
         let snapshot = self.snapshot(&url, tip, &tool.path).await?;
         Ok(Revision {
             commit: Some(tip.clone()),
@@ -67,9 +67,9 @@ impl Git {
     /// # Errors
     /// Where it is none of these.
     pub fn admit(&self, tool: &Tool, source: &SourceRef) -> Result<RepositoryUrl, SourceError> {
-        let own = RepositoryUrl::parse(&tool.repository)?;
+        let own = RepositoryUrl::of(tool)?;
         let url = RepositoryUrl::parse(&source.repository)?;
-        if url.key() == own.key() {
+        if url.is_same_repository(&own) {
             return Ok(own);
         }
         let refused = |why: &str| SourceError::HostNotAllowed {

@@ -1,18 +1,20 @@
-//! gix's transports, over our dialer: http on the pooled client, git on a checked TCP connection, ssh by the ssh
-//! program. Each obeys a [`Watch`]: a deadline, a byte limit, and a way to be cut off from outside.
+//! gix's transports, over our dialer: http on the pooled client, git and ssh on a checked TCP connection. Each obeys a
+//! [`Watch`]: a deadline, a byte limit, and a way to be cut off from outside.
 
 mod http;
+mod ssh;
 
 use super::SourceError;
 use super::budget::Cost;
 use super::fetch::pack::{Limits, Room, Taken};
+use super::ssh_keys::SshKeys;
 use super::url::{RepositoryUrl, Scheme};
 use crate::dialer::{Credentials, Dialer};
 use gix::protocol::transport::Protocol;
 use gix::protocol::transport::client::blocking_io::Transport;
 use gix::protocol::transport::client::git;
+use renderer::platform::KnownHost;
 use std::io::{self, Read};
-use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -108,7 +110,10 @@ pub(super) struct Endpoint {
     /// http only: where the repository is after redirects.
     pub base: Option<Url>,
     pub credentials: Option<Credentials>,
-    pub ssh_program: String,
+    /// ssh only: what the host is told.
+    pub ssh_keys: Option<SshKeys>,
+    /// ssh only: keys of hosts, beside those of the rules.
+    pub known_hosts: Arc<[KnownHost]>,
     pub runtime: tokio::runtime::Handle,
 }
 
@@ -117,7 +122,7 @@ pub(super) fn connect(endpoint: Endpoint, watch: &Arc<Watch>) -> Result<Box<dyn 
     match endpoint.url.scheme() {
         Scheme::Http | Scheme::Https => http::connect(endpoint, watch),
         Scheme::Git => connect_git(&endpoint, watch),
-        Scheme::Ssh => connect_ssh(&endpoint, watch),
+        Scheme::Ssh => ssh::connect(&endpoint, watch),
         Scheme::File => Err(SourceError::Corrupt { why: "a local repository needs no transport".to_owned() }),
     }
 }
@@ -140,87 +145,6 @@ fn connect_git(endpoint: &Endpoint, watch: &Arc<Watch>) -> Result<Box<dyn Transp
         git::ConnectMode::Daemon,
         false,
     )))
-}
-
-/// The name is resolved and checked here, and ssh is told the address; the host key is still looked up by name.
-fn connect_ssh(endpoint: &Endpoint, watch: &Arc<Watch>) -> Result<Box<dyn Transport + Send>, SourceError> {
-    let url = &endpoint.url;
-    let port = url.port().unwrap_or(22);
-    let addresses = endpoint.dialer.resolve(url.host(), port)?;
-    let mut command = Command::new(&endpoint.ssh_program);
-    command
-        .args(["-T", "-o", "BatchMode=yes", "-o", "ConnectTimeout=5"])
-        .args(["-o", "SendEnv=GIT_PROTOCOL"])
-        .args(["-o", &format!("HostKeyAlias={}", url.host())])
-        .args(["-p", &port.to_string()]);
-    if let Some(address) = addresses.first() {
-        command.args(["-o", &format!("HostName={}", address.ip())]);
-    }
-    if let Some(user) = url.user() {
-        command.args(["-l", user]);
-    }
-    let mut child = command
-        .args(["--", url.host()])
-        .arg(format!("git-upload-pack {}", quoted(url.path())))
-        .env("GIT_PROTOCOL", "version=2")
-        .env("SSH_ASKPASS_REQUIRE", "never")
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::null())
-        .spawn()
-        .map_err(|error| SourceError::Unreachable {
-            why: format!("{} could not be started: {error}", endpoint.ssh_program),
-        })?;
-    let (reader, writer) = (child.stdout.take(), child.stdin.take());
-    let child = Arc::new(Reaped(Mutex::new(child)));
-    let cut = child.clone();
-    watch.on_abort(move || cut.kill());
-    let (Some(reader), Some(writer)) = (reader, writer) else {
-        return Err(SourceError::Unreachable { why: "ssh has no input or output".to_owned() });
-    };
-    let reader = Piped { inner: reader, _child: child };
-    Ok(Box::new(git::blocking_io::Connection::new(
-        Counted { inner: reader, watch: watch.clone() },
-        writer,
-        Protocol::V2,
-        url.path(),
-        None::<(&str, _)>,
-        git::ConnectMode::Process,
-        false,
-    )))
-}
-
-/// The remote shell's quoting: in single quotes everything but a single quote stands for itself.
-fn quoted(path: &str) -> String {
-    format!("'{}'", path.replace('\'', r"'\''"))
-}
-
-/// A process that is ended and waited for, whatever happens.
-struct Reaped(Mutex<Child>);
-
-impl Reaped {
-    fn kill(&self) {
-        // It may have ended by itself.
-        drop(lock(&self.0).kill());
-    }
-}
-
-impl Drop for Reaped {
-    fn drop(&mut self) {
-        self.kill();
-        drop(lock(&self.0).wait());
-    }
-}
-
-struct Piped<R> {
-    inner: R,
-    _child: Arc<Reaped>,
-}
-
-impl<R: Read> Read for Piped<R> {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        self.inner.read(buffer)
-    }
 }
 
 struct Counted<R> {

@@ -1,8 +1,12 @@
 //! Where a repository is: parsed once, compared in one normal form, printed without userinfo.
 
+mod text;
+
+use self::text::{mask, percent_decoded, tidy};
 use crate::dialer::{Credentials, HostPort, Secret};
+use renderer::{Tool, ToolName};
 use std::fmt;
-use std::path::{Component, Path, PathBuf};
+use std::path::{Path, PathBuf};
 
 /// The schemes we speak.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -52,7 +56,8 @@ pub struct BadUrl {
 }
 
 /// Two URLs of the same repository have the same key: lower-case host and path, without scheme, userinfo, default
-/// port, `.git` and trailing slashes. A local path keeps its case.
+/// port, `.git` and trailing slashes. A local path keeps its case. Where a tool asks with a key of its own, the tool
+/// belongs to it: what one is told is not another's to know.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct RepositoryKey(String);
 
@@ -92,9 +97,26 @@ pub struct RepositoryUrl {
     host: String,
     port: Option<u16>,
     path: String,
+    tool: Option<ToolName>,
 }
 
 impl RepositoryUrl {
+    /// A tool's own repository. Over ssh it is asked with that tool's key.
+    ///
+    /// # Errors
+    /// What is wrong, userinfo masked.
+    pub fn of(tool: &Tool) -> Result<Self, BadUrl> {
+        let mut url = Self::parse(&tool.repository)?;
+        url.tool = (url.scheme == Scheme::Ssh).then(|| tool.name.clone());
+        Ok(url)
+    }
+
+    /// With whose key it is asked.
+    #[must_use]
+    pub fn tool(&self) -> Option<&ToolName> {
+        self.tool.as_ref()
+    }
+
     /// Parses a URL, an scp-like `user@host:path`, or an absolute path. A relative path is an error here; see
     /// [`RepositoryUrl::parse_in`].
     ///
@@ -150,6 +172,7 @@ impl RepositoryUrl {
             host: String::new(),
             port: None,
             path: tidy(path).to_string_lossy().into_owned(),
+            tool: None,
         }
     }
 
@@ -208,6 +231,7 @@ impl RepositoryUrl {
             host: host.to_ascii_lowercase(),
             port: port.filter(|port| Some(*port) != scheme.default_port()),
             path: path.to_owned(),
+            tool: None,
         })
     }
 
@@ -276,16 +300,31 @@ impl RepositoryUrl {
 
     /// What answers are kept under.
     pub(super) fn address(&self) -> Address {
-        let Self { scheme, user, host, port, path, .. } = self;
+        let Self { scheme, user, host, port, path, tool, .. } = self;
         // The user comes last: decoded, its name may hold anything.
         let user = user.as_deref().unwrap_or_default();
         let port = port.map(|port| format!(":{port}")).unwrap_or_default();
-        Address(format!("{}\n{host}{port}\n{}\n{user}", scheme.as_str(), path.trim_end_matches('/')))
+        let whose = tool.as_ref().map(|tool| format!(" {tool}")).unwrap_or_default();
+        Address(format!("{}{whose}\n{host}{port}\n{}\n{user}", scheme.as_str(), path.trim_end_matches('/')))
     }
 
-    /// Whether two addresses are of the same repository: for comparing, never for keeping what one of them said.
+    /// Whether two addresses are of the same repository, whoever asks.
+    #[must_use]
+    pub fn is_same_repository(&self, other: &Self) -> bool {
+        self.place() == other.place()
+    }
+
+    /// What all spellings of a repository have in common, for one who asks: for comparing, never for keeping what one of
+    /// them said.
     #[must_use]
     pub fn key(&self) -> RepositoryKey {
+        match &self.tool {
+            Some(tool) => RepositoryKey(format!("{tool}@{}", self.place())),
+            None => RepositoryKey(self.place()),
+        }
+    }
+
+    fn place(&self) -> String {
         let path = match self.scheme {
             Scheme::Http | Scheme::Https => percent_decoded(&self.path),
             _ => self.path.clone(),
@@ -293,10 +332,10 @@ impl RepositoryUrl {
         let path = path.trim_matches('/');
         let path = path.strip_suffix(".git").unwrap_or(path).trim_end_matches('/');
         if self.scheme == Scheme::File {
-            return RepositoryKey(format!("/{path}"));
+            return format!("/{path}");
         }
         let port = self.port.map(|p| format!(":{p}")).unwrap_or_default();
-        RepositoryKey(format!("{}{port}/{}", self.host, path.to_ascii_lowercase().trim_end_matches(".git")))
+        format!("{}{port}/{}", self.host, path.to_ascii_lowercase().trim_end_matches(".git"))
     }
 }
 
@@ -321,63 +360,6 @@ impl fmt::Debug for RepositoryUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "RepositoryUrl({self})")
     }
-}
-
-/// Replaces everything between `://` and the last `@`: a password may hold a `/`. Where there is no `@` after all, what
-/// would be a port and is no number could be the password.
-fn mask(text: &str) -> String {
-    let (scheme, rest) = text.split_once("://").map_or(("", text), |(scheme, rest)| (scheme, rest));
-    let ended = rest.rfind('@').map(|at| at + 1).max(rest.rfind("%40").map(|at| at + 3));
-    let host = match ended {
-        Some(ended) => format!("***@{}", &rest[ended..]),
-        None if scheme.is_empty() || !holds_more_than_a_port(rest) => return text.to_owned(),
-        None => "***".to_owned(),
-    };
-    if scheme.is_empty() { host } else { format!("{scheme}://{host}") }
-}
-
-fn holds_more_than_a_port(rest: &str) -> bool {
-    let authority = rest.split(['/', '\\', '?', '#']).next().unwrap_or_default();
-    let after_host = authority.rsplit_once(']').map_or(authority, |(_, after)| after);
-    after_host.split_once(':').is_some_and(|(_, port)| !port.chars().all(|c| c.is_ascii_digit()))
-}
-
-fn percent_decoded(text: &str) -> String {
-    let bytes = text.as_bytes();
-    let mut out = Vec::with_capacity(bytes.len());
-    let mut at = 0;
-    while let Some(&byte) = bytes.get(at) {
-        let hex = bytes
-            .get(at + 1..at + 3)
-            .and_then(|hex| std::str::from_utf8(hex).ok())
-            .and_then(|hex| u8::from_str_radix(hex, 16).ok());
-        match (byte, hex) {
-            (b'%', Some(decoded)) => {
-                out.push(decoded);
-                at += 3;
-            }
-            _ => {
-                out.push(byte);
-                at += 1;
-            }
-        }
-    }
-    String::from_utf8_lossy(&out).into_owned()
-}
-
-/// Resolves `.` and `..` in the text alone, so that equal paths compare equal.
-fn tidy(path: &Path) -> PathBuf {
-    let mut out = PathBuf::new();
-    for part in path.components() {
-        match part {
-            Component::CurDir => {}
-            Component::ParentDir => {
-                out.pop();
-            }
-            part => out.push(part),
-        }
-    }
-    out
 }
 
 #[cfg(test)]

@@ -85,6 +85,7 @@ codes! {
     TwoSources Error "two-sources" "two keys say where the image comes from" "Keep one of them."
     BadRepository Error "bad-repository" "`repository` is no http, https or git URL" "Write a public https URL."
     HostNotAllowed Error "host-not-allowed" "`repository` names a host this platform does not build from" "Move the code to an allowed host, or ask the operators."
+    BadHostKey Error "bad-host-key" "a line of `known_hosts` that is no key of a host" "Copy a line that `ssh-keyscan` printed, once its fingerprint was compared."
     BadReference Error "bad-reference" "`ref` is no name git allows" "Write a branch, a tag or a commit."
     BadImage Error "bad-image" "`image` is no image reference" "Write `registry/name:tag` or `registry/name@sha256:...`."
     ImageNotAllowed Error "image-not-allowed" "`image` is in a registry this platform does not run from, or another tool's" "Use an allowed registry, or build from source."

@@ -55,6 +55,7 @@ impl Platform {
             credentials: BTreeMap::new(),
             secrets: None,
             network: None,
+            git: None,
             allowed_hosts: vec!["*".to_owned()],
             allowed_images: Vec::new(),
             deletion_budget: DELETION_BUDGET,

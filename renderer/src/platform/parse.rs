@@ -4,6 +4,7 @@
 mod builds;
 
 use super::builtin::limits;
+use super::git::git;
 use super::network::network;
 use super::secrets::secrets;
 use super::{
@@ -32,6 +33,7 @@ const KEYS: &[&str] = &[
     "credentials",
     "secrets",
     "network",
+    "git",
     "allowed_hosts",
     "allowed_images",
     "deletion_budget",
@@ -78,6 +80,7 @@ fn platform(root: &yaml::Node, findings: &mut Findings) -> Option<Platform> {
     platform.credentials = spec.get("credentials").map(|e| credentials(e, findings)).unwrap_or_default();
     platform.secrets = spec.get("secrets").and_then(|e| secrets(e, findings));
     platform.network = spec.get("network").and_then(|e| network(e, findings));
+    platform.git = spec.get("git").and_then(|e| git(e, findings));
     platform.allowed_hosts = list(&spec, "allowed_hosts", findings);
     platform.allowed_images = list(&spec, "allowed_images", findings);
     if let Some(section) = spec.get("deletion_budget").and_then(|e| open(e, "`deletion_budget`", BUDGET, findings)) {

@@ -39,6 +39,7 @@ pub fn platform() -> Platform {
         dumps: Some(Dumps::PersistentVolumeClaim { claim_name: "dumps".to_owned() }),
         env: texts([("TOOL_REDIS_URI", "redis://redis.example:6379")]),
         secrets: None,
+        git: None,
         credentials: BTreeMap::from([(
             "TOOL_TOOLSDB_USER".to_owned(),
             SecretKey { secret: "toolsdb".to_owned(), key: "user".to_owned() },

@@ -81,7 +81,7 @@ async fn tip(target: &Target, repository: &Tool, name: &str) -> Result<Revision,
         };
         failure.hint_if(hint).because(error)
     };
-    let url = RepositoryUrl::parse(&repository.repository).map_err(|error| unreadable(error.into()))?;
+    let url = RepositoryUrl::of(repository).map_err(|error| unreadable(error.into()))?;
     let commit = match CommitId::new(name) {
         Ok(commit) => commit,
         Err(_) => {

@@ -154,7 +154,7 @@ fn followed(tools: &BTreeMap<ToolName, Tool>) -> BTreeMap<ToolName, Followed> {
         let joined = groups.get(name).cloned().unwrap_or_else(|| BTreeSet::from([name.clone()]));
         let together: Vec<_> = joined.iter().filter_map(|name| tools.get(name)).cloned().collect();
         let siblings = Siblings::of(tool, &together);
-        let url = RepositoryUrl::parse(&tool.repository).ok();
+        let url = RepositoryUrl::of(tool).ok();
         (name.clone(), Followed { tool: tool.clone(), url, siblings, joined })
     };
     tools.iter().map(row).collect()
