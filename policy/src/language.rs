@@ -103,7 +103,9 @@ pub fn words() -> impl Iterator<Item = &'static str> {
 pub(crate) fn env() -> &'static Arc<Env> {
     static ENV: LazyLock<Arc<Env>> = LazyLock::new(|| {
         let mut env = Env::stdlib();
-        for extension in [cel::extensions::strings, cel::extensions::lists, pattern::extension, crate::quantity::extension] {
+        for extension in
+            [cel::extensions::strings, cel::extensions::lists, pattern::extension, crate::quantity::extension]
+        {
             env.add_extension(extension).expect("no two functions of one name");
         }
         Arc::new(env)

@@ -342,6 +342,10 @@ pub struct News<'a> {
 pub async fn tell(client: &Client, recorder: &Recorder, news: &News<'_>) -> Told {
     let News { live, decided, outcome, .. } = *news;
     let plan = &decided.plan;
+    if planner::is_anothers(live, &news.subject.platform.name) {
+        tracing::warn!(tool = %plan.tool, "another platform of this cluster serves a tool of this name: choose another one");
+        return Told::Nothing;
+    }
     let previous = live.get("status");
     let pass = Pass {
         plan,

@@ -54,6 +54,8 @@ mod rollout;
 mod secrets;
 #[path = "end_to_end/spine.rs"]
 mod spine;
+#[path = "end_to_end/strangers.rs"]
+mod strangers;
 #[path = "end_to_end/tenancy.rs"]
 mod tenancy;
 #[path = "end_to_end/waves.rs"]

@@ -163,8 +163,7 @@ impl Input<'_> {
             return Some(Why::NotObserved(format!("{}: {}", gap.kind, gap.why)));
         }
         let live = self.observed.live(&self.tool_id())?;
-        let other = label(live, PLATFORM_MARK).is_some_and(|platform| platform != self.platform.name);
-        other.then_some(Why::NotOurs)
+        is_anothers(live, &self.platform.name).then_some(Why::NotOurs)
     }
 
     /// Nothing is planned at all, and why.
@@ -180,6 +179,12 @@ impl Input<'_> {
         }
         self.unknown_or_foreign()
     }
+}
+
+/// Whether a Tool says that another platform serves it: nothing of it is ours to write, its status neither.
+#[must_use]
+pub fn is_anothers(tool: &Value, platform: &str) -> bool {
+    label(tool, PLATFORM_MARK).is_some_and(|other| other != platform)
 }
 
 /// The id of a Tool.

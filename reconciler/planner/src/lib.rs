@@ -62,7 +62,7 @@ mod why;
 pub use admission::Admission;
 pub use check::Judge;
 pub use course::pinned_revision;
-pub use decide::{Circumstances, Input, Newest, Wave, plan, plan_and_memo, tool_id};
+pub use decide::{Circumstances, Input, Newest, Wave, is_anothers, plan, plan_and_memo, tool_id};
 pub use fight::Fight;
 pub use live::{Live, Stamp};
 pub use memo::Memo;
