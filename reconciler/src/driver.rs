@@ -389,6 +389,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::pass::Hidden;
     use planner::plan::Plan;
     use serde_json::json;
 
@@ -401,7 +402,8 @@ mod tests {
         });
         let plan = Plan { due, ..serde_json::from_value(plan).expect("a plan") };
         let (violations, observed, report) = Default::default();
-        ended(&Decided { plan, violations, observed, report, missed }, &Outcome::default(), NOW)
+        let hidden = Hidden::of_tool(&Vault::default(), &plan.tool, &renderer::Siblings::default(), &observed);
+        ended(&Decided { plan, violations, observed, report, missed, hidden }, &Outcome::default(), NOW)
     }
 
     #[test]

@@ -26,8 +26,9 @@ pub async fn ask(client: &Client, tool: &ToolName, questions: &[Question]) -> Ve
                 Ok(word) => (word, None),
                 Err(error) => (Word::Unknown(error.to_string()), Some(error)),
             };
-            if let Word::Refused { message, .. } | Word::Unknown(message) = &word {
-                tracing::debug!(object = %question.id, message, "a dry run was not answered");
+            // What the server says of it may repeat what it found, so it is told with the plan, which hides that.
+            if let Word::Refused { code, .. } = &word {
+                tracing::debug!(object = %question.id, code, "a dry run was refused");
             }
             (question.answered(word), error)
         })

@@ -7,7 +7,6 @@
 use crate::cluster::address;
 use crate::cluster::call;
 use crate::execute::FIELD_MANAGER;
-use crate::secrets::Mask;
 use jiff::Timestamp;
 use kube::Client;
 use planner::audit;
@@ -58,8 +57,6 @@ pub struct Wrote<'a> {
     pub rows: &'a [Row],
     /// The pin in force.
     pub pin: Pin,
-    /// Hides what the tool's Secrets hold.
-    pub mask: &'a Mask,
 }
 
 /// One event before it is sent.
@@ -73,8 +70,7 @@ struct Event {
 impl Recorder {
     /// Says about a Tool what was done, and what waits for somebody. Failures to say so are logged: nothing depends on it.
     pub async fn publish(&self, client: &Client, tool: &Value, wrote: &Wrote<'_>) {
-        for mut event in events(wrote) {
-            event.note = wrote.mask.text(&event.note).into_owned();
+        for event in events(wrote) {
             let Some(body) = self.admit(tool, &event, Instant::now()) else { continue };
             let name = body.pointer("/metadata/name").and_then(Value::as_str).unwrap_or_default();
             let path = address::child("/api/v1/namespaces/default/events", name);

@@ -124,7 +124,6 @@ async fn execute_step(
                 if is_taken(step.action, &failure) {
                     learn(&step.id, &Answer::Taken);
                 }
-                tracing::info!(object = %step.id, action = %step.action, kind = ?failure.kind, %failure, "step failed");
                 return (row(RowResult::Failed(failure)), Vec::new());
             }
         }

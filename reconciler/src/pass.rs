@@ -2,16 +2,18 @@
 //! where the world comes from (a watch, a few lists) and in whether the plan is executed.
 
 mod asked;
+mod hidden;
 
 use crate::cluster::call::{Answer, CallError};
 use crate::dry_run;
 use crate::events::{Recorder, Wrote};
 use crate::execute::{self, Doors, FIELD_MANAGER};
 use crate::registry::Registry;
-use crate::secrets::{Mask, Vault};
+use crate::secrets::Vault;
 use crate::status;
 pub(crate) use asked::seen;
 use asked::{confirm, look_up_images};
+pub use hidden::Hidden;
 use kube::Client;
 use planner::audit;
 use planner::check::Violation;
@@ -77,6 +79,8 @@ pub struct Decided {
     pub report: Report,
     /// Something that was asked for it was not answered, and no event tells when it can be.
     pub missed: Option<Missed>,
+    /// What nobody may repeat.
+    pub(crate) hidden: Hidden,
 }
 
 /// Something was not answered, and has to be tried again.
@@ -111,15 +115,6 @@ impl Subject {
     pub fn frame(&self) -> Vec<Object> {
         let nothing = Revision::nothing(&self.tool.branch);
         render_config(&self.platform, &self.tool, &nothing, &Config::default(), &self.siblings).objects
-    }
-
-    /// What hides the values that its revisions hold, wherever programs or servers repeat them.
-    #[must_use]
-    pub fn mask(&self, observed: &Observed) -> Mask {
-        let revisions = self.newest.iter().chain(observed.stored.iter().map(|stored| &stored.revision));
-        let files: BTreeSet<&[u8]> = revisions.filter_map(|revision| revision.files.secrets.as_deref()).collect();
-        let values = |file| self.vault.values(&self.tool.name, &self.siblings.tools, Some(file));
-        Mask::new(&files.into_iter().flat_map(values).collect::<Vec<_>>())
     }
 
     /// Renders what a plan is made of. An explicit file, once stored, is never forgotten for an inferred one; and a commit
@@ -255,7 +250,10 @@ impl Draft<'_> {
             (plan, memo) = self.plan_and_memo(&observed);
         }
         observed.memo = memo;
-        self.judged(plan, observed, missed)
+        let hidden = Hidden::of(self.subject, &observed);
+        let unread = hidden.hide(client, plan.said()).await;
+        missed = unread.map(|unread| unread.and(missed)).or(missed);
+        self.judged(plan, observed, missed, hidden)
     }
 
     /// Where the files say what a rule refuses; where the plan holds nothing for that, nobody is asked.
@@ -265,13 +263,13 @@ impl Draft<'_> {
         newest.map(|(_, rendered)| self.input(observed).denied(rendered)).unwrap_or_default()
     }
 
-    fn judged(self, plan: Plan, observed: Observed, missed: Option<Missed>) -> Decided {
+    fn judged(self, plan: Plan, observed: Observed, missed: Option<Missed>, hidden: Hidden) -> Decided {
         let platform = &self.subject.platform;
         let violations = Judge { platform, observed: &observed, field_manager: FIELD_MANAGER }.check(&plan);
         let denied = self.denied(&plan, &observed);
         let mut report = self.newest.map(|(_, rendered)| Arc::unwrap_or_clone(rendered).report).unwrap_or_default();
         report.diagnostics.extend(denied);
-        Decided { plan, violations, observed, report, missed }
+        Decided { plan, violations, observed, report, missed, hidden }
     }
 }
 
@@ -289,7 +287,12 @@ pub async fn execute(decided: &Decided, doors: Doors<'_>, learn: &(dyn Fn(&Objec
         tracing::error!(%tool, object = %id, %rule, "the plan was refused; nothing was done. This is a defect in toolforge");
         return Outcome::default();
     }
-    let outcome = execute::execute(doors, &decided.plan, learn).await;
+    let mut outcome = execute::execute(doors, &decided.plan, learn).await;
+    // What could not be searched says so, and the next pass hears it again.
+    decided.hidden.hide(doors.client, outcome.said()).await;
+    for (row, failure) in outcome.failures() {
+        tracing::info!(object = %row.id, action = %row.action, kind = ?failure.kind, %failure, "step failed");
+    }
     let pin = decided.pin();
     for entry in outcome.rows.iter().filter_map(|row| audit::entry(&decided.plan, row, &pin)) {
         let (tool, object, action) = (&entry.tool, &entry.object, entry.action);
@@ -357,10 +360,7 @@ pub async fn tell(client: &Client, recorder: &Recorder, news: &News<'_>) -> Told
         now: now(),
         since: news.since,
     };
-    let mut status = status::fit(pass.status());
-    // Nothing is opened for what has been said already.
-    let mask = if previous == Some(&status) { Mask::new([]) } else { news.subject.mask(&decided.observed) };
-    mask.value(&mut status);
+    let status = status::fit(pass.status());
     if news.patient && decided.missed.is_none() && pass.may_go_unsaid(&status) {
         return Told::Unsaid;
     }
@@ -375,7 +375,7 @@ pub async fn tell(client: &Client, recorder: &Recorder, news: &News<'_>) -> Told
     // What the status says already was an event once, also where another process said it.
     let rows: Vec<_> = news.unsaid.iter().chain(&outcome.rows).cloned().collect();
     if previous != Some(&status) || !rows.is_empty() {
-        recorder.publish(client, live, &Wrote { plan, rows: &rows, pin: decided.pin(), mask: &mask }).await;
+        recorder.publish(client, live, &Wrote { plan, rows: &rows, pin: decided.pin() }).await;
     }
     told
 }

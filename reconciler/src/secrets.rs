@@ -10,10 +10,12 @@
 pub mod cipher;
 pub mod deploy_keys;
 mod keys;
+mod known;
 mod mask;
 mod vault;
 
 pub use cipher::{Identities, Recipients};
 pub use keys::{HMAC, IDENTITIES, Keys, KeysError};
+pub use known::values_in_namespace;
 pub use mask::{MASK, Mask, Masking, masked};
 pub use vault::{Unfilled, Vault};

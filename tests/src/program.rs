@@ -20,6 +20,7 @@ pub struct Program {
     kubeconfig: PathBuf,
     context: String,
     home: tempfile::TempDir,
+    environment: Vec<(String, String)>,
 }
 
 /// What came of it.
@@ -49,7 +50,20 @@ impl Program {
     /// This binary, on the cluster of a context.
     pub fn with(binary: &Path, kubeconfig: &Path, context: &str) -> anyhow::Result<Self> {
         let home = tempfile::Builder::new().prefix("home-").tempdir()?;
-        Ok(Self { command: binary.to_owned(), kubeconfig: kubeconfig.to_owned(), context: context.to_owned(), home })
+        Ok(Self {
+            command: binary.to_owned(),
+            kubeconfig: kubeconfig.to_owned(),
+            context: context.to_owned(),
+            home,
+            environment: Vec::new(),
+        })
+    }
+
+    /// The same with more in its environment.
+    #[must_use]
+    pub fn with_env(mut self, pairs: &[(&str, &str)]) -> Self {
+        self.environment.extend(pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())));
+        self
     }
 
     /// The binary.
@@ -63,10 +77,17 @@ impl Program {
     }
 
     fn command(&self, folder: &Path, args: &[&str]) -> Command {
+        let mut command = self.command_alone(folder, args);
+        command.args(["--cluster", &self.context]);
+        command
+    }
+
+    fn command_alone(&self, folder: &Path, args: &[&str]) -> Command {
         let mut command = Command::new(&self.command);
-        command.args(args).args(["--cluster", &self.context]).current_dir(folder).env_clear();
+        command.args(args).current_dir(folder).env_clear();
         command.env("PATH", std::env::var_os("PATH").unwrap_or_default());
         command.env("HOME", self.home.path()).env("KUBECONFIG", &self.kubeconfig);
+        command.envs(self.environment.iter().map(|(name, value)| (name, value)));
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
         command
     }
@@ -78,9 +99,12 @@ impl Program {
 
     /// Runs it to its end in a folder, such as a working tree.
     pub async fn run_in(&self, folder: &Path, args: &[&str]) -> anyhow::Result<Ran> {
-        let output = self.command(folder, args).output().await?;
-        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-        Ok(Ran { code: output.status.code().unwrap_or(-1), out: text(&output.stdout), err: text(&output.stderr) })
+        ran(self.command(folder, args)).await
+    }
+
+    /// Runs one that asks no cluster to its end, in a folder.
+    pub async fn run_local(&self, folder: &Path, args: &[&str]) -> anyhow::Result<Ran> {
+        ran(self.command_alone(folder, args)).await
     }
 
     /// Starts it.
@@ -91,6 +115,12 @@ impl Program {
         err.follow(child.stderr.take().context("no stderr")?);
         Ok(Running { child, out, err })
     }
+}
+
+async fn ran(mut command: Command) -> anyhow::Result<Ran> {
+    let output = command.output().await?;
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    Ok(Ran { code: output.status.code().unwrap_or(-1), out: text(&output.stdout), err: text(&output.stderr) })
 }
 
 /// A process under way; dropping it kills it.

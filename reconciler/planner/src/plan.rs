@@ -1,5 +1,6 @@
 //! The plan: a value, complete and content-addressed. What is not in it does not happen.
 
+mod said;
 mod why;
 
 pub use why::Why;

@@ -117,9 +117,11 @@ async fn ask(target: &Target, decided: &Decided, builds: &[Awaited]) -> anyhow::
     if plan.steps.is_empty() {
         return Ok(());
     }
-    let Decided { observed, report, missed, .. } = decided.clone();
-    let judge = Judge { platform: &target.declared.platform, observed: &observed, field_manager: FIELD_MANAGER };
-    let decided = Decided { violations: judge.check(&plan), plan, observed, report, missed };
+    let mut decided = decided.clone();
+    let judge =
+        Judge { platform: &target.declared.platform, observed: &decided.observed, field_manager: FIELD_MANAGER };
+    decided.violations = judge.check(&plan);
+    decided.plan = plan;
     refused(&decided)?;
     let outcome = pass::execute(&decided, target.doors(), &|_, _| {}).await;
     let hint = format!("`toolforge retry {}` asks the reconciler to do it.", target.tool.name);

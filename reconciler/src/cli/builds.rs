@@ -7,8 +7,11 @@ use planner::Moment;
 use planner::builds::{Build, BuildState, told};
 use reconciler::cluster::Cluster;
 use reconciler::observe::{self, Scope};
-use renderer::ToolName;
+use reconciler::pass::Hidden;
+use reconciler::secrets::Vault;
+use renderer::{Siblings, ToolName};
 use serde_json::json;
+use std::collections::BTreeMap;
 
 /// Show what is being built, and what was
 ///
@@ -59,9 +62,28 @@ pub async fn read(cluster: &Cluster, declared: &Declared, tool: Option<&ToolName
     let namespace = namespace(declared)?;
     let scope = Scope::of(&cluster.name, &declared.platform);
     let observed = observe::builds(&cluster.client, &scope, tool).await;
-    match &observed.builds_unseen {
-        Some(why) => Err(unseen(&namespace, why)),
-        None => Ok(told(&observed, &namespace)),
+    if let Some(why) = &observed.builds_unseen {
+        return Err(unseen(&namespace, why));
+    }
+    let mut builds = told(&observed, &namespace);
+    hide(cluster, declared, &mut builds).await;
+    Ok(builds)
+}
+
+/// Takes a tool's values out of what its builds said last, as far as whoever asks may read them.
+async fn hide(cluster: &Cluster, declared: &Declared, builds: &mut [Build]) {
+    let said = |build: &&mut Build| build.why.is_some();
+    let mut known: BTreeMap<String, Hidden> = BTreeMap::new();
+    for build in builds.iter_mut().filter(said) {
+        let Some(tool) = declared.tools.iter().find(|tool| tool.name.as_str() == build.tool) else { continue };
+        if !known.contains_key(&build.tool) {
+            let vault = Vault::of_platform(&cluster.client, &declared.platform).await;
+            let scope = Scope::of(&cluster.name, &declared.platform);
+            let observed = observe::once(&cluster.client, &scope, &tool.name).await;
+            let siblings = Siblings::of(tool, &declared.tools);
+            known.insert(build.tool.clone(), Hidden::of_tool(&vault, &tool.name, &siblings, &observed));
+        }
+        known[&build.tool].hide(&cluster.client, build.why.iter_mut().collect()).await;
     }
 }
 

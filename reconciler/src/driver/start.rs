@@ -17,7 +17,7 @@ use crate::source::watch_folder::WatchFolder;
 use crate::source::{Git, RepositoryUrl, Settings, Ssh};
 use crate::web::{self, Metrics};
 use anyhow::Context as _;
-use renderer::Platform;
+use renderer::{Platform, Secret};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::atomic::Ordering;
@@ -58,7 +58,7 @@ pub type Environment<'a> = &'a (dyn Fn(&str) -> Option<String> + Sync);
 /// Where a variable of the environment holds something else than it should.
 pub fn git(config: &RepositoryUrl, cache: PathBuf, environment: Environment) -> anyhow::Result<Git> {
     let dialer = Dialer::new(bootstrap_rules(config));
-    let credentials = config.credentials().or_else(|| Credentials::from_env(GIT_CREDENTIALS, environment));
+    let credentials = git_credentials(config, environment);
     let credentials = credentials.map(|found| (config.clone(), found)).into_iter().collect();
     let mut settings = Settings::new(cache);
     settings.ssh = Ssh::from_env(config, environment)?;
@@ -68,11 +68,19 @@ pub fn git(config: &RepositoryUrl, cache: PathBuf, environment: Environment) -> 
     Ok(Git::new(dialer, settings, credentials))
 }
 
+fn git_credentials(config: &RepositoryUrl, environment: Environment) -> Option<Credentials> {
+    config.credentials().or_else(|| Credentials::from_env(GIT_CREDENTIALS, environment))
+}
+
+fn registry_credentials(platform: &Platform, environment: Environment) -> Option<Credentials> {
+    platform.registry.credentials.as_deref().and_then(|prefix| Credentials::from_env(prefix, environment))
+}
+
 /// Asks the platform's registry, with the credentials its settings name.
 #[must_use]
 pub fn registry(dialer: Dialer, platform: &Platform, environment: Environment) -> Registry {
     let host = platform.registry.host.split('/').next().unwrap_or_default().to_owned();
-    let found = platform.registry.credentials.as_deref().and_then(|prefix| Credentials::from_env(prefix, environment));
+    let found = registry_credentials(platform, environment);
     Registry::new(dialer, found.map(|credentials| (host, credentials)).into_iter().collect(), Default::default())
 }
 
@@ -123,6 +131,7 @@ impl Start<'_> {
         platform::publish(&self.cluster.client, &settings, &admission).await?;
         let rules = platform::publish_rules(&self.cluster.client, &settings, &admission).await;
         let vault = Vault::of_platform(&self.cluster.client, &settings).await;
+        vault.keep(self.passwords(&settings));
         let (driver, inbox) = self.driver(git, book, &settings, vault);
         // Where the cluster does not take them, tools are served all the same, and it is tried again with each poll.
         if let Err(error) = rules {
@@ -154,6 +163,13 @@ impl Start<'_> {
         }
         worked.context("the loop ended by itself")?;
         held.release().await.context("the lease was not freed; it runs out by itself")
+    }
+
+    /// What this process gets in with, which nobody may repeat.
+    fn passwords(&self, settings: &Platform) -> Vec<Secret> {
+        let git = git_credentials(&self.options.config, self.environment);
+        let registry = registry_credentials(settings, self.environment);
+        [git, registry].into_iter().flatten().map(|found| found.password().clone()).collect()
     }
 
     fn driver(&self, git: Git, book: Book, settings: &Platform, vault: Vault) -> (Arc<Driver>, Inbox) {

@@ -1,9 +1,8 @@
 //! The platform's keys: a Secret in its namespace, which operators make and nobody else reads.
 
 use super::cipher::{BadKey, Identities};
+use super::known;
 use crate::cluster::call::{self, CallError};
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use kube::Client;
 use renderer::length_prefixed::LengthPrefixed;
@@ -12,7 +11,6 @@ use renderer::{Platform, Secret};
 use serde::Deserialize;
 use sha2::Sha256;
 use std::collections::BTreeMap;
-use zeroize::Zeroizing;
 
 /// Key of the Secret that holds the identities, as `age-keygen` writes them: one a line, any number.
 pub const IDENTITIES: &str = "identities";
@@ -95,11 +93,8 @@ impl Stored {
     }
 
     pub(super) fn text(&self, key: &'static str) -> Result<Secret, KeysError> {
-        let text = || {
-            let bytes = Zeroizing::new(STANDARD.decode(self.base64.get(key)?.reveal()).ok()?);
-            Some(Secret::new(std::str::from_utf8(&bytes).ok()?))
-        };
-        text().ok_or(KeysError::NoKey { name: self.name.clone(), key })
+        let found = self.base64.get(key).and_then(known::text);
+        found.ok_or_else(|| KeysError::NoKey { name: self.name.clone(), key })
     }
 }
 

@@ -9,12 +9,14 @@ use base64::engine::general_purpose::{STANDARD_NO_PAD, URL_SAFE_NO_PAD};
 use bytes::Bytes;
 use futures::stream::{self, Stream, StreamExt as _};
 use renderer::Secret;
-use serde_json::Value;
 use std::borrow::Cow;
 use std::collections::BTreeSet;
 
 /// What stands for a value.
 pub const MASK: &str = "***";
+
+/// Stands where words were cut off.
+const CUT_OFF: char = '\u{2026}';
 
 /// Shorter values are not hidden: they are words of every log, and give nothing away that could not be guessed.
 const LEAST_BYTES: usize = 4;
@@ -66,17 +68,26 @@ impl Mask {
         }
     }
 
-    /// Every text in a value; keys are names, and ours.
-    pub fn value(&self, value: &mut Value) {
-        match value {
-            Value::String(text) => {
-                if let Cow::Owned(masked) = self.text(text) {
-                    *text = masked;
-                }
-            }
-            Value::Array(items) => items.iter_mut().for_each(|item| self.value(item)),
-            Value::Object(fields) => fields.values_mut().for_each(|field| self.value(field)),
-            _ => {}
+    /// The words of others, who may have been cut off at `…`: what begins like a value there is hidden, too.
+    #[must_use]
+    pub fn words<'a>(&self, words: &'a str) -> Cow<'a, str> {
+        let masked = self.text(words);
+        if self.is_empty() || !masked.contains(CUT_OFF) {
+            return masked;
+        }
+        let mut pieces = masked.split(CUT_OFF).map(|piece| self.without_beginning(piece)).collect::<Vec<_>>();
+        // Behind the last one nothing is cut off.
+        if let (Some(last), Some(end)) = (pieces.last_mut(), masked.split(CUT_OFF).next_back()) {
+            *last = Cow::Borrowed(end);
+        }
+        Cow::Owned(pieces.join("\u{2026}"))
+    }
+
+    fn without_beginning<'a>(&self, text: &'a str) -> Cow<'a, str> {
+        let begun = self.forms.iter().map(|form| begun(text.as_bytes(), form)).max().unwrap_or_default();
+        match text.get(..text.len() - begun) {
+            Some(before) if begun >= LEAST_BYTES => Cow::Owned(format!("{before}{MASK}")),
+            _ => Cow::Borrowed(text),
         }
     }
 }
@@ -92,7 +103,7 @@ fn add_forms(value: &str, forms: &mut BTreeSet<Vec<u8>>) {
             forms.extend((0..3).filter_map(|shift| base64_core(engine, text, shift)));
         }
         forms.extend([("%20", true), ("+", true), ("%20", false), ("+", false)].map(|how| url_encoded(text, how)));
-        let json = Value::from(text).to_string();
+        let json = serde_json::Value::from(text).to_string();
         forms.insert(json.as_bytes()[1..json.len() - 1].to_vec());
     }
     forms.retain(|form| form.len() >= LEAST_BYTES);
@@ -223,7 +234,7 @@ mod tests {
             format!("?q={}&x=1", encoded(("+", true))),
             format!("?q={}&x=1", encoded(("+", false))),
             format!("?q={}&x=1", encoded(("%20", true))),
-            Value::from(value).to_string(),
+            serde_json::Value::from(value).to_string(),
             format!("second-value{value}second-value"),
         ] {
             let whole = mask.text(&text).into_owned();
@@ -261,6 +272,19 @@ mod tests {
     }
 
     #[test]
+    fn what_is_left_of_a_value_that_was_cut_off_is_hidden() {
+        let mask = mask(&["hunter2-hunter2"]);
+        for (said, told) in [
+            ("last words: hunter2-hun\u{2026}", "last words: ***\u{2026}"),
+            ("a hunter2-hunter2 b hunt\u{2026}; c hunter\u{2026} d", "a *** b ***\u{2026}; c ***\u{2026} d"),
+            ("it ends with hunter2", "it ends with hunter2"),
+            ("a hun\u{2026}", "a hun\u{2026}"),
+        ] {
+            assert_eq!(mask.words(said), told);
+        }
+    }
+
+    #[test]
     fn a_line_that_ends_goes_on_at_once() {
         let mask = mask(&["hunter2-hunter2"]);
         let mut masking = Masking::new(&mask);
@@ -291,8 +315,6 @@ mod tests {
     fn each_line_of_a_key_is_hidden_and_short_values_are_words() {
         let mask = mask(&["-----BEGIN KEY-----\nMIIEvQIBADAN\nBgkqhkiG9w0B\n-----END KEY-----\n", "yes"]);
         assert_eq!(mask.text("log: MIIEvQIBADAN, yes"), "log: ***, yes");
-        let mut status = serde_json::json!({"why": ["x BgkqhkiG9w0B"], "n": 1});
-        mask.value(&mut status);
-        assert_eq!(status, serde_json::json!({"why": ["x ***"], "n": 1}));
+        assert_eq!(mask.text("x BgkqhkiG9w0B"), "x ***");
     }
 }

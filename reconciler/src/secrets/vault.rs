@@ -11,7 +11,7 @@ use renderer::{ObjectId, Platform, Secret, ToolName};
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock};
 
 /// Files whose tags are remembered: of each of 3,000 tools the newest, the last good and a pinned one, and some more.
 const REMEMBERED: usize = 20_000;
@@ -28,6 +28,8 @@ struct Inner {
     /// A value was met that no key opens: others may be there by now.
     wanting: AtomicBool,
     decrypted: AtomicU64,
+    /// Passwords of the process itself.
+    own: OnceLock<Vec<Secret>>,
 }
 
 /// Keys, or why there are none.
@@ -163,6 +165,17 @@ impl Vault {
         let values = secrets::parse(file, FILE).0.map(|file| file.values).unwrap_or_default();
         let good = values.iter().filter_map(|(key, standing)| Some((key, standing.sealed.as_ref().ok()?)));
         good.filter_map(|(key, sealed)| self.open(&keys, sealed, &tools, key).ok()).collect()
+    }
+
+    /// Remembers passwords of the process itself, which nobody may repeat either. What was said first counts.
+    pub fn keep(&self, own: Vec<Secret>) {
+        self.0.own.get_or_init(|| own);
+    }
+
+    /// Those passwords.
+    #[must_use]
+    pub fn own(&self) -> &[Secret] {
+        self.0.own.get().map_or(&[], Vec::as_slice)
     }
 
     /// How often a key was tried on a value.

@@ -4,12 +4,10 @@ use crate::fake::{Fake, Reply, tool};
 use planner::pin::Pin;
 use planner::plan::{Held, Plan, Target, Why};
 use reconciler::events::{BUDGET, Recorder, Wrote};
-use reconciler::secrets::Mask;
 use reconciler::status;
 use renderer::ObjectId;
 use renderer::diagnostic::steers;
 use serde_json::{Value, json};
-use std::sync::LazyLock;
 
 fn plan(held: Vec<Why>) -> Plan {
     let id = ObjectId {
@@ -34,8 +32,7 @@ fn echo() -> Fake {
 
 /// Nothing was written, and nobody has pinned the tool.
 fn nothing(plan: &Plan) -> Wrote<'_> {
-    static NOTHING: LazyLock<Mask> = LazyLock::new(|| Mask::new([]));
-    Wrote { plan, rows: &[], pin: Pin::default(), mask: &NOTHING }
+    Wrote { plan, rows: &[], pin: Pin::default() }
 }
 
 #[tokio::test]

@@ -1,0 +1,190 @@
+//! The platform, and where its secrets come in.
+
+use crate::search::Searcher;
+use anyhow::{Context as _, ensure};
+use reconciler::secrets::{HMAC, IDENTITIES, Identities, Recipients};
+use renderer::Secret;
+use renderer::diagnostic::Place;
+use renderer::render::secret_name;
+use renderer::secrets::{FILE, Record, SecretsFile, Standing};
+use std::net::TcpListener;
+use std::path::Path;
+use tests::git_server::Fault;
+use tests::platform::{CONFIG, Platform, Route, Tool, platform_yaml};
+use tests::program::{Program, Running};
+use tests::registry::{Image, Registry};
+
+/// How a secret comes in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Channel {
+    /// Encrypted in the tool's repository, under this variable.
+    Sealed(&'static str),
+    /// The same, in an earlier commit: by now the variable has another value.
+    Rotated(&'static str),
+    /// A Secret in the tool's namespace that the tool refers to.
+    Referenced(&'static str),
+    /// The password of the registry, for the reconciler alone.
+    Registry,
+    /// The password of the git host.
+    Git,
+    /// What the marks of values are made with.
+    Hmac,
+}
+
+/// Each channel with its canary. The platform's age identity is one more, which nobody can choose.
+pub const CHANNELS: &[(&str, Channel, &str)] = &[
+    ("a value rotated away", Channel::Rotated("API_KEY"), "cnry-old/17 \"+x"),
+    ("an encrypted value", Channel::Sealed("API_KEY"), "cnry-sealed/42 \"+x"),
+    ("a referenced Secret", Channel::Referenced("ELSEWHERE"), "cnry-refer/88 \"+x"),
+    ("the registry's password", Channel::Registry, "cnry-registry/31+x"),
+    ("the git host's password", Channel::Git, "cnry-git/5309+xyz"),
+    ("the key of the marks", Channel::Hmac, "cnry-marks/0123456789abcdef-0123456789abcdef"),
+];
+const REGISTRY_USER: &str = "builder";
+const GIT_USER: &str = "reader";
+/// Prefix of the registry's credentials in the environment.
+const PREFIX: &str = "CANARY_REGISTRY";
+/// More memory than any node has: what asks for it never begins, and its pod says what we make it say.
+pub const NEVER: &str = "900Ti";
+
+pub struct Stage<'a> {
+    pub platform: &'a Platform,
+    pub tool: Tool<'a>,
+    pub program: Program,
+    pub running: Running,
+    pub web: std::net::SocketAddr,
+    pub identities: Identities,
+    registry: Registry,
+    /// Its folder stays as long as it runs.
+    _runs: Program,
+}
+
+/// The canary of a channel.
+pub fn canary(channel: Channel) -> &'static str {
+    CHANNELS.iter().find(|row| row.1 == channel).map_or("", |row| row.2)
+}
+
+impl<'a> Stage<'a> {
+    pub async fn on(platform: &'a Platform) -> anyhow::Result<Self> {
+        let registry = Registry::start_with_login(REGISTRY_USER, canary(Channel::Registry)).await?;
+        let identities = Identities::generate();
+        give_keys(platform, &identities).await?;
+        platform.config().commit(&[("platform.yaml", &settings(platform, &registry, &identities))])?;
+        platform.git().set_fault(CONFIG, Some(Fault::Login(GIT_USER.into(), canary(Channel::Git).into())));
+        let binary = Path::new(env!("CARGO_BIN_EXE_toolforge"));
+        let program = Program::on(platform.plane(), binary)?;
+        // Free now; another program could still take it, which fails the start and nothing else.
+        let web = TcpListener::bind("127.0.0.1:0")?.local_addr()?;
+        let passwords = [
+            ("TOOLFORGE_GIT_USERNAME", GIT_USER),
+            ("TOOLFORGE_GIT_PASSWORD", canary(Channel::Git)),
+            ("CANARY_REGISTRY_USERNAME", REGISTRY_USER),
+            ("CANARY_REGISTRY_PASSWORD", canary(Channel::Registry)),
+            ("RUST_LOG", "debug,reconciler=trace,toolforge=trace,planner=trace,kube_client=trace"),
+        ];
+        let runs = Program::on(platform.plane(), binary)?.with_env(&passwords);
+        let web_address = web.to_string();
+        let run = ["run", platform.config().url(), "--interval", "1", "--json", "--web", &web_address];
+        let running = runs.start(&run)?;
+        let tool = platform.tool_without_file("a")?;
+        Ok(Self { platform, tool, program, running, web, identities, registry, _runs: runs })
+    }
+
+    /// Who looks for all of them.
+    pub fn searcher(&self) -> Searcher {
+        let mut searcher = Searcher::default();
+        for (name, _, value) in CHANNELS {
+            searcher.plant(name, value);
+        }
+        if let Some(identity) = self.identities.one_to_text() {
+            searcher.plant("the platform's identity", identity.reveal());
+        }
+        searcher
+    }
+
+    /// The tool is deployed with the first value, and then with another.
+    pub async fn deploys_and_rotates(&self) -> anyhow::Result<()> {
+        let tool = &self.tool;
+        let limits = "  limits: {max: {memory: 1000Ti}, quota: {limits.memory: 2000Ti, requests.memory: 2000Ti}}\n";
+        self.platform.commit_tool_file(tool.name(), &format!("  repository: {}\n{limits}", tool.repository().url()))?;
+        self.image().await?;
+        self.seal(Channel::Rotated("API_KEY"))?;
+        tool.commit(&self.config("web", ""))?;
+        let missing = tool.reason("Ready", "MissingSecret").await?;
+        ensure!(missing.message.contains("elsewhere"), "{missing:?}");
+        for (_, channel, value) in CHANNELS {
+            if let Channel::Referenced(variable) = channel {
+                let literal = format!("--from-literal=value={value}");
+                tool.kubectl(&["create", "secret", "generic", &secret_name(variable), &literal]).await?;
+            }
+        }
+        tool.ready().await?;
+        self.seal(Channel::Sealed("API_KEY"))?;
+        tool.ready().await
+    }
+
+    /// The file of the tool: its component with this command, and more of it.
+    pub fn config(&self, command: &str, more: &str) -> String {
+        let secrets = "    secrets: [API_KEY, ELSEWHERE]\n";
+        format!("components:\n  web:\n    image: {}\n    run: {{command: {command}}}\n{secrets}{more}", self.by_tag())
+    }
+
+    pub fn by_tag(&self) -> String {
+        format!("{}/library/canary:1", self.registry.address())
+    }
+
+    async fn image(&self) -> anyhow::Result<()> {
+        self.registry.push("library/canary", "1", &Image { layers: &["web"], ..Image::default() }).await.map(drop)
+    }
+
+    fn seal(&self, channel: Channel) -> anyhow::Result<()> {
+        let tool = &self.tool;
+        let (Channel::Sealed(key) | Channel::Rotated(key)) = channel else { return Ok(()) };
+        let public = self.identities.public();
+        let record = Record {
+            platform: self.platform.name().to_owned(),
+            tools: vec![tool.name().to_owned()],
+            key: key.to_owned(),
+            value: Secret::new(canary(channel)),
+        };
+        let sealed = Recipients::read(public.iter().map(String::as_str))?.seal(&record)?;
+        let standing = Standing { place: Place { line: 1, column: 1, width: 1 }, sealed: Ok(sealed) };
+        let values = [(key.to_owned(), standing)].into_iter().collect();
+        let platform = self.platform.name().to_owned();
+        tool.commit_file(FILE, &SecretsFile { platform, recipients: Vec::new(), values }.to_yaml()).map(drop)
+    }
+
+    /// The last that the process said, for whoever reads why a test failed.
+    pub fn log(&self) -> String {
+        let lines = self.running.err.all();
+        let own: Vec<_> = lines
+            .into_iter()
+            .filter(|line| [" INFO ", " WARN ", " ERROR ", "error:"].iter().any(|word| line.contains(word)))
+            .collect();
+        own[own.len().saturating_sub(40)..].join("\n")
+    }
+}
+
+fn settings(platform: &Platform, registry: &Registry, identities: &Identities) -> String {
+    let frame = platform_yaml(platform.name(), Route::Ingress, registry.address());
+    let frame = frame.replace("{host:", &format!("{{credentials: {PREFIX}, host:"));
+    let recipients = identities.public().concat();
+    let lifecycle = format!("registry.example/toolforge@sha256:{}", "1".repeat(64));
+    format!(
+        "{frame}  secrets: {{recipients: [{recipients}], keys: toolforge-keys}}\n  \
+         builds: {{backend: lifecycle, lifecycle: {{image: \"{lifecycle}\", memory: \"{NEVER}\"}}}}\n"
+    )
+}
+
+/// The platform's keys, as operators make them.
+async fn give_keys(platform: &Platform, identities: &Identities) -> anyhow::Result<()> {
+    let identity = identities.one_to_text().context("an identity")?;
+    let literals = [
+        format!("--from-literal={IDENTITIES}={}", identity.reveal()),
+        format!("--from-literal={HMAC}={}", canary(Channel::Hmac)),
+    ];
+    let namespace = platform.namespace();
+    let create =
+        ["create", "secret", "generic", "toolforge-keys", "--namespace", &namespace, &literals[0], &literals[1]];
+    platform.kubectl(&create).await.map(drop)
+}
