@@ -173,6 +173,64 @@ fn every_claim_in_docs_names_a_test_that_exists() {
     }
 }
 
+/// A whole number as code or a table writes it: `1 << 20`, `16 * 1024`, `100_000`, `Duration::from_secs(5)`, `16 KiB`.
+fn whole(text: &str) -> Option<u64> {
+    let text = text.trim();
+    let text = text.strip_prefix("Duration::from_secs(").and_then(|rest| rest.strip_suffix(')')).unwrap_or(text);
+    let units = [(" B", 0), (" KiB", 10), (" MiB", 20), (" GiB", 30), (" s", 0)];
+    if let Some((number, shift)) = units.iter().find_map(|(unit, shift)| Some((text.strip_suffix(unit)?, shift))) {
+        return Some(whole(number)? << shift);
+    }
+    if let Some((left, right)) = text.split_once("<<") {
+        return Some(whole(left)? << whole(right)?);
+    }
+    if let Some((left, right)) = text.split_once('*') {
+        return Some(whole(left)? * whole(right)?);
+    }
+    text.replace('_', "").parse().ok()
+}
+
+/// The value of a constant, or of a field of defaults.
+fn value_of(code: &str, name: &str) -> Option<u64> {
+    code.lines().find_map(|line| {
+        let constant = line.split_once(&format!("const {name}: ")).and_then(|(_, rest)| rest.split_once(" = "));
+        let field = line.trim().strip_prefix(&format!("{name}: ")).and_then(|rest| rest.strip_suffix(','));
+        whole(constant.map(|(_, value)| value.trim_end_matches(';')).or(field)?)
+    })
+}
+
+#[test]
+fn every_limit_is_in_the_table_with_the_value_that_the_code_has() {
+    let table = std::fs::read_to_string(root().join("docs/limits.md")).expect("docs/limits.md");
+    let mut listed = BTreeSet::new();
+    for row in table.lines().filter(|line| line.starts_with("| ") && line.contains(".rs`")) {
+        let columns: Vec<_> = row.split('|').map(str::trim).collect();
+        let (limit, beyond) = (columns[2], columns[4]);
+        let names: Vec<_> = columns[3].split('`').skip(1).step_by(2).collect();
+        let (file, name) = (names[0], names[1]);
+        let code = std::fs::read_to_string(root().join(file)).expect(file);
+        let value = value_of(&code, name);
+        assert!(value.is_some() && value == whole(limit), "{file} has {name} = {value:?}: {row}");
+        assert!(!beyond.is_empty(), "{row}");
+        listed.insert((root().join(file), name.to_owned()));
+    }
+    // What strangers write is read here.
+    for file in
+        ["renderer/src", "policy/src", "reconciler/src/source", "reconciler/src/registry"].into_iter().flat_map(sources)
+    {
+        for line in without_tests(&file) {
+            let Some((_, rest)) = line.split_once("const MAX_").filter(|(before, _)| !before.contains("//")) else {
+                continue;
+            };
+            let Some((name, value)) = rest.split_once(": ") else { continue };
+            // What is made of another constant is told there.
+            let known = listed.contains(&(file.clone(), format!("MAX_{name}")));
+            let own = value.split_once(" = ").is_some_and(|(_, value)| whole(value.trim_end_matches(';')).is_some());
+            assert!(known || !own, "docs/limits.md has no row for MAX_{name} of {}", file.display());
+        }
+    }
+}
+
 fn every_rust_file(folder: &str) -> Vec<PathBuf> {
     let mut found = sources(folder);
     let mut open = vec![root().join(folder)];

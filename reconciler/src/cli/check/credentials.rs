@@ -73,9 +73,11 @@ fn files(place: &ToolPlace) -> (Vec<PathBuf>, usize) {
     let all = worktree::listed(&place.folder).unwrap_or_default();
     let count = all.len();
     for path in all {
-        let size = std::fs::symlink_metadata(place.folder.join(&path)).ok().filter(|found| found.is_file());
-        let size = size.map_or(0, |found| found.len());
-        bytes += usize::try_from(size).unwrap_or(usize::MAX).min(MAX_BYTES);
+        let found = std::fs::symlink_metadata(place.folder.join(&path)).ok();
+        // What is not read counts for nothing.
+        let size =
+            found.filter(|found| found.is_file() && found.len() <= MAX_FILE_BYTES).map_or(0, |found| found.len());
+        bytes += usize::try_from(size).unwrap_or(usize::MAX);
         if files.len() >= MAX_FILES || bytes > MAX_BYTES {
             break;
         }
