@@ -22,8 +22,6 @@ mod git_faults;
 mod idle;
 #[path = "end_to_end/images.rs"]
 mod images;
-#[path = "end_to_end/install.rs"]
-mod install;
 #[path = "end_to_end/lease.rs"]
 mod lease;
 #[path = "end_to_end/neighbours.rs"]

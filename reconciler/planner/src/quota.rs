@@ -16,12 +16,14 @@
 //! no more, then by name; one that is held leaves its room to the next. What is about to go has given up its pods (a full
 //! quota gets their room first), but not yet its place: objects are pruned last.
 //!
-//! **What fits at rest, and not with its surge or with everything running at once, is not held.** Pods come one after
-//! another: a Job's wait for room and start when another ends, and a rollout goes on when an old pod has gone. A hold would
-//! keep a tool from using the quota that it was given. The plan says so, and by how much.
+//! **What fits at rest, and not with its surge or with everything running at once, is not held.** A hold would keep a tool
+//! from using the quota that it was given. Pods come one after another: a Job's wait for room and start when another ends,
+//! and where several rollouts can't surge at once, one does after another. The plan says so, and by how much. A rollout
+//! that could never surge gives up pods instead (`turns.rs`).
 
 mod load;
 mod told;
+mod turns;
 mod usage;
 
 pub use told::{Row, Shortage, table};
@@ -164,12 +166,19 @@ impl Quota {
         rest.plus(&all.values().fold(Usage::default(), |most, load| most.max(&load.of_a_run())))
     }
 
-    /// What becomes of every resource, when the objects named in `rolling` get other pods.
-    pub(crate) fn rows(&self, targets: &Targets, rolling: &BTreeSet<ObjectId>) -> Vec<Row> {
-        let mut then: Asked = self.live.iter().filter(|(id, part)| stays(id, part, targets)).map(loaded).collect();
+    /// Everything as it is to be.
+    pub(crate) fn then(&self, targets: &Targets) -> Asked {
+        let stays = self.live.iter().filter(|(id, part)| stays(id, part, targets));
+        let mut then: Asked = stays.map(|(id, part)| (id.clone(), part.load.clone())).collect();
         for objects in targets.components.values() {
             then.extend(self.asked(objects));
         }
+        then
+    }
+
+    /// What becomes of every resource, when the objects named in `rolling` get other pods.
+    pub(crate) fn rows(&self, targets: &Targets, rolling: &BTreeSet<ObjectId>) -> Vec<Row> {
+        let then = self.then(targets);
         let sum = |all: &mut dyn Iterator<Item = Usage>| all.fold(self.foreign.clone(), |sum, one| sum.plus(&one));
         let before = sum(&mut self.live.values().map(|part| part.load.at_rest()));
         let after = sum(&mut then.values().map(Load::at_rest));
@@ -192,10 +201,6 @@ impl Quota {
         };
         self.limit.iter().map(row).collect()
     }
-}
-
-fn loaded((id, part): (&ObjectId, &Part)) -> (ObjectId, Load) {
-    (id.clone(), part.load.clone())
 }
 
 /// These objects instead of those that have their names.

@@ -167,6 +167,65 @@ fn a_surge_that_does_not_fit_is_said_and_holds_nothing() {
     assert_eq!(plan.remarks, ["at its peak this takes 6Gi of 5Gi limits.memory: pods wait until others have ended"]);
 }
 
+fn strategy(world: &World) -> String {
+    let strategy = &world.objects[&world.id("Deployment", "web")]["spec"]["strategy"];
+    let of = |key: &str| strategy["rollingUpdate"][key].to_string();
+    format!("{} {} {}", strategy["type"].as_str().expect("a type"), of("maxSurge"), of("maxUnavailable"))
+}
+
+/// The first pass of a change, and how pods are replaced then, while they are, and afterwards.
+fn replaced(limit: &str, before: &str, after: &str) -> (Vec<String>, [String; 3]) {
+    let mut world = with(limit);
+    world.settle(&says('1', &[("web", before)]));
+    world.controllers = false;
+    let changed = says('2', &[("web", after)]);
+    let first = world.pass(&changed);
+    let then = strategy(&world);
+    let again = world.pass(&changed);
+    assert!(again.steps.is_empty(), "while they are replaced it stays so: {again:#?}");
+    let meanwhile = strategy(&world);
+    world.controllers = true;
+    world.run_controllers();
+    world.settle(&changed);
+    (first.remarks, [then, meanwhile, strategy(&world)])
+}
+
+#[test]
+fn what_could_never_surge_is_replaced_in_turn_and_surges_again_when_that_is_done() {
+    let (told, ways) = replaced("4Gi", "replicas: 4, memory: 1Gi", "replicas: 4, memory: 512Mi");
+    assert_eq!(ways, ["RollingUpdate 0 1", "RollingUpdate 0 1", "RollingUpdate 1 0"]);
+    let words = "deployment/tool-wordcount/web: the tool's quota has no room for one more pod beside those that run, so \
+                 they are replaced one at a time, with one fewer meanwhile";
+    assert_eq!(told, [words]);
+    let (_, ways) = replaced("2Gi", "replicas: 1, memory: 2Gi", "replicas: 1, memory: 512Mi");
+    assert_eq!(ways, ["Recreate null null", "Recreate null null", "RollingUpdate 1 0"]);
+    let (told, ways) = replaced("4Gi", "replicas: 2, memory: 1Gi", "replicas: 2, memory: 512Mi");
+    assert_eq!((told.len(), ways), (0, ["RollingUpdate 1 0"; 3].map(str::to_owned)), "there is room");
+}
+
+#[test]
+fn what_others_use_stops_no_pod() {
+    let mut world = with("2Gi");
+    world.settle(&says('1', &[("web", "memory: 1Gi")]));
+    world.used = Some(json!({"limits.memory": "2Gi"}));
+    world.run_controllers();
+    world.pass(&says('2', &[("web", "memory: 600Mi")]));
+    assert_eq!(strategy(&world), "RollingUpdate 1 0", "it may be the last pod of the revision before");
+}
+
+#[test]
+fn somebody_s_strategy_is_taken_back_while_pods_are_replaced() {
+    let mut world = with("4Gi");
+    world.settle(&says('1', &[("web", "replicas: 2, memory: 1Gi")]));
+    world.controllers = false;
+    world.pass(&says('2', &[("web", "replicas: 2, memory: 512Mi")]));
+    let id = world.id("Deployment", "web");
+    let theirs = json!({"type": "RollingUpdate", "rollingUpdate": {"maxSurge": 0, "maxUnavailable": 1}});
+    world.edit(&id, "kubectl-edit", |o| o["spec"]["strategy"] = theirs);
+    world.pass(&says('2', &[("web", "replicas: 2, memory: 512Mi")]));
+    assert_eq!(strategy(&world), "RollingUpdate 1 0");
+}
+
 #[test]
 fn a_quota_that_can_t_be_read_is_not_an_empty_one() {
     let mut world = with("4Gi");

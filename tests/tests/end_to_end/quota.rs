@@ -33,15 +33,14 @@ async fn counted(tool: &Tool<'_>, resource: &str, amount: &str) -> anyhow::Resul
     Ok(quota["status"]["used"].clone())
 }
 
-/// What the server says to one more pod like those of `web`, with so much memory; nothing is made.
-async fn one_more(tool: &Tool<'_>, memory: &str) -> anyhow::Result<Result<(), String>> {
+/// What the server says to one more pod like those of `web`, with so much memory.
+async fn one_more(tool: &Tool<'_>, memory: &str, only_asked: bool) -> anyhow::Result<Result<(), String>> {
     let template = tool.object("Deployment", "web").await?["spec"]["template"].clone();
     let mut pod = json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "more"}, "spec": template["spec"]});
-    pod["metadata"]["labels"] = template["metadata"]["labels"].clone();
     pod["spec"]["containers"][0]["resources"]["limits"]["memory"] = json!(memory);
     let pods = tool.platform().api(kind_of("Pod")?, Some(&tool.namespace()));
-    let only_asked = PostParams { dry_run: true, ..PostParams::default() };
-    match pods.create(&only_asked, &serde_json::from_value::<DynamicObject>(pod)?).await {
+    let how = PostParams { dry_run: only_asked, ..PostParams::default() };
+    match pods.create(&how, &serde_json::from_value::<DynamicObject>(pod)?).await {
         Ok(_) => Ok(Ok(())),
         Err(kube::Error::Api(status)) if status.code == 403 => Ok(Err(status.message.clone())),
         Err(error) => Err(error.into()),
@@ -58,12 +57,41 @@ async fn what_is_held_for_want_of_room_the_server_refuses_with_the_same_numbers(
     let ours = "deployment/tool-noroom-tool/bot: no room: toolforge.yaml:7:33 asks for 1536Mi more limits.memory, 1Gi of 2Gi \
                 are used";
     ensure!(told.starts_with(ours), "{told}");
-    let refused = one_more(&tool, "1536Mi").await?.err().context("the server would take it")?;
+    let refused = one_more(&tool, "1536Mi", true).await?.err().context("the server would take it")?;
     let theirs = "requested: limits.memory=1536Mi, used: limits.memory=1Gi, limited: limits.memory=2Gi";
     ensure!(refused.contains("exceeded quota") && refused.contains(theirs), "{refused}");
     ensure!(tool.find("Deployment", "bot").await?.is_none(), "something was applied");
+
+    one_more(&tool, "512Mi", false).await?.map_err(anyhow::Error::msg)?;
+    counted(&tool, "limits.memory", "1536Mi").await?;
     tool.commit(&says(&image, &[("web", "command: web, memory: 1Gi"), ("bot", "command: bot, memory: 1Gi")]))?;
+    let others = async || {
+        let told = tool.condition("Ready").await?;
+        Ok(told.filter(|told| {
+            told.reason == "NoRoom" && told.message.contains("asks for 1Gi more limits.memory, 1536Mi of 2Gi")
+        }))
+    };
+    platform.until("what somebody else runs is counted", others).await?;
+    tool.kubectl(&["delete", "pod", "more", "--wait=false"]).await?;
     tool.ready().await
+}
+
+/// Without giving up a pod it would wait for ever.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_rollout_that_could_never_surge_ends() -> anyhow::Result<()> {
+    let platform = Platform::start("turns").await?;
+    let image = prebuilt(&platform, "a").await?;
+    let tool = tool(&platform, &image, "2Gi").await?;
+    tool.commit(&says(&image, &[("web", "command: web, memory: 1Gi, replicas: 2")]))?;
+    tool.ready().await?;
+    counted(&tool, "limits.memory", "2Gi").await?;
+    tool.commit(&says(&image, &[("web", "command: web, memory: 512Mi, replicas: 2")]))?;
+    tool.ready().await?;
+    let web = tool.object("Deployment", "web").await?;
+    let rolling = json!({"type": "RollingUpdate", "rollingUpdate": {"maxSurge": 1, "maxUnavailable": 0}});
+    ensure!(web["spec"]["strategy"] == rolling, "{web}");
+    ensure!(web["status"]["updatedReplicas"] == 2 && web["status"]["availableReplicas"] == 2, "{web}");
+    platform.quiet().await
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -79,7 +107,7 @@ async fn what_is_let_through_the_server_takes_and_counts_as_predicted() -> anyho
     let planned = platform.plan_as(&platform.plane().client().await?, &tool).await?;
     let held: Vec<_> = planned.decided.plan.held.iter().filter(|held| matches!(held.why, Why::NoRoom(_))).collect();
     ensure!(held.is_empty(), "{held:?}");
-    one_more(&tool, "1Gi").await?.map_err(anyhow::Error::msg)?;
+    one_more(&tool, "1Gi", true).await?.map_err(anyhow::Error::msg)?;
     let rows = planned.quota.context("a prediction")?;
     platform.run().await?;
     tool.ready().await?;

@@ -94,9 +94,34 @@ impl Draft<'_> {
                 (Some(_), None) => {}
             }
         }
+        for name in self.in_turns(targets, &components, &quota) {
+            if let (Some(objects), Some(slot)) = (targets.components.get(&name), components.get_mut(&name)) {
+                slot.0 = self.verdicts(objects);
+            }
+        }
         let tight = quota.rows(targets, &rolling).into_iter().find(quota::Row::is_tight);
         self.plan.remarks.extend(tight.map(|row| row.remark()));
         components
+    }
+
+    /// Lets pods be replaced in turn where they could never surge, and says so; of which components.
+    fn in_turns(&mut self, targets: &mut Targets, components: &Components, quota: &Quota) -> BTreeSet<ComponentName> {
+        let (then, rolling) = (quota.then(targets), rolling(components));
+        let mut changed = BTreeSet::new();
+        for (name, (compared, full)) in components {
+            for step in compared.iter().filter_map(Compared::step).filter(|_| full.is_none()) {
+                let begun = || quota.under_way(step, self.input.observed.live(&step.id), self.input.field_manager);
+                let begins = rolling.contains(&step.id).then(|| quota.turns(&step.id, &then)).flatten();
+                self.plan.remarks.extend(begins.map(|turns| turns.remark(&step.id)));
+                let Some(turns) = begins.or_else(begun) else { continue };
+                let wanted = targets.components.get_mut(name).into_iter().flatten();
+                wanted.filter(|object| object.id == step.id).for_each(|object| {
+                    object.value["spec"]["strategy"] = turns.strategy();
+                });
+                changed.insert(name.clone());
+            }
+        }
+        changed
     }
 
     fn no_room(&self, newest: &Rendered, name: &ComponentName, shortage: Shortage) -> Why {

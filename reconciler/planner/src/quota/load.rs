@@ -59,6 +59,14 @@ impl Load {
         }
     }
 
+    /// How many pods more than those a rollout may start; none where it is no rollout.
+    pub(super) fn surge(&self) -> Option<u32> {
+        match self.work {
+            Work::Always { surge, .. } => surge,
+            _ => None,
+        }
+    }
+
     /// When nothing happens.
     pub(crate) fn at_rest(&self) -> Usage {
         self.counted.clone().plus(&self.pod.times(self.replicas().unwrap_or(0)))
