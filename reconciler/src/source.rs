@@ -22,6 +22,7 @@ mod pkt;
 mod poller;
 mod refs;
 mod revision;
+pub mod signature;
 mod ssh_keys;
 mod store;
 mod transport;

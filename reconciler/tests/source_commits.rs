@@ -1,22 +1,25 @@
-//! What is known of a commit besides its files: who made it.
+//! What is known of a commit besides its files: who made it, and what its signature is worth.
 
 mod git_host;
 
 use git_host::{Repository, reader};
-use reconciler::source::RepositoryUrl;
-use renderer::revision::Facts;
+use reconciler::source::signature::verify;
+use reconciler::source::{RepositoryUrl, config_repo};
+use renderer::revision::{Facts, Signature, SigningKey};
+use renderer::signers::{Signers, wanted};
 use renderer::{CommitId, Tool, ToolName};
+use russh::keys::PrivateKey;
+use russh::keys::ssh_key::private::Ed25519Keypair;
+use russh::keys::ssh_key::{HashAlg, LineEnding};
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 
 /// A commit of the tree of HEAD with these bytes in place of its header's lines and message.
 fn commit_of(repository: &Repository, lines: &[&[u8]]) -> CommitId {
     let tree = repository.git(&["rev-parse", "HEAD^{tree}"]);
-    let object = repository.path.join("commit-object");
     let mut bytes = format!("tree {tree}\n").into_bytes();
     bytes.extend(lines.concat());
-    std::fs::write(&object, bytes).expect("written");
-    let id = repository.git(&["hash-object", "-t", "commit", "-w", "--literally", "commit-object"]);
-    CommitId::new(id).expect("a commit")
+    written(repository, &bytes)
 }
 
 async fn facts_of(repository: &Repository, commit: &CommitId, cache: &Path) -> Facts {
@@ -47,4 +50,211 @@ async fn the_author_is_read_whatever_stands_there_and_never_an_address() {
         let facts = facts_of(&repository, &commit, folder.path()).await;
         assert_eq!(facts.author.as_deref(), author, "{}", &line[..40]);
     }
+}
+
+/// A line of a commit's header for the signature that `sign` makes of the rest, and the commit's id.
+fn signed(repository: &Repository, sign: impl FnOnce(&[u8]) -> String) -> (CommitId, Vec<u8>) {
+    let tree = repository.git(&["rev-parse", "HEAD^{tree}"]);
+    let head = format!(
+        "tree {tree}\nauthor A <a@example.org> 1700000000 +0000\ncommitter A <a@example.org> 1700000000 +0000\n"
+    );
+    let payload = format!("{head}\na commit\n");
+    let armor = sign(payload.as_bytes());
+    let object = format!("{head}gpgsig {}\n\na commit\n", armor.trim_end().replace('\n', "\n "));
+    (written(repository, object.as_bytes()), object.into_bytes())
+}
+
+fn written(repository: &Repository, object: &[u8]) -> CommitId {
+    std::fs::write(repository.path.join("commit-object"), object).expect("written");
+    let id = repository.git(&["hash-object", "-t", "commit", "-w", "--literally", "commit-object"]);
+    CommitId::new(id).expect("a commit")
+}
+
+fn ssh_key(seed: u8) -> PrivateKey {
+    PrivateKey::from(Ed25519Keypair::from_seed(&[seed; 32]))
+}
+
+fn ssh_armor(key: &PrivateKey, namespace: &str, payload: &[u8]) -> String {
+    let signature = key.sign(namespace, HashAlg::Sha512, payload).expect("a signature");
+    signature.to_pem(LineEnding::LF).expect("armor")
+}
+
+fn openpgp(name: &str) -> Vec<u8> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/openpgp");
+    std::fs::read(folder.join(name)).expect("a fixture")
+}
+
+fn signers(files: &[(&str, &str)]) -> Signers {
+    Signers(files.iter().map(|(name, text)| ((*name).to_owned(), (*text).to_owned())).collect())
+}
+
+/// What the signature of this commit is worth where these sign.
+async fn worth(repository: &Repository, commit: &CommitId, signers: &Signers) -> Signature {
+    let facts = facts_of(repository, commit, &repository.path.join("cache")).await;
+    match facts.signature {
+        Signature::Unverified(signed) => verify(&signed, signers),
+        other => other,
+    }
+}
+
+fn why(signature: &Signature) -> &str {
+    match signature {
+        Signature::Worthless { why, .. } => why,
+        other => unreachable!("it is worth something: {other:?}"),
+    }
+}
+
+#[tokio::test]
+async fn an_ssh_signature_is_good_for_its_own_commit_and_purpose_alone() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let repository = Repository::new(folder.path(), "tool");
+    let plain = repository.commit(&[("toolforge.yaml", "one")]);
+    let none = Signers::default();
+    let plain = CommitId::new(plain).expect("a commit");
+    assert_eq!(worth(&repository, &plain, &none).await, Signature::Absent);
+
+    let key = ssh_key(1);
+    let fingerprint = key.fingerprint(HashAlg::Sha256).to_string();
+    let (good, bytes) = signed(&repository, |payload| ssh_armor(&key, "git", payload));
+    let by_it = Signature::Good(SigningKey::Ssh { fingerprint, algorithm: "ssh-ed25519".to_owned() });
+    assert_eq!(worth(&repository, &good, &none).await, by_it);
+
+    let text = String::from_utf8(bytes).expect("text");
+    let tampered = written(&repository, text.replace("a commit\n", "a comma\n").as_bytes());
+    assert!(why(&worth(&repository, &tampered, &none).await).contains("not of this commit"));
+    let other_tree = repository.commit(&[("toolforge.yaml", "two")]);
+    let tree = repository.git(&["rev-parse", &format!("{other_tree}^{{tree}}")]);
+    let moved = written(&repository, format!("tree {tree}{}", &text[45..]).as_bytes());
+    assert!(why(&worth(&repository, &moved, &none).await).contains("not of this commit"), "transplanted");
+    let (mail, _) = signed(&repository, |payload| ssh_armor(&key, "email", payload));
+    assert!(why(&worth(&repository, &mail, &none).await).contains("another purpose"));
+    let twice = text.replacen("gpgsig ", "gpgsig x\ngpgsig ", 1);
+    let twice = written(&repository, twice.as_bytes());
+    assert!(!why(&worth(&repository, &twice, &none).await).is_empty(), "the first of two counts, and is none");
+    let large = format!("-----BEGIN SSH SIGNATURE-----\n{}", "A".repeat(100_000));
+    let (large, _) = signed(&repository, |_| large);
+    assert!(why(&worth(&repository, &large, &none).await).contains("larger than 16384 bytes"));
+    for (armor, word) in [
+        ("-----BEGIN SSH SIGNATURE-----\nAAAA\n-----END SSH SIGNATURE-----", "cannot be read"),
+        ("-----BEGIN PGP SIGNATURE-----\n\nAAAA\n-----END PGP SIGNATURE-----", "cannot be read"),
+        ("-----BEGIN SIGNED MESSAGE-----\nAAAA\n-----END SIGNED MESSAGE-----", "X.509"),
+        ("yes, really", "of no kind"),
+    ] {
+        let (odd, _) = signed(&repository, |_| armor.to_owned());
+        let found = worth(&repository, &odd, &none).await;
+        assert!(why(&found).contains(word), "{armor}: {found:?}");
+    }
+}
+
+#[tokio::test]
+async fn what_git_signs_with_ssh_keygen_is_good() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let repository = Repository::new(folder.path(), "tool");
+    let key = ssh_key(2);
+    let path = folder.path().join("key");
+    std::fs::write(&path, key.to_openssh(LineEnding::LF).expect("a key").as_bytes()).expect("written");
+    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600)).expect("a private file");
+    std::fs::write(path.with_extension("pub"), key.public_key().to_openssh().expect("a key")).expect("written");
+    repository.write("toolforge.yaml", b"one");
+    repository.git(&["add", "-A"]);
+    repository.git(&["config", "gpg.format", "ssh"]);
+    repository.git(&["config", "user.signingkey", &path.display().to_string()]);
+    repository.git(&["commit", "-q", "-S", "-m", "signed"]);
+    let commit = CommitId::new(repository.git(&["rev-parse", "HEAD"])).expect("a commit");
+    let found = worth(&repository, &commit, &Signers::default()).await;
+    let fingerprint = key.fingerprint(HashAlg::Sha256).to_string();
+    assert_eq!(found, Signature::Good(SigningKey::Ssh { fingerprint, algorithm: "ssh-ed25519".to_owned() }));
+}
+
+/// The commits are GnuPG's, of the tree that holds `toolforge.yaml` with the text `one`: `openpgp/make.sh`.
+#[tokio::test]
+async fn an_openpgp_signature_is_good_by_a_key_that_is_known_whole_and_in_force() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let repository = Repository::new(folder.path(), "tool");
+    repository.commit(&[("toolforge.yaml", "one")]);
+    let commit = |name: &str| written(&repository, &openpgp(name));
+    let key = |name: &str| String::from_utf8(openpgp(name)).expect("text");
+    let all = signers(&[("ada", &key("ada.asc")), ("others", &format!("{}{}", key("bob.asc"), key("eve.asc")))]);
+
+    for name in ["ada.commit", "ada-subkey.commit"] {
+        let Signature::Good(SigningKey::OpenPgp { fingerprint, valid_before, signers }) =
+            worth(&repository, &commit(name), &all).await
+        else {
+            unreachable!("{name} is good");
+        };
+        assert_eq!((fingerprint.len(), valid_before, signers), (40, None, all.digest()), "{name}");
+    }
+    let bob = worth(&repository, &commit("bob.commit"), &all).await;
+    let Signature::Good(SigningKey::OpenPgp { valid_before: Some(end), .. }) = bob else { unreachable!("{bob:?}") };
+    // 2026-06-01T12:00:00Z.
+    assert_eq!(end, 1_780_315_200);
+
+    let nobody = worth(&repository, &commit("ada.commit"), &signers(&[("bob", &key("bob.asc"))])).await;
+    assert!(matches!(nobody, Signature::UnknownKey { key } if key.len() == 40));
+    for (name, files, word) in [
+        ("bob-sha1.commit", key("bob.asc"), "SHA-1"),
+        ("bob.commit", key("bob-revoked.asc"), "revoked"),
+        ("ada-subkey.commit", key("ada-subkey-revoked.asc"), "revoked"),
+        ("eve.commit", key("eve.asc"), "proves nothing any more"),
+    ] {
+        let found = worth(&repository, &commit(name), &signers(&[("all", &files)])).await;
+        assert!(why(&found).contains(word), "{name}: {found:?}");
+    }
+    let still = worth(&repository, &commit("ada.commit"), &signers(&[("ada", &key("ada-subkey-revoked.asc"))])).await;
+    assert!(matches!(still, Signature::Good(_)), "the owner's own key is none of the subkey's: {still:?}");
+
+    let text = String::from_utf8(openpgp("ada.commit")).expect("text");
+    let tampered = written(&repository, text.replace("a commit\n", "a comma\n").as_bytes());
+    assert!(why(&worth(&repository, &tampered, &all).await).contains("not of this commit"));
+}
+
+/// A config repository whose platform and tool name these files of signers.
+fn config_repository(folder: &Path) -> Repository {
+    let repository = Repository::new(folder, "config");
+    let frame = |kind: &str, name: &str, spec: &str| {
+        format!("apiVersion: toolforge.org/v1alpha1\nkind: {kind}\nmetadata: {{name: {name}}}\nspec:\n{spec}")
+    };
+    let settings = "  domain: tools.example\n  commits:\n    signed: require\n    signers: [operators, operatrs]\n";
+    repository.write("platform.yaml", frame("Platform", "tools", settings).as_bytes());
+    let spec = "  repository: https://git.example/x\n  commits: {signed: require, signers: [ada.asc]}\n";
+    repository.write("tools/wordcount.yaml", frame("Tool", "wordcount", spec).as_bytes());
+    let line = format!("ada@example.org {}\n", ssh_key(1).public_key().to_openssh().expect("a key"));
+    repository.write("signers/operators", line.as_bytes());
+    repository.write("signers/ada.asc", &openpgp("ada.asc"));
+    repository.write(
+        "signers/broken.asc",
+        b"-----BEGIN PGP PUBLIC KEY BLOCK-----\n\nAAAA\n-----END PGP PUBLIC KEY BLOCK-----\n",
+    );
+    repository.write("signers/private", b"-----BEGIN OPENSSH PRIVATE KEY-----\n");
+    repository
+}
+
+#[tokio::test]
+async fn signers_are_read_with_the_config_repository_and_what_is_wrong_there_is_told_with_its_place() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let repository = config_repository(folder.path());
+    repository.commit_all();
+    let url = RepositoryUrl::local(&repository.path);
+    let committed = config_repo::load(&reader(folder.path(), &[]), &url, "HEAD").await.expect("a config repository");
+    let found = config_repo::read_folder(&repository.path).expect("a folder");
+    assert_eq!((committed.platforms.len(), &committed.platforms), (1, &found.platforms));
+    let folder = &found.platforms[0];
+    let platform = folder.platform.as_ref().expect("a platform");
+    let signers = platform.commits.signers.ssh();
+    assert_eq!(signers.iter().map(|s| s.principals.as_str()).collect::<Vec<_>>(), ["ada@example.org"]);
+    assert_eq!(wanted(platform, &folder.tools[0]).map(Signers::named).as_deref(), Some("signers/ada.asc"));
+    assert_eq!(folder.tools[0].commits.signers.openpgp().count(), 1);
+    let told: Vec<_> = folder
+        .report
+        .errors()
+        .map(|e| format!("{}:{} {}", e.file, e.place.map_or(0, |place| place.line), e.message))
+        .collect();
+    let expected = [
+        "platform.yaml:8 there is no file `signers/operatrs`",
+        "signers/broken.asc:0 an OpenPGP key cannot be read",
+        "signers/private:1 this is a private key",
+    ];
+    assert_eq!(told.len(), expected.len(), "{told:?}");
+    assert!(expected.iter().all(|one| told.iter().any(|found| found.starts_with(one))), "{told:?}");
+    assert!(folder.report.errors().all(|error| error.hint.is_some()));
 }

@@ -29,6 +29,7 @@ pub mod revision;
 pub mod schedule;
 pub mod secret;
 pub mod secrets;
+pub mod signers;
 pub mod tool;
 pub mod yaml;
 

@@ -14,6 +14,7 @@ pub use parse::parse;
 pub(crate) use parse::{limits_patch, user_id};
 pub use secrets::Secrets;
 
+use crate::signers::Commits;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -58,6 +59,9 @@ pub struct Platform {
     /// How git hosts are recognised; none where all of them are spoken to over https.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub git: Option<Git>,
+    /// What commits must bring.
+    #[serde(default, skip_serializing_if = "Commits::is_default")]
+    pub commits: Commits,
     /// Hosts a `toolforge.yaml` may name besides those of the config repository; `*` is any, `*.example.org` any below.
     pub allowed_hosts: Vec<String>,
     /// Registries a prebuilt `image:` may come from, as prefixes; empty means any.

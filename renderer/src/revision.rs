@@ -2,7 +2,7 @@
 
 mod facts;
 
-pub use facts::{Facts, author};
+pub use facts::{Facts, Signature, Signed, SigningKey, author};
 
 use crate::names::{CommitId, TreeId};
 use serde::{Deserialize, Serialize};

@@ -6,6 +6,7 @@ mod parse;
 pub use parse::parse;
 
 use crate::names::ToolName;
+use crate::signers::Commits;
 use serde::{Deserialize, Serialize};
 
 /// One tool, as operators declare it.
@@ -25,6 +26,9 @@ pub struct Tool {
     pub limits: crate::platform::LimitsPatch,
     /// Where this tool is promoted from, if it is.
     pub promotion: Option<Promotion>,
+    /// What commits must bring besides what the platform wants.
+    #[serde(default)]
+    pub commits: Commits,
     /// `true`: nothing is planned for this tool.
     pub suspend: bool,
 }
@@ -41,6 +45,7 @@ impl Tool {
             uid: None,
             limits: crate::platform::LimitsPatch::default(),
             promotion: None,
+            commits: Commits::default(),
             suspend: false,
         }
     }

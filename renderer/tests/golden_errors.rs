@@ -9,7 +9,7 @@
 )]
 
 use renderer::diagnostic::{Code, Report, print};
-use renderer::{Files, Platform, Revision, Siblings, platform, render_revision, tool};
+use renderer::{Files, Platform, Revision, Siblings, platform, render_revision, signers, tool};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
@@ -75,6 +75,10 @@ type Sources = Vec<(String, Vec<u8>)>;
 /// What a person reads of a case: of reading and of rendering.
 fn report(case: &Path) -> (Report, Sources) {
     let read = |name: &str| std::fs::read(case.join(name)).ok();
+    if let Some(bytes) = read("signers") {
+        let name = "signers/operators";
+        return (signers::read(name, &String::from_utf8_lossy(&bytes)).1, vec![(name.to_owned(), bytes)]);
+    }
     if let Some(bytes) = read("tool.yaml") {
         let name = "tools/wordcount.yaml";
         return (tool::parse(&bytes, name).1, vec![(name.to_owned(), bytes)]);

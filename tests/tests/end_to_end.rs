@@ -50,6 +50,8 @@ mod rights;
 mod rollout;
 #[path = "end_to_end/secrets.rs"]
 mod secrets;
+#[path = "end_to_end/signatures.rs"]
+mod signatures;
 #[path = "end_to_end/spine.rs"]
 mod spine;
 #[path = "end_to_end/strangers.rs"]

@@ -22,6 +22,7 @@ fn tool(n: usize) -> Tool {
         uid: None,
         limits: LimitsPatch::default(),
         promotion: None,
+        commits: Default::default(),
         suspend: false,
     }
 }

@@ -11,6 +11,7 @@ use crate::pin::Pin;
 use crate::plan::Why;
 use crate::promotion::soaking;
 use crate::rebased;
+use crate::signed::unsigned;
 use crate::stored::StoredRevision;
 use crate::target::{images_of, images_unknown};
 use renderer::{CommitId, Rendered, Revision};
@@ -42,7 +43,7 @@ pub(crate) fn course<'a>(input: &Input<'a>, pin: &Pin) -> Course<'a> {
     let Some(commit) = revision.commit.as_ref().filter(|_| !rendered.unusable) else {
         return Course::only(input.newest);
     };
-    if let Some(why) = soaking(input, revision) {
+    if let Some(why) = unsigned(input, revision).or_else(|| soaking(input, revision)) {
         let to = stored(input, 0).unwrap_or(Newest::Nothing);
         return Course { to, kept_back: Some(why), deployment: None };
     }

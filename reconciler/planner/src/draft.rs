@@ -79,7 +79,7 @@ impl<'a> Draft<'a> {
         }
         // Last, because what is kept back on purpose keeps nothing else waiting.
         if let Some(why) = course.kept_back {
-            if let Why::Soaking { until, .. } = &why {
+            if let Why::Soaking { until, .. } | Why::Unsigned { until, .. } = &why {
                 self.plan.due = self.plan.due.into_iter().chain(*until).min();
             }
             self.hold_tool(why);

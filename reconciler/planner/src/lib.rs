@@ -55,6 +55,7 @@ mod rebased;
 mod record;
 mod removal;
 pub mod replace;
+mod signed;
 mod target;
 mod terms;
 mod why;

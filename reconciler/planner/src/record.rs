@@ -127,6 +127,8 @@ pub fn platform_digest(platform: &Platform) -> String {
     platform.registry.credentials = None;
     // Who builds, and how much at once, changes nothing that runs.
     platform.builds = None;
+    // Nor does it what commits must bring: it was brought before anything was rendered.
+    platform.commits = renderer::signers::Commits::default();
     // Nor does it who opens values: which are opened stands in what is rendered.
     platform.secrets = None;
     // A Platform has text keys only, so serialising it does not fail.

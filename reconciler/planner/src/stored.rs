@@ -163,7 +163,7 @@ impl StoredRevision {
             service_template: bytes(data.service_template)?,
             secrets: bytes(data.secrets)?,
         };
-        let facts = Facts { author: data.author };
+        let facts = Facts { author: data.author, ..Facts::default() };
         let Data { commit, branch, tree, resolved, .. } = data;
         let revision = Revision { commit, branch, tree, files, resolved, facts };
         Ok(Self {
@@ -214,7 +214,7 @@ mod tests {
             tree: TreeId::new("2".repeat(40)).ok(),
             files,
             resolved: BTreeMap::new(),
-            facts: Facts { author: Some("Ada Lovelace".into()) },
+            facts: Facts { author: Some("Ada Lovelace".into()), ..Facts::default() },
         };
         let web = ComponentName::new("web").expect("a name");
         StoredRevision {

@@ -55,6 +55,8 @@ enum Found {
     Tool(Option<String>),
     /// A file of `policies/`; whether nothing is wrong with it.
     Rule(bool),
+    /// A file of `signers/`; whether nothing is wrong with it.
+    Signers(bool),
 }
 
 #[derive(Debug, Serialize)]
@@ -166,13 +168,15 @@ fn platform_folder(platform: &PlatformFolder, ui: &Ui) -> Vec<Checked> {
     let tools = platform.tools.iter().map(good).chain(platform.unreadable.iter().map(|file| (file.file.clone(), None)));
     let wrong = |file: &str| platform.report.errors().any(|found| found.file == file);
     let rules = platform.rule_files.keys().map(|file| (file.clone(), Found::Rule(!wrong(file))));
-    let mut files: Vec<_> = tools.map(|(file, name)| (file, Found::Tool(name))).chain(rules).collect();
+    let signers = platform.signers.keys().map(|name| within(&format!("{}/{name}", renderer::signers::FOLDER)));
+    let signers = signers.map(|file| (file.clone(), Found::Signers(!wrong(&file))));
+    let mut files: Vec<_> = tools.map(|(file, name)| (file, Found::Tool(name))).chain(rules).chain(signers).collect();
     files.sort_by(|(one, _), (other, _)| one.cmp(other));
     let settings = Found::Platform(platform.platform.as_ref().map(|platform| platform.name.clone()));
     files.insert(0, (within("platform.yaml"), settings));
     let of = |file: &str| platform.report.diagnostics.iter().filter(|found| found.file == file).cloned().collect();
     let checked = files.into_iter().map(|(file, found)| {
-        let good = !matches!(found, Found::Tool(None) | Found::Platform(None) | Found::Rule(false));
+        let good = !matches!(found, Found::Tool(None) | Found::Platform(None)) && !wrong(&file);
         Checked { diagnostics: of(&file), file, good, found }
     });
     checked.collect()

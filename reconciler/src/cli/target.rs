@@ -239,6 +239,7 @@ impl Declared {
             report: Report::default(),
             rules: Some(own.clone()),
             rule_files: BTreeMap::new(),
+            signers: BTreeMap::new(),
             texts: BTreeMap::new(),
         };
         git.dialer().set_rules(folder.rules(&nowhere()));

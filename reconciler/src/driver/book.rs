@@ -357,6 +357,7 @@ mod tests {
             report: Report::default(),
             rules: Some(Vec::new()),
             rule_files: BTreeMap::new(),
+            signers: BTreeMap::new(),
             texts: BTreeMap::new(),
         };
         Page::new(&ConfigRepo { commit: None, platforms: vec![folder] }, None, None).expect("a page")

@@ -1,6 +1,7 @@
 //! A tool's newest revision, out of git: its own files first, and then what it builds from other repositories.
 
 use super::book::Place;
+use crate::source::signature;
 use crate::source::{Git, Refs, RepositoryUrl, SourceError};
 use renderer::build::Siblings;
 use renderer::config::{ParseContext, parse};
@@ -40,7 +41,7 @@ impl Question {
         let tip = git.resolve(&self.url, &self.refs, &self.tool.branch).await?;
         let revision = match known(&tip) {
             Some(revision) => revision,
-            None => git.revision(&self.tool, &tip).await?,
+            None => signature::verified(git.revision(&self.tool, &tip).await?, &self.platform, &self.tool),
         };
         let parsed = parse(&revision.files, &ParseContext::new(&self.platform, &self.tool));
         let elsewhere = sources_needed(&parsed.config, &self.tool, &self.siblings).into_iter().collect();

@@ -5,7 +5,8 @@
 //! tool belongs to the platform of its folder.
 //!
 //! A file that is broken is named with its findings and disturbs no other: its tool is *unreadable*, which is not the
-//! same as gone. `policies/` holds the operators' own rules: all of them, or none where one is broken. Of a local repository the commit at HEAD counts, never the working tree; [`read_folder`] reads a
+//! same as gone. `policies/` holds the operators' own rules: all of them, or none where one is broken.
+//! `signers/` holds the keys that may sign commits; what is wrong there is a key less. Of a local repository the commit at HEAD counts, never the working tree; [`read_folder`] reads a
 //! working tree, for `check` and `render`.
 
 mod assemble;
@@ -21,6 +22,7 @@ use gix::ObjectId;
 use gix::objs::FindObjectOrHeader as Objects;
 use gix::objs::tree::EntryKind;
 use planner::admission::RuleFiles;
+use renderer::signers;
 use renderer::{CommitId, Platform, Report, Tool, ToolName};
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -53,6 +55,8 @@ pub struct PlatformFolder {
     pub rules: Option<Vec<Value>>,
     /// The files of those rules, by path, with their texts where they have one.
     pub rule_files: RuleFiles,
+    /// The files of keys that may sign, by name in `signers/`.
+    pub signers: BTreeMap<String, String>,
     /// Texts of the files with findings, by path, for excerpts.
     pub texts: BTreeMap<String, Vec<u8>>,
 }
@@ -196,8 +200,9 @@ pub fn read_folder(folder: &Path) -> Result<ConfigRepo, SourceError> {
             let found = list_folder(folder, &join(&base, path))?.into_iter().filter(|(_, is)| !is.is_dir());
             Ok(found.map(|(name, _)| name).collect())
         };
-        let (tools, rules) = (named("tools")?, named("policies")?);
+        let (tools, rules, signers) = (named("tools")?, named("policies")?, named(signers::FOLDER)?);
         let all = tools.into_iter().map(Entry::Tool).chain(rules.into_iter().map(Entry::Rule));
+        let all = all.chain(signers.into_iter().map(Entry::Signers));
         for entry in all.chain([Entry::Platform]) {
             let place = Place { base: base.clone(), entry };
             let read = match worktree::file(&folder.join(place.path())) {
@@ -220,12 +225,13 @@ struct Place {
     entry: Entry,
 }
 
-/// `platform.yaml`, or a file of this name in `tools/` or `policies/`. In the order in which they are read.
+/// `platform.yaml`, or a file of this name in `tools/`, `policies/` or `signers/`. In the order in which they are read.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 enum Entry {
     Platform,
     Tool(String),
     Rule(String),
+    Signers(String),
 }
 
 impl Place {
@@ -234,6 +240,7 @@ impl Place {
             Entry::Platform => join(&self.base, "platform.yaml"),
             Entry::Tool(name) => join(&self.base, &format!("tools/{name}")),
             Entry::Rule(name) => join(&self.base, &format!("policies/{name}")),
+            Entry::Signers(name) => join(&self.base, &format!("{}/{name}", signers::FOLDER)),
         }
     }
 }
@@ -252,7 +259,9 @@ fn collect(objects: &dyn Objects, commit: ObjectId) -> Result<Files, ReadError> 
         let own = own.map(|(_, kind, id)| (Entry::Platform, kind, id));
         let tools = listed(&join(&base, "tools"))?.into_iter().map(|(name, kind, id)| (Entry::Tool(name), kind, id));
         let rules = listed(&join(&base, "policies"))?.into_iter().map(|(name, kind, id)| (Entry::Rule(name), kind, id));
-        for (entry, kind, id) in own.chain(tools).chain(rules) {
+        let signers = listed(&join(&base, signers::FOLDER))?.into_iter();
+        let signers = signers.map(|(name, kind, id)| (Entry::Signers(name), kind, id));
+        for (entry, kind, id) in own.chain(tools).chain(rules).chain(signers) {
             let place = Place { base: base.clone(), entry };
             let read = match kind {
                 EntryKind::Blob | EntryKind::BlobExecutable => bytes(objects, &place.path(), id)?,

@@ -194,7 +194,7 @@ impl Git {
         let snapshot = self.read(url, id, Filter::Blobs, move |objects| tree::snapshot(objects, id, &at)).await?;
         let snapshot = Arc::new(snapshot);
         let entry = (commit.clone(), path.to_owned(), snapshot.clone());
-        known.snapshots.put(entry, path.len() + size_bytes(&snapshot));
+        known.snapshots.put(entry, path.len() + snapshot.size_bytes());
         Ok(snapshot)
     }
 
@@ -350,9 +350,4 @@ pub(super) fn object_id(commit: &CommitId) -> Result<ObjectId, SourceError> {
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-fn size_bytes(snapshot: &Snapshot) -> usize {
-    let files = &snapshot.files;
-    [&files.config, &files.procfile, &files.service_template, &files.secrets].into_iter().flatten().map(Vec::len).sum()
 }

@@ -2,10 +2,11 @@
 //! should know of the tree. Symbolic links are not followed, anywhere.
 
 use super::SourceError;
+use super::signature::MAX_SIGNATURE_BYTES;
 use gix::ObjectId;
 use gix::objs::tree::EntryKind;
 use gix::objs::{FindObjectOrHeader as Objects, Kind, TreeRefIter};
-use renderer::revision::Facts as CommitFacts;
+use renderer::revision::{Facts as CommitFacts, Signature, Signed};
 use renderer::{Files, TreeId};
 use std::fmt;
 use std::io;
@@ -94,6 +95,18 @@ pub struct Snapshot {
     pub commit: CommitFacts,
 }
 
+impl Snapshot {
+    /// What it takes in memory, about.
+    pub(super) fn size_bytes(&self) -> usize {
+        let Files { config, procfile, service_template, secrets } = &self.files;
+        let files = [config, procfile, service_template, secrets].into_iter().flatten().map(Vec::len).sum::<usize>();
+        match &self.commit.signature {
+            Signature::Unverified(signed) => files + signed.payload.len() + signed.armor.len(),
+            _ => files,
+        }
+    }
+}
+
 /// What reading ran into.
 #[derive(Debug)]
 pub(super) enum ReadError {
@@ -165,7 +178,23 @@ pub(super) fn commit_facts(objects: &dyn Objects, commit: ObjectId) -> Result<Co
     let data = read(objects, commit, Kind::Commit, MAX_COMMIT_BYTES)?;
     // Whose name can't be read has none: it is shown, and nothing follows from it.
     let author = gix::objs::CommitRefIter::from_bytes(&data, gix::hash::Kind::Sha1).author().ok();
-    Ok(CommitFacts { author: author.and_then(|author| renderer::revision::author(author.name)) })
+    let author = author.and_then(|author| renderer::revision::author(author.name));
+    Ok(CommitFacts { author, signature: signature(&data) })
+}
+
+fn signature(commit: &[u8]) -> Signature {
+    let worthless = |why: String| Signature::Worthless { key: None, why };
+    match gix::objs::CommitRefIter::signature(commit, gix::hash::Kind::Sha1) {
+        Ok(None) => Signature::Absent,
+        Ok(Some((armor, _))) if armor.len() > MAX_SIGNATURE_BYTES => {
+            worthless(format!("it is larger than {MAX_SIGNATURE_BYTES} bytes"))
+        }
+        Ok(Some((armor, payload))) => {
+            let (payload, armor) = (payload.to_bstring().into(), armor.to_vec());
+            Signature::Unverified(Box::new(Signed { payload, armor }))
+        }
+        Err(_) => worthless("the commit cannot be read to its end".to_owned()),
+    }
 }
 
 /// When a commit was made, in seconds since 1970.

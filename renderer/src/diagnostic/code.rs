@@ -97,6 +97,7 @@ codes! {
     ReservedEnvName Error "reserved-env-name" "an environment variable the platform, the cluster or the image sets" "Choose another name."
     BadSecretName Error "bad-secret-name" "a secret whose name is no environment variable" "Write the variable's name, such as `API_KEY`."
     BadCiphertext Error "bad-ciphertext" "a value in toolforge.secrets.yaml that is not encrypted for this platform, tool and key" "Set it again: `toolforge secrets set`."
+    BadSigners Error "bad-signers" "a file of `signers/` that holds no usable public keys, or is missing" "Write a line `name@example.org ssh-ed25519 AAAA...`, or an OpenPGP public key in armor."
     BadToolName Error "bad-tool-name" "a tool name that no tool can have" "Use lower-case letters, digits and `-`."
     BadPackage Error "bad-package" "a package name that Debian cannot have" "Write the name as `apt` shows it."
     UnknownBuildpack Error "unknown-buildpack" "a buildpack this platform does not offer" "Use one of the offered buildpacks."

@@ -56,6 +56,7 @@ impl Platform {
             secrets: None,
             network: None,
             git: None,
+            commits: Default::default(),
             allowed_hosts: vec!["*".to_owned()],
             allowed_images: Vec::new(),
             deletion_budget: DELETION_BUDGET,

@@ -131,10 +131,20 @@ fn spec_schema() -> Value {
                     ],
                 ),
             ),
+            ("commits", commits_schema()),
             ("suspend", json!({"type": "boolean", "description": "Nothing is planned for this tool."})),
             ("pin", pin_schema()),
         ],
     )
+}
+
+fn commits_schema() -> Value {
+    let signers = json!({
+        "type": "object",
+        "additionalProperties": {"type": "string"},
+        "description": "By name of a file in signers/, the public keys that may sign.",
+    });
+    fields_of(&[], [("signed", text("`require` where commits have to be signed.")), ("signers", signers)])
 }
 
 /// Never rendered: it belongs to people and their command line.

@@ -78,6 +78,9 @@ fn tool_spec(tool: &Tool) -> Value {
     if let Some(promotion) = &tool.promotion {
         spec.insert("promotion".into(), json!({"from": promotion.from, "soak": duration(promotion.soak_secs)}));
     }
+    if !tool.commits.is_default() {
+        spec.insert("commits".into(), json!(tool.commits));
+    }
     if tool.suspend {
         spec.insert("suspend".into(), true.into());
     }

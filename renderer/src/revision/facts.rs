@@ -12,6 +12,64 @@ pub struct Facts {
     /// it tells whom to ask and proves nothing. The address is left out: who wrote what is seen by more people than an
     /// address was given to.
     pub author: Option<String>,
+    /// Whether it is signed, and with which key.
+    pub signature: Signature,
+}
+
+/// What a commit's signature is worth, by itself: who may sign is another question.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum Signature {
+    /// Nobody has looked.
+    #[default]
+    Unread,
+    /// It has none.
+    Absent,
+    /// It has one, which nobody has verified yet.
+    Unverified(Box<Signed>),
+    /// Whoever holds this key has signed this very commit.
+    Good(SigningKey),
+    /// Only its key could tell, and none of the signers has it.
+    UnknownKey {
+        /// Its id or fingerprint.
+        key: String,
+    },
+    /// It proves nothing.
+    Worthless {
+        /// Whose it is said to be.
+        key: Option<String>,
+        /// Why, as a fragment.
+        why: String,
+    },
+}
+
+/// A signature as it stands in a commit, and what it is of.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Signed {
+    /// The commit's bytes but for the signature.
+    pub payload: Vec<u8>,
+    /// The signature, in armor.
+    pub armor: Vec<u8>,
+}
+
+/// The key of a good signature.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum SigningKey {
+    /// A key that came with the signature: whether somebody lists it is another question.
+    Ssh {
+        /// `SHA256:` and the hash of the key.
+        fingerprint: String,
+        /// `ssh-ed25519`.
+        algorithm: String,
+    },
+    /// A key of a signers' file.
+    OpenPgp {
+        /// The fingerprint of the key's owner, in capital hexadecimal digits.
+        fingerprint: String,
+        /// In seconds since 1970; none where it does not end.
+        valid_before: Option<i64>,
+        /// [`crate::signers::Signers::digest`] of the files it was looked for in.
+        signers: String,
+    },
 }
 
 /// The name of a commit's author, out of its bytes; none where there is nothing to read.

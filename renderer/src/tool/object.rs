@@ -3,6 +3,8 @@
 use super::{Promotion, Tool};
 use crate::names::ToolName;
 use crate::platform::LimitsPatch;
+use crate::signers::Commits;
+use serde::Deserialize as _;
 use serde_json::Value;
 use std::collections::BTreeMap;
 
@@ -27,6 +29,10 @@ impl Tool {
             promotion: match spec.get("promotion") {
                 Some(promotion) => Some(read_promotion(promotion)?),
                 None => None,
+            },
+            commits: match spec.get("commits") {
+                Some(commits) => Commits::deserialize(commits).ok()?,
+                None => Commits::default(),
             },
             suspend: spec.get("suspend").and_then(Value::as_bool).unwrap_or(false),
         })
@@ -57,6 +63,7 @@ fn read_promotion(promotion: &Value) -> Option<Promotion> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::signers::{SignedCommits, Signers};
     use crate::{Config, Platform, Revision, render_config};
 
     #[test]
@@ -73,6 +80,10 @@ mod tests {
                 ..LimitsPatch::default()
             },
             promotion: Some(Promotion { from: ToolName::new("foo-beta").expect("a name"), soak_secs: 5400 }),
+            commits: Commits {
+                signed: SignedCommits::Require,
+                signers: Signers([("foo".to_owned(), "foo@example.org ssh-ed25519 AAAA\n".to_owned())].into()),
+            },
             suspend: true,
         };
         let revision = Revision::nothing(&tool.branch);

@@ -6,9 +6,10 @@ use crate::decode::{Section, boolean, duration_secs, frame, open, text};
 use crate::diagnostic::{Code, Findings, Report, shown};
 use crate::names::ToolName;
 use crate::platform::{limits_patch, user_id};
+use crate::signers::{Whose, commits};
 use crate::yaml::{self, Entry};
 
-const KEYS: &[&str] = &["repository", "branch", "path", "uid", "limits", "promotion", "suspend"];
+const KEYS: &[&str] = &["repository", "branch", "path", "uid", "limits", "promotion", "commits", "suspend"];
 
 /// Reads a tool file; `file` is its path in the config repository, whose last part names the tool. The tool is there
 /// where the report holds no error.
@@ -29,8 +30,10 @@ fn tool(root: &yaml::Node, file: &str, findings: &mut Findings) -> Option<Tool> 
     let limits = spec.get("limits").and_then(|e| limits_patch(e, findings)).unwrap_or_default();
     let uid = spec.get("uid").and_then(|e| user_id(e, findings));
     let promotion = spec.get("promotion").and_then(|e| promotion(e, name.as_ref(), findings));
+    let commits = spec.get("commits").and_then(|e| commits(e, Whose::Tool, findings)).unwrap_or_default();
     let suspend = suspend(&spec, findings);
-    Some(Tool { name: name?, repository: repository?, branch: branch?, path: path?, uid, limits, promotion, suspend })
+    let (name, repository, branch, path) = (name?, repository?, branch?, path?);
+    Some(Tool { name, repository, branch, path, uid, limits, promotion, commits, suspend })
 }
 
 fn suspend(spec: &Section<'_>, findings: &mut Findings) -> bool {

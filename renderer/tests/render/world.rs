@@ -40,6 +40,7 @@ pub fn platform() -> Platform {
         env: texts([("TOOL_REDIS_URI", "redis://redis.example:6379")]),
         secrets: None,
         git: None,
+        commits: Default::default(),
         credentials: BTreeMap::from([(
             "TOOL_TOOLSDB_USER".to_owned(),
             SecretKey { secret: "toolsdb".to_owned(), key: "user".to_owned() },

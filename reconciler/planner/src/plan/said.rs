@@ -10,14 +10,17 @@ impl Plan {
         let held = self.held.iter_mut().flat_map(|held| held.why.said());
         let rows = self.not_ready.iter_mut().map(|row| &mut row.why);
         let why = self.deployment.as_mut().and_then(|deployment| deployment.why.as_mut());
-        held.chain(rows).chain(why).chain(&mut self.remarks).collect()
+        held.chain(rows).chain(why).chain(&mut self.remarks).chain(&mut self.target.author).collect()
     }
 }
 
 impl Why {
     fn said(&mut self) -> Vec<&mut String> {
         match self {
-            Self::BuildFailed { why, .. } | Self::GateFailed { why, .. } | Self::RolledBack { why, .. } => vec![why],
+            Self::BuildFailed { why, .. }
+            | Self::GateFailed { why, .. }
+            | Self::RolledBack { why, .. }
+            | Self::Unsigned { why, .. } => vec![why],
             Self::Invalid(why)
             | Self::Denied(why)
             | Self::OverQuota(why)

@@ -79,6 +79,19 @@ pub enum Why {
         /// In the words of whoever failed.
         why: String,
     },
+    /// Nobody who may sign for the tool has signed its newest commit.
+    Unsigned {
+        /// Which.
+        commit: CommitId,
+        /// The key that was missing: its fingerprint, or its id; none where there is no signature.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        key: Option<String>,
+        /// What is wrong, and what to do.
+        why: String,
+        /// When its key becomes valid, if that is all.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        until: Option<Moment>,
+    },
     /// The tool that this one is promoted from has to be Ready with this revision for a while.
     Soaking {
         /// That tool.
@@ -138,6 +151,7 @@ impl Why {
             Self::Suspended => "Suspended",
             Self::Pinned { .. } => "Pinned",
             Self::RolledBack { .. } => "RolledBack",
+            Self::Unsigned { .. } => "Unsigned",
             Self::Soaking { .. } => "Soaking",
             Self::AwaitingWave { .. } => "AwaitingWave",
             Self::Fighting { .. } => "Fighting",
@@ -210,6 +224,7 @@ impl fmt::Display for Why {
                 if terms.is_empty() { Ok(()) } else { write!(f, ", {terms}") }
             }
             Self::RolledBack { commit, why } => write!(f, "rolled back {}: {why}", commit.short()),
+            Self::Unsigned { commit, why, .. } => write!(f, "unsigned {}: {why}", commit.short()),
             Self::Soaking { from, commit, since, until, meanwhile } => {
                 write!(f, "soaking {}: {from} ", commit.short())?;
                 match since.zip(*until) {

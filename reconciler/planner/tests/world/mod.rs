@@ -18,6 +18,7 @@ use planner::stored::StoredRevision;
 use planner::{Admission, Circumstances, Input, Judge, Live, Memo, Moment, Newest, Stamp};
 use renderer::build::Siblings;
 use renderer::platform::{Backend, Builds, Lifecycle};
+use renderer::revision::{Facts, ResolvedSource};
 use renderer::{CommitId, Digest, Files, Object, ObjectId, Platform, Rendered, Revision, Tool, ToolName, TreeId};
 use serde_json::{Value, json};
 use std::cell::{Cell, RefCell};
@@ -67,6 +68,10 @@ pub struct World {
     pub forerunner: Option<planner::Forerunner>,
     /// Nobody has been here.
     pub untrodden: bool,
+    /// What is known of the commit that is read.
+    pub facts: Facts,
+    /// What it builds from elsewhere.
+    pub resolved: BTreeMap<String, ResolvedSource>,
     /// What may go unsaid does.
     pub terse: bool,
     /// How often a status was written.
@@ -128,6 +133,8 @@ impl World {
             refuses: None,
             forerunner: None,
             untrodden: false,
+            facts: Facts::default(),
+            resolved: BTreeMap::new(),
             terse: false,
             said: 0,
             reads: Cell::new(0),
@@ -255,7 +262,10 @@ impl World {
     /// What git says.
     fn read(&self, says: &Says) -> Result<Revision, String> {
         let read = match says {
-            Says::Commit(id, yaml) => Self::revision(*id, yaml),
+            Says::Commit(id, yaml) => {
+                let (facts, resolved) = (self.facts.clone(), self.resolved.clone());
+                Revision { facts, resolved, ..Self::revision(*id, yaml) }
+            }
             Says::Elsewhere(id, like) => Revision { commit: Self::revision(*id, "").commit, ..self.read(like)? },
             Says::Nothing(why) => return Err(why.clone()),
         };

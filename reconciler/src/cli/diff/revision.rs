@@ -3,6 +3,7 @@
 use super::Args;
 use crate::cli::target::{Target, is_repository_of};
 use crate::ui::{Failure, Ui, failed, wrong_use};
+use reconciler::source::signature;
 use reconciler::source::worktree::Worktree;
 use reconciler::source::{Git, RepositoryUrl, SourceError};
 use renderer::config::ParseContext;
@@ -21,7 +22,7 @@ pub async fn wanted(args: &Args, target: &Target, here: &Worktree, ui: &Ui) -> a
         }
     };
     resolve(&mut revision, target).await;
-    Ok(revision)
+    Ok(signature::verified(revision, &target.declared.platform, &target.tool))
 }
 
 /// What a commit says, of the repository at hand where it is this tool's.
@@ -30,7 +31,7 @@ pub async fn of_commit(target: &Target, here: &Worktree, commit: &CommitId) -> R
     let repository = if at_hand { at(&target.tool, here) } else { target.tool.clone() };
     let mut revision = tip(target, &repository, commit.as_str()).await?;
     resolve(&mut revision, target).await;
-    Ok(revision)
+    Ok(signature::verified(revision, &target.declared.platform, &target.tool))
 }
 
 /// Adds what is built from elsewhere.

@@ -1,10 +1,13 @@
 //! From files to platform folders. Pure: which file is broken is decided here, and what it may not disturb.
 
+use super::join;
 use super::{ConfigRepo, Entry, Files, Place, PlatformFolder, Unreadable};
 use crate::source::SourceError;
+use crate::source::signature::openpgp_keys;
 use crate::source::url::RepositoryUrl;
 use planner::admission::RuleFiles;
-use renderer::diagnostic::Code;
+use renderer::diagnostic::{Code, nearest};
+use renderer::signers;
 use renderer::{CommitId, Diagnostic, Report, Severity, Tool, ToolName};
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -25,6 +28,9 @@ struct Assembly<'a> {
     found: PlatformFolder,
     has_platform_file: bool,
     has_all_rules: bool,
+    base: String,
+    /// The files that name signers.
+    naming: BTreeMap<String, Vec<u8>>,
     folder: Option<&'a Path>,
 }
 
@@ -38,9 +44,11 @@ impl<'a> Assembly<'a> {
             report: Report::default(),
             rules: None,
             rule_files: RuleFiles::new(),
+            signers: BTreeMap::new(),
             texts: BTreeMap::new(),
         };
-        Self { found, has_platform_file: false, has_all_rules: true, folder }
+        let (base, naming) = (base.to_owned(), BTreeMap::new());
+        Self { found, has_platform_file: false, has_all_rules: true, base, naming, folder }
     }
 
     fn take(&mut self, place: &Place, read: Result<Vec<u8>, SourceError>) {
@@ -63,12 +71,16 @@ impl<'a> Assembly<'a> {
                 self.found.rule_files.insert(path.to_owned(), text);
                 return;
             }
+            Entry::Signers(name) => self.signers(path, name, &bytes),
             Entry::Platform => {
                 let (platform, report) = renderer::platform::parse(&bytes, path);
                 self.found.platform = platform.map(|found| found.with_own_buildpacks(local::build::Packs::digest()));
                 report.diagnostics
             }
         };
+        if matches!(place.entry, Entry::Platform | Entry::Tool(_)) && bytes.windows(7).any(|word| word == b"signers") {
+            self.naming.insert(path.to_owned(), bytes.clone());
+        }
         if !findings.is_empty() {
             self.found.report.diagnostics.extend(findings);
             self.found.texts.insert(path.to_owned(), bytes);
@@ -127,7 +139,7 @@ impl<'a> Assembly<'a> {
         match &place.entry {
             Entry::Tool(name) => self.unreadable(&path, name),
             Entry::Rule(_) => self.has_all_rules = false,
-            Entry::Platform => {}
+            Entry::Signers(_) | Entry::Platform => {}
         }
     }
 
@@ -145,6 +157,52 @@ impl<'a> Assembly<'a> {
         }
     }
 
+    /// What is wrong in a file is a key less, and never one more.
+    fn signers(&mut self, path: &str, name: &str, bytes: &[u8]) -> Vec<Diagnostic> {
+        let text = String::from_utf8_lossy(bytes).into_owned();
+        let mut found = signers::read(path, &text).1.diagnostics;
+        if found.is_empty()
+            && signers::is_openpgp(&text)
+            && let Err(why) = openpgp_keys(&text)
+        {
+            let mut wrong = finding(path, Code::BadSigners, format!("an OpenPGP key cannot be read: {why}"));
+            wrong.with_hint("Export it once more: `gpg --armor --export <fingerprint>`.");
+            found.push(wrong);
+        }
+        // All of it is published, and of one that is too large nothing counts.
+        let kept = if text.len() > signers::MAX_FILE_BYTES { String::new() } else { text };
+        self.found.signers.insert(name.to_owned(), kept);
+        found
+    }
+
+    /// Gives the platform and the tools the texts of the files they name, when all of them are read.
+    fn fill_signers(&mut self) {
+        let Self { found, base, .. } = self;
+        let file = |name: &str| join(base, name);
+        let platform = found.platform.iter_mut().map(|platform| (file("platform.yaml"), &mut platform.commits.signers));
+        let tools =
+            found.tools.iter_mut().map(|tool| (file(&format!("tools/{}.yaml", tool.name)), &mut tool.commits.signers));
+        for (file, signers) in platform.chain(tools) {
+            let (filled, missing) = signers.filled(&found.signers);
+            *signers = filled;
+            for name in missing {
+                let near = nearest(&name, found.signers.keys().map(String::as_str));
+                let hint = near.map_or_else(
+                    || format!("Write the file `{}/{name}`.", signers::FOLDER),
+                    |near| format!("Did you mean `{near}`?"),
+                );
+                let text = self.naming.get(&file);
+                let place = text.and_then(|text| signers::place_of(text, &name));
+                let mut wrong =
+                    finding(&file, Code::BadSigners, format!("there is no file `{}/{name}`", signers::FOLDER));
+                wrong.place = place;
+                wrong.with_hint(hint);
+                found.report.diagnostics.push(wrong);
+                found.texts.extend(text.map(|text| (file.clone(), text.clone())));
+            }
+        }
+    }
+
     fn unreadable(&mut self, path: &str, name: &str) {
         let unreadable = Unreadable { file: path.to_owned(), name: ToolName::new(stem(name)).ok() };
         self.found.unreadable.push(unreadable);
@@ -152,6 +210,7 @@ impl<'a> Assembly<'a> {
 
     fn finish(mut self) -> PlatformFolder {
         self.found.tools.sort_by(|a, b| a.name.cmp(&b.name));
+        self.fill_signers();
         self.rules();
         self.found.report.diagnostics.sort();
         self.found
