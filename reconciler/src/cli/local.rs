@@ -2,11 +2,14 @@
 //! asked over the network.
 
 use super::place::{self, ToolPlace};
+
 use crate::ui::{Ui, wrong_use};
 use planner::Admission;
+use reconciler::source::config_repo;
 use renderer::config::{ParseContext, Parsed};
 use renderer::{Platform, Rendered, Report, Revision, Siblings, Tool, ToolName};
-use std::path::PathBuf;
+use serde_json::Value;
+use std::path::{Path, PathBuf};
 
 /// Arguments of the commands that work on a working tree alone.
 #[derive(Debug, clap::Args)]
@@ -45,14 +48,16 @@ pub struct Local {
     pub tool: Tool,
     /// The working tree.
     pub revision: Revision,
+    /// The platform's rules.
+    admission: Admission,
 }
 
 impl Local {
     /// The tool of a working tree.
     pub fn new(args: &LocalArgs, place: ToolPlace, ui: &Ui) -> anyhow::Result<Self> {
-        let platform = match &args.platform {
-            Some(file) => platform(file, ui)?,
-            None => Platform::builtin(),
+        let (platform, own) = match &args.platform {
+            Some(file) => (platform(file, ui)?, own_rules(file, ui)?),
+            None => (Platform::builtin(), Vec::new()),
         };
         let name = place::tool_name(args.tool.as_ref(), &place)?;
         let tree = &place.worktree;
@@ -67,7 +72,8 @@ impl Local {
             resolved: std::collections::BTreeMap::new(),
             facts: Default::default(),
         };
-        Ok(Self { place, platform, tool, revision })
+        let admission = Admission::new(&platform, std::slice::from_ref(&tool), &own).map_err(|_| bad_rules())?;
+        Ok(Self { place, platform, tool, revision, admission })
     }
 
     /// Reads the file and renders what is good in it. The report holds what both found.
@@ -77,8 +83,7 @@ impl Local {
         let parsed = renderer::config::parse(&self.revision.files, &context);
         let siblings = Siblings::default();
         let mut rendered = renderer::render(&self.platform, &self.tool, &self.revision, &parsed, &siblings);
-        let admission = Admission::shipped(&self.platform, std::slice::from_ref(&self.tool));
-        planner::admission::withhold(&mut rendered, &admission, &self.platform);
+        planner::admission::withhold(&mut rendered, &self.admission, &self.platform);
         (parsed, rendered)
     }
 
@@ -123,13 +128,35 @@ fn repository(place: &ToolPlace) -> String {
 }
 
 /// Reads a platform file, telling what is wrong with it.
-pub fn platform(file: &std::path::Path, ui: &Ui) -> anyhow::Result<Platform> {
+pub fn platform(file: &Path, ui: &Ui) -> anyhow::Result<Platform> {
     let bytes = place::read(file)?;
     let name = file.display().to_string();
     let (platform, report) = renderer::platform::parse(&bytes, &name);
     tell(&report, &[(name.clone(), bytes.as_slice())], ui);
     let platform = platform.map(|found| found.with_own_buildpacks(local::build::Packs::digest()));
     platform.ok_or_else(|| wrong_use(format!("{name} can't be used")).hint("Correct the errors above.").into())
+}
+
+/// What the operators have in `policies/` beside their `platform.yaml`.
+fn own_rules(file: &Path, ui: &Ui) -> anyhow::Result<Vec<Value>> {
+    let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    if file.file_name() != Some("platform.yaml".as_ref()) || !folder.join("policies").is_dir() {
+        return Ok(Vec::new());
+    }
+    let read = config_repo::read_folder(folder);
+    let read = read.map_err(|error| wrong_use(format!("cannot read {}", folder.display())).because(error))?;
+    let Some(found) = read.platforms.into_iter().find(|platform| platform.path.is_empty()) else {
+        return Ok(Vec::new());
+    };
+    let texts: Vec<_> = found.texts.iter().map(|(name, text)| (name.clone(), text.as_slice())).collect();
+    let of_rules = |diagnostic: &renderer::Diagnostic| found.rule_files.contains_key(&diagnostic.file);
+    let diagnostics = found.report.diagnostics.iter().filter(|found| of_rules(found)).cloned().collect();
+    tell(&Report { diagnostics, ..Report::default() }, &texts, ui);
+    found.rules.ok_or_else(|| bad_rules().into())
+}
+
+fn bad_rules() -> crate::ui::Failure {
+    wrong_use("a rule in policies/ can't be used").hint("Correct the errors above.")
 }
 
 /// Prints findings as people read them.

@@ -43,6 +43,43 @@ fn notes_fail_only_where_that_is_asked_for() {
     assert_eq!(toolforge(noted.path(), &["check", "--strict"]).exit, 2);
 }
 
+/// What operators write is judged where they write it, and holds tools where maintainers check them.
+#[test]
+fn check_judges_the_operators_own_rules_and_by_them() {
+    let rule = include_str!("../../../policy/tests/own/few.yaml");
+    let cases = include_str!("../../../policy/tests/own/few.cases.yaml");
+    let many = GOOD.replace("publish: /", "publish: /, replicas: 5");
+    let home = |rule: &str, cases: &str| {
+        let platform =
+            "apiVersion: toolforge.org/v1alpha1\nkind: Platform\nmetadata: {name: p}\nspec: {domain: d.example}\n";
+        folder(&[
+            ("config/platform.yaml", platform),
+            ("config/policies/few.yaml", rule),
+            ("config/policies/few.cases.yaml", cases),
+            ("many/toolforge.yaml", &many),
+        ])
+    };
+    let good = home(rule, cases);
+    assert_eq!(toolforge(good.path(), &["check", "config"]).exit, 0);
+    let ran = toolforge(good.path(), &["check", "many", "--platform", "config/platform.yaml"]);
+    assert_eq!(ran.exit, 2, "{ran:#?}");
+    assert!(
+        ran.err.contains("error[denied]: rule few-replicas refuses") && ran.err.contains("toolforge.yaml:5:"),
+        "{ran:#?}"
+    );
+    assert!(ran.err.contains("`policies/few.yaml`") && ran.out.contains("withheld"), "{ran:#?}");
+    assert_eq!(toolforge(good.path(), &["check", "many"]).exit, 0, "without the platform nobody knows its rules");
+
+    let broken = home(&rule.replace("object.spec", "objct.spec"), cases);
+    for arguments in [&["check", "config"][..], &["check", "many", "--platform", "config/platform.yaml"]] {
+        let ran = toolforge(broken.path(), arguments);
+        assert_eq!(ran.exit, 2, "{ran:#?}");
+        assert!(ran.err.contains("policies/few.yaml:") && ran.err.contains("Did you mean `object`"), "{ran:#?}");
+    }
+    let wrong = toolforge(home(&rule.replace("<= 3", "<= 9"), cases).path(), &["check", "config"]);
+    assert!(wrong.exit == 2 && wrong.err.contains("is allowed, but was expected to be denied"), "{wrong:#?}");
+}
+
 #[test]
 fn check_understands_a_config_repository_and_each_of_its_files() {
     let ran = toolforge(&examples(), &["check", "platform"]);
