@@ -151,7 +151,7 @@ fn own_rules(file: &Path, ui: &Ui) -> anyhow::Result<Vec<Value>> {
     let texts: Vec<_> = found.texts.iter().map(|(name, text)| (name.clone(), text.as_slice())).collect();
     let of_rules = |diagnostic: &renderer::Diagnostic| found.rule_files.contains_key(&diagnostic.file);
     let diagnostics = found.report.diagnostics.iter().filter(|found| of_rules(found)).cloned().collect();
-    tell(&Report { diagnostics, ..Report::default() }, &texts, ui);
+    tell(&Report { diagnostics }, &texts, ui);
     found.rules.ok_or_else(|| bad_rules().into())
 }
 
