@@ -12,6 +12,7 @@ mod completions;
 mod connect;
 mod delete;
 mod demo;
+mod deploy_key;
 mod detect;
 mod dev;
 mod diff;
@@ -134,6 +135,7 @@ enum Command {
     Detect(detect::Args),
     Buildpack(buildpack::Args),
     Secrets(secrets::Args),
+    DeployKey(deploy_key::Args),
     Image(image::Args),
     Rebase(rebase::Args),
     Gc(gc::Args),
@@ -243,6 +245,7 @@ async fn asking(command: Command, ui: &Ui, stop: CancellationToken) -> anyhow::R
         Command::Prune(args) => delete::prune(&args, ui).await,
         Command::Delete(args) => delete::delete(&args, ui).await,
         Command::Secrets(args) => secrets::run(&args, ui).await,
+        Command::DeployKey(args) => deploy_key::run(&args, ui).await,
         Command::Image(args) => image::run(&args, ui).await,
         Command::Rebase(args) => rebase::run(&args, ui).await,
         Command::Gc(args) => gc::run(&args, ui).await,

@@ -35,12 +35,13 @@ pub use checkout::Written;
 pub use git::{Counts, Git, Settings};
 pub use poller::{Poller, Wanted};
 pub use refs::Refs;
-pub use ssh_keys::{BadSsh, BadSshKey, KNOWN_HOSTS, KeyLookup, MAX_KEYS, SSH_KEY, Ssh, SshKeys};
+pub use ssh_keys::{BadSsh, BadSshKey, KeyLookup, MAX_KEYS, Ssh, SshKeys};
 pub use tree::{Facts, NotAFile, Snapshot};
 pub use url::{RepositoryKey, RepositoryUrl, Scheme};
 
 use crate::dialer::DialError;
 use renderer::ToolName;
+use renderer::request::{KNOWN_HOSTS, SSH_KEY};
 
 /// Why a repository could not be read. Never an absence of something in it.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

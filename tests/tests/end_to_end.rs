@@ -36,6 +36,8 @@ mod own_objects;
 mod pipeline_runs;
 #[path = "end_to_end/plans.rs"]
 mod plans;
+#[path = "end_to_end/private.rs"]
+mod private;
 #[path = "end_to_end/promotion.rs"]
 mod promotion;
 #[path = "end_to_end/prune.rs"]

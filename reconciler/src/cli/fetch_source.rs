@@ -5,7 +5,7 @@ use crate::ui::{Exit, Ui, failed, wrong_use};
 use anyhow::Context as _;
 use planner::Moment;
 use reconciler::dialer::{Dialer, Rules};
-use reconciler::source::{Git, RepositoryUrl, Settings, SourceError, Ssh};
+use reconciler::source::{Git, RepositoryUrl, Scheme, Settings, SourceError, Ssh};
 use renderer::CommitId;
 use std::path::{Path, PathBuf};
 
@@ -72,7 +72,14 @@ pub fn git(url: &RepositoryUrl, cache: &Path) -> anyhow::Result<Git> {
 }
 
 pub fn unread(url: &RepositoryUrl, error: SourceError) -> anyhow::Error {
-    let hint = error.hint();
+    let hint = match error {
+        // Whose build this is, is not known here.
+        SourceError::NoKey { .. } | SourceError::Denied { .. } if url.scheme() == Scheme::Ssh => Some(
+            "Run `toolforge deploy-key <tool>`, and add the key that it shows to the repository, for reading."
+                .to_owned(),
+        ),
+        _ => error.hint(),
+    };
     let failed = failed(format!("cannot fetch {url}")).because(error);
     match hint {
         Some(hint) => failed.hint(hint).into(),

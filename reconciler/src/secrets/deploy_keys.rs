@@ -3,11 +3,15 @@
 //! repository has to be asked with it, and again where a host refused it.
 
 use super::keys::{KeysError, Stored};
+use crate::cluster::call::{self, CallError};
 use crate::source::{KeyLookup, SshKeys};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use futures::FutureExt as _;
 use kube::Client;
 use renderer::ToolName;
 use renderer::request::{DEPLOY_KEY, deploy_key_secret, host_key_secret};
+use serde_json::json;
 use std::sync::Arc;
 
 /// Looks up a tool's own key, and where there is none that of the platform for the host.
@@ -42,4 +46,27 @@ pub async fn read(client: &Client, namespace: &str, secret: &str) -> Result<Opti
     let text = stored.text(DEPLOY_KEY).map_err(|error| error.to_string())?;
     let keys = SshKeys::read(&text).map_err(|error| format!("secret {} can't be used: {error}", stored.name))?;
     Ok(Some(keys))
+}
+
+/// Puts keys into a Secret, which is made where there is none; by whoever asks, with their own rights.
+///
+/// # Errors
+/// Where the server refuses it.
+pub async fn write(
+    client: &Client,
+    namespace: &str,
+    secret: &str,
+    keys: &SshKeys,
+    manager: &str,
+) -> Result<(), CallError> {
+    let path = format!("/api/v1/namespaces/{namespace}/secrets/{secret}");
+    let object = json!({
+        "apiVersion": "v1",
+        "kind": "Secret",
+        "metadata": {"namespace": namespace, "name": secret},
+        "type": "kubernetes.io/ssh-auth",
+        "data": {DEPLOY_KEY: STANDARD.encode(keys.to_secret().reveal())},
+    });
+    // The answer repeats what was sent.
+    call::apply(client, &path, manager, &object).await.map(drop)
 }

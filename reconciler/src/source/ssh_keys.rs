@@ -7,6 +7,7 @@ use crate::dialer::Secret;
 use futures::future::BoxFuture;
 use renderer::ToolName;
 use renderer::platform::{KnownHost, fingerprint};
+use renderer::request::{HOST_SSH_KEY, KNOWN_HOSTS, SSH_KEY};
 use russh::keys::PrivateKey;
 use russh::keys::ssh_key::LineEnding;
 use russh::keys::ssh_key::private::{Ed25519Keypair, KeypairData};
@@ -123,11 +124,6 @@ pub struct Ssh {
     pub keys: Option<(RepositoryUrl, SshKeys)>,
 }
 
-/// The variable with the private key of one repository.
-pub const SSH_KEY: &str = "TOOLFORGE_GIT_SSH_KEY";
-/// The variable with lines of `known_hosts`.
-pub const KNOWN_HOSTS: &str = "TOOLFORGE_GIT_KNOWN_HOSTS";
-
 /// What is wrong with a variable.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum BadSsh {
@@ -150,7 +146,8 @@ impl Ssh {
     /// # Errors
     /// Where a variable holds something else.
     pub fn from_env(repository: &RepositoryUrl, variable: impl Fn(&str) -> Option<String>) -> Result<Self, BadSsh> {
-        let keys = match variable(SSH_KEY).filter(|text| !text.trim().is_empty()) {
+        let named = |name| variable(name).filter(|text| !text.trim().is_empty());
+        let keys = match named(SSH_KEY).or_else(|| named(HOST_SSH_KEY)) {
             Some(text) => Some((repository.clone(), SshKeys::read(&Secret::new(text))?)),
             None => None,
         };

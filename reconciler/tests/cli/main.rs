@@ -2,6 +2,7 @@
 
 mod buildpack;
 mod builds;
+mod deploy_key;
 mod dev;
 mod examples;
 mod files;

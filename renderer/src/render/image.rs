@@ -1,7 +1,7 @@
 //! Which image a component runs: as written, or under the tag of its build.
 
 use super::{Frame, Refusal, command};
-use crate::build::{BuildInputs, Origin, image_repository, is_of_another_tool, origin};
+use crate::build::{BuildInputs, Origin, image_repository, is_of_another_tool, origin, same_repository};
 use crate::config::{Build, Component, Source};
 use crate::diagnostic::{Code, shown};
 use crate::names::{CommitId, ComponentName, TreeId};
@@ -121,7 +121,10 @@ fn source(frame: &Frame<'_>, build: &Build) -> Result<(TreeId, Option<BuildSourc
         }
         Origin::Other(source) => {
             let (tree, commit) = resolved(&source, frame.revision.resolved.get(&source.key()))?;
-            Ok((tree, Some(at(&source.repository, &source.reference, &commit, ""))))
+            // Its own is fetched as the config repository says, with the key that is for that address.
+            let own = &frame.tool.repository;
+            let from = if same_repository(&source.repository, own) { own } else { &source.repository };
+            Ok((tree, Some(at(from, &source.reference, &commit, ""))))
         }
     }
 }

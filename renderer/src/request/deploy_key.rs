@@ -1,10 +1,19 @@
 //! Where the key of a private repository stands: in the platform's namespace for the reconciler, and in that of the builds
-//! for the step that fetches, under the same name.
+//! for the step that fetches, under the same name. No other step is given it.
 
+use super::Order;
+use crate::build::same_repository;
 use crate::names::{ToolName, is_dns_label};
+use serde_json::{Value, json};
 
 /// Key of the Secrets, by the type `kubernetes.io/ssh-auth`.
 pub const DEPLOY_KEY: &str = "ssh-privatekey";
+/// The variable with the private key of one repository.
+pub const SSH_KEY: &str = "TOOLFORGE_GIT_SSH_KEY";
+/// The variable with the platform's key for the repository's host, where there is none of its own.
+pub const HOST_SSH_KEY: &str = "TOOLFORGE_GIT_HOST_SSH_KEY";
+/// The variable with lines of `known_hosts`.
+pub const KNOWN_HOSTS: &str = "TOOLFORGE_GIT_KNOWN_HOSTS";
 
 /// Name of the Secret with a tool's key. No tool's name has a dot.
 #[must_use]
@@ -19,9 +28,58 @@ pub fn host_key_secret(host: &str) -> Option<String> {
     (name.len() <= 253 && name.split('.').all(|part| is_dns_label(part, 63))).then_some(name)
 }
 
+/// What the step that fetches has to know where the tool's own repository is read over ssh. A Secret that is not there
+/// leaves its variable out, and the step says what is missing.
+pub(super) fn environment(order: &Order<'_>) -> Vec<Value> {
+    let (source, own) = (&order.request.source.repository, &order.tool.repository);
+    let Some((host, port)) = ssh_host(source).filter(|_| same_repository(source, own)) else { return Vec::new() };
+    let key = |name: &str, secret: String| {
+        let from = json!({"name": secret, "key": DEPLOY_KEY, "optional": true});
+        json!({"name": name, "valueFrom": {"secretKeyRef": from}})
+    };
+    let mut env = vec![key(SSH_KEY, deploy_key_secret(&order.tool.name))];
+    env.extend(host_key_secret(&host).map(|secret| key(HOST_SSH_KEY, secret)));
+    let known = order.platform.git.iter().flat_map(|git| &git.known_hosts).filter(|known| known.is_of(&host, port));
+    let lines: Vec<_> = known.map(ToString::to_string).collect();
+    if !lines.is_empty() {
+        env.push(json!({"name": KNOWN_HOSTS, "value": lines.join("\n")}));
+    }
+    env
+}
+
+/// Host and port of an address that is read over ssh.
+fn ssh_host(url: &str) -> Option<(String, u16)> {
+    let url = url.to_ascii_lowercase();
+    let authority = match url.split_once("://") {
+        Some(("ssh" | "git+ssh" | "ssh+git", rest)) => rest.split('/').next()?,
+        Some(_) => return None,
+        None => url.split_once(':').map(|(authority, _)| authority).filter(|authority| !authority.contains('/'))?,
+    };
+    let host = authority.rsplit_once('@').map_or(authority, |(_, host)| host);
+    match host.rsplit_once(':').filter(|(name, _)| !name.contains(':') || name.ends_with(']')) {
+        Some((name, port)) => Some((name.to_owned(), port.parse().ok()?)),
+        None => Some((host.to_owned(), 22)),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn ssh_has_two_spellings_and_a_port() {
+        for (url, host, port) in [
+            ("ssh://git@Host.example/a", "host.example", 22),
+            ("ssh://host.example:2222/a", "host.example", 2222),
+            ("git@host.example:a/b", "host.example", 22),
+            ("ssh://git@[::1]:2222/a", "[::1]", 2222),
+        ] {
+            assert_eq!(ssh_host(url), Some((host.to_owned(), port)), "{url}");
+        }
+        for url in ["https://host.example/a", "/srv/a:b", "./a:b", "file:///a", "ssh://host.example:x/a"] {
+            assert_eq!(ssh_host(url), None, "{url}");
+        }
+    }
 
     #[test]
     fn a_host_has_a_secret_where_kubernetes_can_name_it() {

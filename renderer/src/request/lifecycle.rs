@@ -2,11 +2,11 @@
 //!
 //! What a buildpack runs is a stranger's code. It runs in `detect` and `build` alone; the registry's credentials are
 //! mounted into `analyze`, `restore` and `export` alone, which run no stranger's code. The source comes by our own
-//! binary, at the exact commit and with its own limits; its credentials, if any, are mounted there alone. A phase that
+//! binary, at the exact commit and with its own limits; its key, if any, is given to that step alone. A phase that
 //! fails ends the Job (its pod is not tried again: the same inputs fail the same), and the last lines it said become the
 //! pod's termination message.
 
-use super::{BUILD_OF, BuildRequest, Order, pod_security};
+use super::{BUILD_OF, BuildRequest, Order, deploy_key, pod_security};
 use crate::object::{Gvk, Object};
 use crate::platform::{Lifecycle, buildpack_version};
 use serde_json::{Value, json};
@@ -90,7 +90,8 @@ fn phases(order: &Order<'_>, settings: &Lifecycle) -> Vec<Value> {
 /// Our own binary; it is given the build's environment to write down for the buildpacks, who read files.
 fn fetch_source(order: &Order<'_>, settings: &Lifecycle, args: Vec<String>) -> Value {
     let variable = |(name, value): (String, String)| json!({"name": format!("BUILD_ENV_{name}"), "value": value});
-    let env: Vec<_> = order.environment().into_iter().map(variable).collect();
+    let mut env: Vec<_> = order.environment().into_iter().map(variable).collect();
+    env.extend(deploy_key::environment(order));
     let mut container = container("fetch", &settings.image, "toolforge", args);
     if !env.is_empty() {
         container["env"] = env.into();

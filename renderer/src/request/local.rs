@@ -1,7 +1,7 @@
 //! A build on one machine: the same Job, whose one container is our own program. Whoever runs its pods runs that program
 //! as itself, in no other namespace and for no other image; strangers' code runs in cells that it makes.
 
-use super::{BUILD_OF, Order, pod_security};
+use super::{BUILD_OF, Order, deploy_key, pod_security};
 use crate::object::{Gvk, Object};
 use serde_json::json;
 
@@ -10,11 +10,9 @@ const JOB: Gvk = Gvk { group: "batch", version: "v1", kind: "Job" };
 pub const SELF_IMAGE: &str = "toolforge.local/self";
 
 pub(super) fn job(order: &Order<'_>) -> Object {
-    let env: Vec<_> = order
-        .environment()
-        .into_iter()
-        .map(|(name, value)| json!({"name": format!("BUILD_ENV_{name}"), "value": value}))
-        .collect();
+    let variable = |(name, value)| json!({"name": format!("BUILD_ENV_{name}"), "value": value});
+    let mut env: Vec<_> = order.environment().into_iter().map(variable).collect();
+    env.extend(deploy_key::environment(order));
     let mut container = json!({
         "name": "build",
         "image": SELF_IMAGE,

@@ -152,7 +152,7 @@ async fn a_ciphertext_of_a_stranger_is_refused_and_what_ran_goes_on() -> anyhow:
 }
 
 /// Every text in which a canary must not be, by where it stands.
-async fn outputs(platform: &Platform, tool: &Tool<'_>) -> anyhow::Result<BTreeMap<&'static str, String>> {
+pub async fn outputs(platform: &Platform, tool: &Tool<'_>) -> anyhow::Result<BTreeMap<&'static str, String>> {
     let planned = platform.plan_as(platform.client(), tool).await?;
     let plan = &planned.decided.plan;
     let all = |list: Vec<Value>| serde_json::to_string(&list);
@@ -191,7 +191,7 @@ async fn search(platform: &Platform, tool: &Tool<'_>, identities: &Identities) -
 }
 
 /// As it is, in base64 at any alignment, URL-encoded, and in halves.
-fn forms(canary: &str) -> Vec<String> {
+pub fn forms(canary: &str) -> Vec<String> {
     let mut forms = vec![canary.to_owned(), canary.replace('+', "%2B").replace('/', "%2F").replace(' ', "%20")];
     forms.extend([&canary[..canary.len() / 2], &canary[canary.len() / 2..]].map(str::to_owned));
     for shift in ["", "x", "xx"] {
