@@ -17,6 +17,7 @@ mod checkout;
 pub mod config_repo;
 mod fetch;
 mod git;
+pub mod licence;
 mod ls_refs;
 mod pkt;
 mod poller;

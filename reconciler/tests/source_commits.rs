@@ -2,9 +2,10 @@
 
 mod git_host;
 
-use git_host::{Repository, reader};
+use git_host::{Host, Repository, reader};
 use reconciler::source::signature::verify;
-use reconciler::source::{RepositoryUrl, config_repo};
+use reconciler::source::{RepositoryUrl, config_repo, licence};
+use renderer::licence::{Licence, Licences, Says};
 use renderer::revision::{Facts, Signature, SigningKey};
 use renderer::signers::{Signers, wanted};
 use renderer::{CommitId, Tool, ToolName};
@@ -257,4 +258,78 @@ async fn signers_are_read_with_the_config_repository_and_what_is_wrong_there_is_
     assert_eq!(told.len(), expected.len(), "{told:?}");
     assert!(expected.iter().all(|one| told.iter().any(|found| found.starts_with(one))), "{told:?}");
     assert!(folder.report.errors().all(|error| error.hint.is_some()));
+}
+
+const MIT: &str = "MIT License
+
+Copyright (c) 2026 Ada Lovelace
+
+Permission is hereby granted, free of charge, to any person obtaining a copy of this software and associated documentation files (the \"Software\"), to deal in the Software without restriction, including without limitation the rights to use, copy, modify, merge, publish, distribute, sublicense, and/or sell copies of the Software, and to permit persons to whom the Software is furnished to do so, subject to the following conditions:
+
+The above copyright notice and this permission notice shall be included in all copies or substantial portions of the Software.
+
+THE SOFTWARE IS PROVIDED \"AS IS\", WITHOUT WARRANTY OF ANY KIND, EXPRESS OR IMPLIED, INCLUDING BUT NOT LIMITED TO THE WARRANTIES OF MERCHANTABILITY, FITNESS FOR A PARTICULAR PURPOSE AND NONINFRINGEMENT. IN NO EVENT SHALL THE AUTHORS OR COPYRIGHT HOLDERS BE LIABLE FOR ANY CLAIM, DAMAGES OR OTHER LIABILITY, WHETHER IN AN ACTION OF CONTRACT, TORT OR OTHERWISE, ARISING FROM, OUT OF OR IN CONNECTION WITH THE SOFTWARE OR THE USE OR OTHER DEALINGS IN THE SOFTWARE.
+";
+const APACHE: &str = include_str!("../../LICENSE");
+
+/// Files of a repository, and what is found in them.
+type Case<'a> = (&'a [(&'a str, &'a str)], &'a [&'a str]);
+
+/// What the files of a repository say of its licence, as `file: what`.
+fn said(licences: &Licences) -> Vec<String> {
+    let says = |says: &Says| match says {
+        Says::Approved(name) => format!("{name}, approved"),
+        Says::Other(name) => name.clone(),
+        Says::Unknown => "unknown".to_owned(),
+        Says::Unreadable(why) => why.clone(),
+    };
+    licences.0.iter().map(|licence| format!("{}: {}", licence.file, says(&licence.says))).collect()
+}
+
+#[tokio::test]
+async fn licences_are_found_in_files_and_manifests_of_a_commit_and_of_a_folder_alike() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let root = folder.path().join("root");
+    let host = Host::start(&root).await;
+    let reader = reader(&folder.path().join("cache"), &[host.port]);
+    let large = "x ".repeat(100_000);
+    let cargo = "[package]\nname = \"x\"\nlicense = \"CC-BY-NC-4.0\"\n";
+    let project = "[project]\nlicense = \"Apache-2.0 OR LicenseRef-Ours\"\n";
+    let cases: [Case<'_>; 7] = [
+        (&[("README", MIT)], &[]),
+        (&[("LICENSE", APACHE)], &["LICENSE: Apache-2.0, approved"]),
+        (&[("COPYING.md", MIT), ("src/LICENSE", APACHE)], &["COPYING.md: MIT, approved"]),
+        (
+            &[("LICENSE", "Do what I say, and nothing else."), ("package.json", "{\"license\": \"UNLICENSED\"}")],
+            &["LICENSE: unknown"],
+        ),
+        (
+            &[("LICENCE", &large), ("package.json", "{\"license\": \"(MIT OR ISC)\"}")],
+            &["LICENCE: is larger than 131072 bytes", "package.json: (MIT OR ISC), approved"],
+        ),
+        (
+            &[("LICENSES/MIT.txt", MIT), ("Cargo.toml", cargo)],
+            &["Cargo.toml: CC-BY-NC-4.0", "LICENSES/MIT.txt: MIT, approved"],
+        ),
+        (
+            &[("pyproject.toml", project), ("Cargo.toml", "not toml =")],
+            &["pyproject.toml: Apache-2.0 OR LicenseRef-Ours, approved"],
+        ),
+    ];
+    for (n, (files, expected)) in cases.iter().enumerate() {
+        let repository = Repository::new(&root, &format!("tool{n}"));
+        let commit = CommitId::new(repository.commit(files)).expect("a commit");
+        let url = host.url(&format!("tool{n}/.git"));
+        // The files that describe the tool were fetched before; those of the licence were left out then.
+        reader.snapshot(&url, &commit, "").await.expect("a snapshot");
+        let fetched = reader.licences(&url, &commit).await.expect("licences");
+        assert_eq!(said(&fetched), *expected);
+        assert_eq!(said(&licence::of_folder(&repository.path)), *expected, "the same of the folder");
+    }
+    let linked = Repository::new(&root, "linked");
+    std::os::unix::fs::symlink("/etc/passwd", linked.path.join("LICENSE")).expect("a link");
+    let commit = CommitId::new(linked.commit_all()).expect("a commit");
+    let found = reader.licences(&host.url("linked/.git"), &commit).await.expect("licences");
+    assert_eq!(said(&found), ["LICENSE: is no file"]);
+    assert!(matches!(&licence::of_folder(&linked.path).0[..], [Licence { says: Says::Unreadable(_), .. }]));
 }

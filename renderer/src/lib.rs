@@ -17,6 +17,7 @@ pub mod diagnostic;
 pub mod infer;
 pub mod json_schema;
 pub mod length_prefixed;
+pub mod licence;
 pub mod names;
 pub mod object;
 mod origin;

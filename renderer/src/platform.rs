@@ -14,6 +14,7 @@ pub use parse::parse;
 pub(crate) use parse::{limits_patch, user_id};
 pub use secrets::Secrets;
 
+use crate::licence::Wanted;
 use crate::signers::Commits;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -62,6 +63,9 @@ pub struct Platform {
     /// What commits must bring.
     #[serde(default, skip_serializing_if = "Commits::is_default")]
     pub commits: Commits,
+    /// Whether repositories have to carry an open licence.
+    #[serde(default, skip_serializing_if = "Wanted::is_ignored")]
+    pub licence: Wanted,
     /// Hosts a `toolforge.yaml` may name besides those of the config repository; `*` is any, `*.example.org` any below.
     pub allowed_hosts: Vec<String>,
     /// Registries a prebuilt `image:` may come from, as prefixes; empty means any.

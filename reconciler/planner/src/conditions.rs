@@ -46,7 +46,7 @@ impl Pass<'_> {
     #[must_use]
     pub fn status(&self) -> Value {
         let words = [self.ready(), self.reconciling(), self.stalled(), self.built(), self.drifted()];
-        let conditions: Vec<_> = words.into_iter().map(|word| self.condition(word)).collect();
+        let conditions: Vec<_> = words.into_iter().chain(self.licensed()).map(|word| self.condition(word)).collect();
         let mut status = json!({
             "observedGeneration": self.generation,
             "branch": self.plan.target.branch,
@@ -146,6 +146,16 @@ impl Pass<'_> {
             }
             None => Word::new("Built", true, "ImagesFound", "every image is in the registry".to_owned()),
         }
+    }
+
+    /// Only where something is missing: a platform that does not ask has nothing to say.
+    fn licensed(&self) -> Option<Word> {
+        let held = self.plan.held.iter().find_map(|held| match &held.why {
+            Why::Unlicensed { why, .. } => Some(why),
+            _ => None,
+        });
+        let why = held.or(self.plan.unlicensed.as_ref())?;
+        Some(Word::new("Licensed", false, "Unlicensed", why.clone()))
     }
 
     fn drifted(&self) -> Word {

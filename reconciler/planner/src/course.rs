@@ -6,6 +6,7 @@
 
 use crate::decide::{Input, Newest};
 use crate::deployments::{self, Deployment, State};
+use crate::licensed::unlicensed;
 use crate::moment::Moment;
 use crate::pin::Pin;
 use crate::plan::Why;
@@ -43,7 +44,8 @@ pub(crate) fn course<'a>(input: &Input<'a>, pin: &Pin) -> Course<'a> {
     let Some(commit) = revision.commit.as_ref().filter(|_| !rendered.unusable) else {
         return Course::only(input.newest);
     };
-    if let Some(why) = unsigned(input, revision).or_else(|| soaking(input, revision)) {
+    let brings = unsigned(input, revision).or_else(|| unlicensed(input, revision));
+    if let Some(why) = brings.or_else(|| soaking(input, revision)) {
         let to = stored(input, 0).unwrap_or(Newest::Nothing);
         return Course { to, kept_back: Some(why), deployment: None };
     }

@@ -16,7 +16,7 @@ use crate::plan::{Action, Held, Plan, Target, Why};
 use crate::prune::{self, Wanted, prune};
 use crate::target::{Targets, targets};
 use crate::terms::Noted;
-use crate::{autoscale, builds, identity, pods, promotion, record, removal, tags};
+use crate::{autoscale, builds, identity, licensed, pods, promotion, record, removal, tags};
 use renderer::{Object, ObjectId, Rendered};
 use room::Compared;
 use std::cell::LazyCell;
@@ -53,6 +53,8 @@ impl<'a> Draft<'a> {
         if let Some(why) = self.input.trouble {
             self.hold_tool(Why::SourceUnavailable(why.to_owned()));
         }
+        self.plan.unlicensed = licensed::lacking(&self.input);
+        self.plan.remarks.extend(self.plan.unlicensed.iter().map(|why| format!("licence: {why}")));
         let (mut targets, usable) = self.targets();
         self.frame();
         let components = self.within_quota(&mut targets, usable);

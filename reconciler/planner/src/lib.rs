@@ -25,6 +25,7 @@ pub mod image;
 pub mod images;
 pub mod install;
 pub mod kinds;
+mod licensed;
 pub mod live;
 pub mod markdown;
 pub mod memo;

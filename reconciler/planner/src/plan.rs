@@ -47,6 +47,9 @@ pub struct Plan {
     /// Tags of builds that somebody moved, and what counts in their place.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub moved_tags: Vec<String>,
+    /// What the target's licence lacks, where the platform wants to know.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unlicensed: Option<String>,
     /// How the deployment under way stands, where the Tool's status does not say so already.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub deployment: Option<Deployment>,
@@ -216,6 +219,7 @@ impl Plan {
             questions: Vec::new(),
             settled: Vec::new(),
             remarks: Vec::new(),
+            unlicensed: None,
             moved_tags: Vec::new(),
             deployment: None,
             removed: false,

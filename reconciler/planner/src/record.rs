@@ -129,6 +129,7 @@ pub fn platform_digest(platform: &Platform) -> String {
     platform.builds = None;
     // Nor does it what commits must bring: it was brought before anything was rendered.
     platform.commits = renderer::signers::Commits::default();
+    platform.licence = renderer::licence::Wanted::default();
     // Nor does it who opens values: which are opened stands in what is rendered.
     platform.secrets = None;
     // A Platform has text keys only, so serialising it does not fail.

@@ -3,6 +3,7 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use renderer::licence::Licences;
 use renderer::revision::{Facts, ResolvedSource};
 use renderer::{CommitId, ComponentName, Digest, Files, Object, ObjectId, Revision, Tool, ToolName, TreeId};
 use serde::{Deserialize, Serialize};
@@ -50,6 +51,8 @@ struct Data {
     branch: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     author: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    licences: Option<Licences>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     path: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -100,6 +103,7 @@ impl StoredRevision {
             commit: self.revision.commit.clone(),
             branch: self.revision.branch.clone(),
             author: self.revision.facts.author.clone(),
+            licences: self.revision.facts.licences.clone(),
             path: self.path.clone(),
             tree: self.revision.tree.clone(),
             config: files.config.as_deref().map(|bytes| STANDARD.encode(bytes)),
@@ -163,7 +167,7 @@ impl StoredRevision {
             service_template: bytes(data.service_template)?,
             secrets: bytes(data.secrets)?,
         };
-        let facts = Facts { author: data.author, ..Facts::default() };
+        let facts = Facts { author: data.author, licences: data.licences, ..Facts::default() };
         let Data { commit, branch, tree, resolved, .. } = data;
         let revision = Revision { commit, branch, tree, files, resolved, facts };
         Ok(Self {
@@ -214,7 +218,14 @@ mod tests {
             tree: TreeId::new("2".repeat(40)).ok(),
             files,
             resolved: BTreeMap::new(),
-            facts: Facts { author: Some("Ada Lovelace".into()), ..Facts::default() },
+            facts: Facts {
+                author: Some("Ada Lovelace".into()),
+                licences: Some(Licences(vec![renderer::licence::Licence {
+                    file: "LICENSE".into(),
+                    says: renderer::licence::Says::Approved("MIT".into()),
+                }])),
+                ..Facts::default()
+            },
         };
         let web = ComponentName::new("web").expect("a name");
         StoredRevision {

@@ -1,6 +1,7 @@
 //! `check`: is this file good? Findings are talk, the summary is data.
 
 mod credentials;
+mod licence;
 
 use super::local::{self, Local, LocalArgs};
 use super::place::{self, OperatorsFile, OperatorsKind, Place, ToolPlace};
@@ -102,6 +103,7 @@ fn tool(args: &Args, place: ToolPlace, ui: &Ui) -> anyhow::Result<Checked> {
     let mut report = local.report(&rendered);
     if args.local.path.is_dir() {
         credentials::add(&local.place, &mut report, ui);
+        licence::add(&local, &mut report);
     }
     tell(&report, &local.sources(), ui);
     let file = local.place.file.display().to_string();

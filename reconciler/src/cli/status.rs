@@ -123,9 +123,9 @@ fn detail(tool: &Value, cluster: &str, ui: &Ui, now: Timestamp) -> String {
     out
 }
 
-/// Ready and Built are good when they are True; the others are good when they are False.
+/// Ready, Built and Licensed are good when they are True; the others are good when they are False.
 fn tone(kind: &str, status: &str) -> Option<Style> {
-    let good = if matches!(kind, "Ready" | "Built") { "True" } else { "False" };
+    let good = if matches!(kind, "Ready" | "Built" | "Licensed") { "True" } else { "False" };
     match status {
         status if status == good => Some(Style::Good),
         "True" | "False" if kind == "Reconciling" => Some(Style::Change),

@@ -39,10 +39,15 @@ impl Question {
         known: impl Fn(&CommitId) -> Option<Revision>,
     ) -> Result<Own, SourceError> {
         let tip = git.resolve(&self.url, &self.refs, &self.tool.branch).await?;
-        let revision = match known(&tip) {
+        let Platform { licence, .. } = self.platform;
+        let tells = |known: &Revision| licence.is_ignored() || known.facts.licences.is_some();
+        let mut revision = match known(&tip).filter(tells) {
             Some(revision) => revision,
             None => signature::verified(git.revision(&self.tool, &tip).await?, &self.platform, &self.tool),
         };
+        if !tells(&revision) {
+            revision.facts.licences = Some(git.licences(&self.url, &tip).await?);
+        }
         let parsed = parse(&revision.files, &ParseContext::new(&self.platform, &self.tool));
         let elsewhere = sources_needed(&parsed.config, &self.tool, &self.siblings).into_iter().collect();
         Ok(Own { revision, elsewhere })

@@ -17,7 +17,7 @@ use super::store::{Cache, Store, unreadable};
 use super::transport::Endpoint;
 use super::tree::{self, ReadError, Snapshot};
 use super::url::{Address, RepositoryKey, RepositoryUrl, Scheme};
-use super::{SourceError, worktree};
+use super::{SourceError, licence, worktree};
 use crate::dialer::{Credentials, Dialer};
 use gix::ObjectId;
 use renderer::platform::KnownHost;
@@ -55,6 +55,7 @@ struct Inner {
     cache: Arc<Cache>,
     repositories: Mutex<HashMap<Address, Arc<tokio::sync::Mutex<Known>>>>,
     elsewhere: Mutex<HashMap<Elsewhere, (Instant, Answer)>>,
+    licences: Arc<licence::Known>,
     ls_refs: AtomicU64,
     fetches: AtomicU64,
 }
@@ -86,6 +87,7 @@ impl Git {
             cache: Cache::new(settings.cache.clone(), settings.max_cache_bytes),
             repositories: Mutex::default(),
             elsewhere: Mutex::default(),
+            licences: Arc::default(),
             ls_refs: AtomicU64::new(0),
             fetches: AtomicU64::new(0),
             settings,
@@ -294,6 +296,10 @@ impl Git {
             self.0.budget.blocking(url, cost, read)
         })
         .await
+    }
+
+    pub(super) fn known_licences(&self) -> Arc<licence::Known> {
+        Arc::clone(&self.0.licences)
     }
 
     /// Asks a repository; once more where it refused a key that has been replaced meanwhile.

@@ -179,7 +179,7 @@ pub(super) fn commit_facts(objects: &dyn Objects, commit: ObjectId) -> Result<Co
     // Whose name can't be read has none: it is shown, and nothing follows from it.
     let author = gix::objs::CommitRefIter::from_bytes(&data, gix::hash::Kind::Sha1).author().ok();
     let author = author.and_then(|author| renderer::revision::author(author.name));
-    Ok(CommitFacts { author, signature: signature(&data) })
+    Ok(CommitFacts { author, signature: signature(&data), licences: None })
 }
 
 fn signature(commit: &[u8]) -> Signature {
@@ -305,7 +305,7 @@ fn descend(objects: &dyn Objects, root: &Folder, path: &str) -> Result<Option<Fo
 }
 
 /// All missing blobs at once, so that they cost one request.
-fn present(objects: &dyn Objects, wanted: &[Option<(String, ObjectId)>]) -> Result<(), ReadError> {
+pub(super) fn present(objects: &dyn Objects, wanted: &[Option<(String, ObjectId)>]) -> Result<(), ReadError> {
     let mut missing = Vec::new();
     for (_, id) in wanted.iter().flatten() {
         if header(objects, *id)?.is_none() {

@@ -57,6 +57,7 @@ impl Platform {
             network: None,
             git: None,
             commits: Default::default(),
+            licence: Default::default(),
             allowed_hosts: vec!["*".to_owned()],
             allowed_images: Vec::new(),
             deletion_budget: DELETION_BUDGET,

@@ -13,6 +13,7 @@ use super::{
 use crate::config::fields;
 use crate::decode::{Section, duration_secs, frame, one_of, open, quantities, quantity, text, text_map, texts, whole};
 use crate::diagnostic::{Code, Findings, Report, shown};
+use crate::licence;
 use crate::names::is_dns_label;
 use crate::signers::{Whose, commits};
 use crate::yaml::{self, Entry};
@@ -36,6 +37,7 @@ const KEYS: &[&str] = &[
     "network",
     "git",
     "commits",
+    "licence",
     "allowed_hosts",
     "allowed_images",
     "deletion_budget",
@@ -84,6 +86,7 @@ fn platform(root: &yaml::Node, findings: &mut Findings) -> Option<Platform> {
     platform.network = spec.get("network").and_then(|e| network(e, findings));
     platform.git = spec.get("git").and_then(|e| git(e, findings));
     set(&mut platform.commits, spec.get("commits").and_then(|e| commits(e, Whose::Platform, findings)));
+    set(&mut platform.licence, spec.get("licence").and_then(|e| licence::wanted(e, findings)));
     platform.allowed_hosts = list(&spec, "allowed_hosts", findings);
     platform.allowed_images = list(&spec, "allowed_images", findings);
     if let Some(section) = spec.get("deletion_budget").and_then(|e| open(e, "`deletion_budget`", BUDGET, findings)) {

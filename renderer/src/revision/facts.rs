@@ -1,6 +1,7 @@
 //! What is known of a commit besides what it says: facts, read by whoever reads repositories, and judged by pure code.
 
 use crate::diagnostic::on_one_line;
+use crate::licence::Licences;
 
 /// Characters of a name that are shown: nobody's is longer, and a hostile one says no more.
 const MAX_AUTHOR_CHARS: usize = 60;
@@ -14,6 +15,8 @@ pub struct Facts {
     pub author: Option<String>,
     /// Whether it is signed, and with which key.
     pub signature: Signature,
+    /// The licences it carries; none where nobody has looked.
+    pub licences: Option<Licences>,
 }
 
 /// What a commit's signature is worth, by itself: who may sign is another question.

@@ -41,6 +41,7 @@ pub fn platform() -> Platform {
         secrets: None,
         git: None,
         commits: Default::default(),
+        licence: Default::default(),
         credentials: BTreeMap::from([(
             "TOOL_TOOLSDB_USER".to_owned(),
             SecretKey { secret: "toolsdb".to_owned(), key: "user".to_owned() },

@@ -20,7 +20,8 @@ impl Why {
             Self::BuildFailed { why, .. }
             | Self::GateFailed { why, .. }
             | Self::RolledBack { why, .. }
-            | Self::Unsigned { why, .. } => vec![why],
+            | Self::Unsigned { why, .. }
+            | Self::Unlicensed { why, .. } => vec![why],
             Self::Invalid(why)
             | Self::Denied(why)
             | Self::OverQuota(why)

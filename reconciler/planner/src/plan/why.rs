@@ -92,6 +92,13 @@ pub enum Why {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         until: Option<Moment>,
     },
+    /// The platform wants an open licence, and the newest revision carries none.
+    Unlicensed {
+        /// The revision.
+        commit: CommitId,
+        /// What is missing, and what to do.
+        why: String,
+    },
     /// The tool that this one is promoted from has to be Ready with this revision for a while.
     Soaking {
         /// That tool.
@@ -152,6 +159,7 @@ impl Why {
             Self::Pinned { .. } => "Pinned",
             Self::RolledBack { .. } => "RolledBack",
             Self::Unsigned { .. } => "Unsigned",
+            Self::Unlicensed { .. } => "Unlicensed",
             Self::Soaking { .. } => "Soaking",
             Self::AwaitingWave { .. } => "AwaitingWave",
             Self::Fighting { .. } => "Fighting",
@@ -225,6 +233,7 @@ impl fmt::Display for Why {
             }
             Self::RolledBack { commit, why } => write!(f, "rolled back {}: {why}", commit.short()),
             Self::Unsigned { commit, why, .. } => write!(f, "unsigned {}: {why}", commit.short()),
+            Self::Unlicensed { commit, why } => write!(f, "unlicensed {}: {why}", commit.short()),
             Self::Soaking { from, commit, since, until, meanwhile } => {
                 write!(f, "soaking {}: {from} ", commit.short())?;
                 match since.zip(*until) {

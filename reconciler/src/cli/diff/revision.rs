@@ -3,9 +3,9 @@
 use super::Args;
 use crate::cli::target::{Target, is_repository_of};
 use crate::ui::{Failure, Ui, failed, wrong_use};
-use reconciler::source::signature;
 use reconciler::source::worktree::Worktree;
 use reconciler::source::{Git, RepositoryUrl, SourceError};
+use reconciler::source::{licence, signature};
 use renderer::config::ParseContext;
 use renderer::{CommitId, Revision, Tool, sources_needed};
 use std::collections::BTreeMap;
@@ -22,6 +22,7 @@ pub async fn wanted(args: &Args, target: &Target, here: &Worktree, ui: &Ui) -> a
         }
     };
     resolve(&mut revision, target).await;
+    add_licences(&mut revision, target, here).await?;
     Ok(signature::verified(revision, &target.declared.platform, &target.tool))
 }
 
@@ -31,6 +32,7 @@ pub async fn of_commit(target: &Target, here: &Worktree, commit: &CommitId) -> R
     let repository = if at_hand { at(&target.tool, here) } else { target.tool.clone() };
     let mut revision = tip(target, &repository, commit.as_str()).await?;
     resolve(&mut revision, target).await;
+    add_licences(&mut revision, target, here).await?;
     Ok(signature::verified(revision, &target.declared.platform, &target.tool))
 }
 
@@ -40,6 +42,24 @@ async fn resolve(revision: &mut Revision, target: &Target) {
     let config = renderer::config::parse(&revision.files, &context).config;
     let needed: Vec<_> = sources_needed(&config, &target.tool, &target.siblings).into_iter().collect();
     revision.resolved = target.declared.git.resolve_sources(&target.tool, &needed, |_| None).await;
+}
+
+/// Adds the licences it carries, where the platform wants to know.
+async fn add_licences(revision: &mut Revision, target: &Target, here: &Worktree) -> Result<(), Failure> {
+    if target.declared.platform.licence.is_ignored() {
+        return Ok(());
+    }
+    let unreadable = |error: SourceError| failed("cannot read the licence").because(error);
+    let repository = if is_repository_of(&target.tool, here) { at(&target.tool, here) } else { target.tool.clone() };
+    revision.facts.licences = match (&revision.commit, &here.root) {
+        (Some(commit), _) => {
+            let url = RepositoryUrl::parse(&repository.repository).map_err(|error| unreadable(error.into()))?;
+            Some(target.declared.git.licences(&url, commit).await.map_err(unreadable)?)
+        }
+        (None, Some(root)) => Some(licence::of_folder(root)),
+        (None, None) => None,
+    };
+    Ok(())
 }
 
 /// The tool, read from the repository at hand: no network, and also what was not pushed yet.
