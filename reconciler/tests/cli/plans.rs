@@ -144,6 +144,29 @@ fn a_plan_file_is_its_users_alone_and_holds_no_value_of_an_environment() {
     assert!(comment.out.contains("env[PASSWORD]: ***") && !comment.out.contains("typed-by-hand"), "{comment:#?}");
 }
 
+#[test]
+fn a_diff_shows_what_becomes_of_the_quota_where_it_changes_and_json_always() {
+    let stage = Stage::new();
+    let in_sync = stage.run(&["diff", "bot"]);
+    assert_eq!((in_sync.exit, in_sync.out.contains("quota")), (0, false), "{in_sync:#?}");
+    let row = |ran: &Ran| {
+        let rows = ran.json()["quota"].as_array().cloned().unwrap_or_default();
+        rows.into_iter().find(|row| row["resource"] == "pods").expect("a row")
+    };
+    let now = json!({"resource": "pods", "used": "1", "after": "1", "peak": "1", "limit": "16"});
+    assert_eq!(row(&stage.run(&["diff", "bot", "--json"])), now);
+    stage.says("replicas: 1", "replicas: 3");
+    let more = stage.run(&["diff", "bot"]);
+    let lines: Vec<Vec<&str>> = more.out.lines().map(|line| line.split_whitespace().collect()).collect();
+    for line in [["quota", "used", "after", "peak", "limit"], ["pods", "1", "3", "3", "16"]] {
+        assert!(lines.contains(&line.to_vec()), "{more:#?}");
+    }
+    stage.says("replicas: 1", "replicas: 40");
+    let held = stage.run(&["diff", "bot"]);
+    assert!(held.out.contains("no room: toolforge.yaml:5:"), "{held:#?}");
+    assert_eq!(held.exit, 1);
+}
+
 /// What differs from run to run.
 fn steady(text: &str) -> String {
     let mut out = String::new();
