@@ -13,7 +13,7 @@ use crate::rendered::ComponentKind;
 use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
 
-/// Label of every object we make: the name of the tool that it is for, or nothing where it is for the platform itself.
+/// Label of every object we make: the name of the tool that it is for, or nothing where it is for one platform itself.
 pub const MARK: &str = "toolforge.org/tool";
 /// Label of every object we make for the platform itself, of its Tools and of their namespaces: the platform's name.
 pub const PLATFORM_MARK: &str = "toolforge.org/platform";

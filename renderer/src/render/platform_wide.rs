@@ -18,9 +18,10 @@ pub fn render_platform(platform: &Platform) -> Vec<Object> {
     let settings = json!({"data": {PLATFORM_KEY: published(platform)}});
     let namespace = restricted_namespace(platform, &platform.namespace);
     let mut definition = object(platform, CRD, None, "tools.toolforge.org", json!({"spec": definition()}));
-    // All platforms of a cluster share it, so it names none; it says that the kind is a parent of ApplySets (KEP-3659).
+    // All platforms of a cluster share it, so it names none, and is not marked as one's own: two versions of us would take
+    // turns at it. It says that the kind is a parent of ApplySets (KEP-3659).
     definition.value["metadata"]["labels"] =
-        json!({"app.kubernetes.io/managed-by": "toolforge", "applyset.kubernetes.io/is-parent-type": "true", MARK: ""});
+        json!({"app.kubernetes.io/managed-by": "toolforge", "applyset.kubernetes.io/is-parent-type": "true"});
     let mut objects = vec![definition, namespace];
     objects.extend(builds(platform).into_iter().flatten());
     objects.push(object(platform, CONFIG_MAP, Some(&platform.namespace), PLATFORM_CONFIG_MAP, settings));
