@@ -12,6 +12,8 @@ use regex::Regex;
 use std::collections::BTreeMap;
 use std::sync::{PoisonError, RwLock};
 
+/// Go counts no further.
+const MOST_TIMES: u64 = 1000;
 /// Escapes that stand for the character itself in both.
 const LITERAL: &str = r"\.+*?()|[]{}^$-/";
 
@@ -45,8 +47,29 @@ pub(crate) fn check(pattern: &str) -> Result<(), Refusal> {
                 escaped => return Err(escape(escaped)),
             },
             '[' if in_class => return Err(refused("a class within a class", "Write the characters out.")),
-            '[' => in_class = true,
+            '[' => {
+                in_class = true;
+                rest.next_if_eq(&'^');
+                if rest.peek() == Some(&']') {
+                    return Err(refused("a `]` at the beginning of a class", "Write `\\]`."));
+                }
+            }
             ']' => in_class = false,
+            '*' | '+' | '?' | '}' if !in_class => {
+                // One `?` makes a repetition lazy; Go takes nothing else behind it.
+                if c != '?' || !rest.next_if_eq(&'?').is_some() {
+                    rest.next_if_eq(&'?');
+                }
+                if rest.peek().is_some_and(|next| "*+?{".contains(*next)) {
+                    return Err(refused("a repetition of a repetition", "Put the first one in `(?:...)`."));
+                }
+            }
+            '{' if !in_class => {
+                let count: String = rest.clone().take_while(|next| *next != '}').collect();
+                if count.split(',').any(|number| number.parse().is_ok_and(|number: u64| number > MOST_TIMES)) {
+                    return Err(refused("a repetition of more than 1000 times", "Write a bound that is smaller."));
+                }
+            }
             '&' | '~' | '-' if in_class && rest.peek() == Some(&c) => {
                 return Err(refused("a set operation in a class", "Write the characters out."));
             }
@@ -88,7 +111,13 @@ mod tests {
 
     #[test]
     fn only_patterns_that_mean_the_same_to_both_engines_are_taken() {
-        for good in [r"^[a-z0-9._:/-]+(:[A-Za-z0-9._-]+)?@sha256:[0-9a-f]{64}$", r"^(?:a|b)\.c$", r"[^0-9]+\-\/"] {
+        for good in [
+            r"^[a-z0-9._:/-]+(:[A-Za-z0-9._-]+)?@sha256:[0-9a-f]{64}$",
+            r"^(?:a|b)\.c$",
+            r"[^0-9]+\-\/",
+            "a+?b??c{2,3}?",
+            "(?:a+)*",
+        ] {
             assert_eq!(check(good), Ok(()), "{good}");
         }
         for bad in [
@@ -106,6 +135,13 @@ mod tests {
             "é",
             "(a",
             "a{2,1}",
+            "a**",
+            "a+?*",
+            "a{2}{3}",
+            "a{1001}",
+            "a{1,2000}",
+            "[]&&a]",
+            "[^]a]",
             "[b",
         ] {
             assert!(check(bad).is_err(), "{bad}");

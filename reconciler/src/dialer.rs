@@ -20,13 +20,15 @@ pub use rules::{HostPort, Refusal, Rules};
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use std::net::{SocketAddr, TcpStream};
 use std::sync::{Arc, OnceLock, PoisonError, RwLock};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use url::Url;
 
 /// What we call ourselves, to git servers and registries alike.
 pub const USER_AGENT: &str = concat!("toolforge/", env!("CARGO_PKG_VERSION"));
 /// A server that does not accept a connection in this time is down for this cycle.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// Addresses of a name that are tried; whoever runs a name server can write down a thousand that never answer.
+const MAX_ADDRESSES: usize = 8;
 /// No byte for this long ends a request, however long the whole may take.
 const READ_TIMEOUT: Duration = Duration::from_secs(15);
 /// git hosts rename with one redirect; more than a handful is a loop.
@@ -159,9 +161,13 @@ impl Dialer {
     pub fn connect(&self, host: &str, port: u16, io_timeout: Duration) -> Result<TcpStream, DialError> {
         let at = format!("{host}:{port}");
         let unreachable = |error: std::io::Error| DialError::Unreachable { host: at.clone(), why: error.to_string() };
-        let mut last = None;
-        for address in self.resolve(host, port)? {
-            match TcpStream::connect_timeout(&address, CONNECT_TIMEOUT) {
+        let (mut last, until) = (None, Instant::now() + io_timeout);
+        for address in self.resolve(host, port)?.into_iter().take(MAX_ADDRESSES) {
+            let left = until.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                break;
+            }
+            match TcpStream::connect_timeout(&address, CONNECT_TIMEOUT.min(left)) {
                 Ok(stream) => {
                     stream.set_read_timeout(Some(io_timeout)).map_err(unreachable)?;
                     stream.set_write_timeout(Some(io_timeout)).map_err(unreachable)?;

@@ -13,7 +13,7 @@ use crate::secrets::Vault;
 use crate::status;
 pub(crate) use asked::seen;
 use asked::{confirm, look_up_images};
-pub use hidden::Hidden;
+pub use hidden::{Hidden, withhold};
 use kube::Client;
 use planner::audit;
 use planner::check::Violation;

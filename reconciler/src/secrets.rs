@@ -17,5 +17,5 @@ mod vault;
 pub use cipher::{Identities, Recipients};
 pub use keys::{HMAC, IDENTITIES, Keys, KeysError};
 pub use known::values_in_namespace;
-pub use mask::{MASK, Mask, Masking, masked};
+pub use mask::{MASK, Mask, Masking, TooLarge, masked};
 pub use vault::{Unfilled, Vault};

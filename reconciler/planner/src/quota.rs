@@ -28,6 +28,7 @@ mod usage;
 
 pub use told::{Row, Shortage, table};
 
+use crate::autoscale;
 use crate::course::course;
 use crate::decide::{Input, Wave};
 use crate::draft::Draft;
@@ -36,6 +37,7 @@ use crate::target::Targets;
 use load::{Load, now};
 use renderer::{ComponentName, Object, ObjectId};
 use serde_json::Value;
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use usage::{Defaults, Usage, is_of_pods, of_object};
 
@@ -60,6 +62,8 @@ pub(crate) struct Quota {
     foreign: Usage,
     defaults: Defaults,
     live: BTreeMap<ObjectId, Part>,
+    /// Deployments whose replicas an autoscaler decides, whatever their file says.
+    autoscaled: BTreeSet<ObjectId>,
 }
 
 /// An object that counts.
@@ -91,14 +95,21 @@ impl Quota {
         let defaults = in_frame("LimitRange").map(|range| Defaults::of(&range.value)).unwrap_or_default();
         let live = parts(input, &defaults);
         let foreign = foreign(&counted, &live);
-        Some(Self { limit, counted, foreign, defaults, live })
+        let autoscaled = live.keys().filter(|id| autoscale::is_autoscaled(id, input.observed)).cloned().collect();
+        Some(Self { limit, counted, foreign, defaults, live, autoscaled })
     }
 
     /// What a component's objects ask for.
     pub(crate) fn asked(&self, objects: &[Object]) -> Asked {
         let load = |object: &Object| {
             let scaled = self.live.get(&object.id).and_then(|part| part.load.replicas());
-            (object.id.clone(), Load::of(&object.id, &object.value, scaled, &self.defaults))
+            let mut value = Cow::Borrowed(&object.value);
+            if self.autoscaled.contains(&object.id)
+                && let Some(spec) = value.to_mut().get_mut("spec").and_then(Value::as_object_mut)
+            {
+                spec.remove("replicas");
+            }
+            (object.id.clone(), Load::of(&object.id, &value, scaled, &self.defaults))
         };
         objects.iter().map(load).collect()
     }

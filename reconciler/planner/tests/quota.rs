@@ -6,6 +6,7 @@ use planner::observed::Gap;
 use planner::plan::{Action, Plan, Why};
 use planner::quota::table;
 use proptest::prelude::*;
+use renderer::ObjectId;
 use serde_json::json;
 use world::{Says, World, commit};
 
@@ -156,6 +157,31 @@ fn a_run_that_can_never_start_is_held_and_runs_that_take_turns_are_not() {
     let plan = world.pass(&says('3', &both));
     assert_eq!((holds(&plan).len(), plan.steps.len()), (0, 2), "{plan:#?}");
     assert_eq!(plan.remarks, ["at its peak this takes 6Gi of 4Gi limits.memory: pods wait until others have ended"]);
+}
+
+/// What its file says of replicas is never applied.
+#[test]
+fn what_an_autoscaler_decides_is_counted_as_it_decided() {
+    let mut world = with("12Gi");
+    world.settle(&says('1', &[("web", "replicas: 3, memory: 2Gi")]));
+    let web = world.id("Deployment", "web");
+    let name = "web".to_owned();
+    let scaler = ObjectId { group: "autoscaling".into(), kind: "HorizontalPodAutoscaler".into(), name, ..web.clone() };
+    let target = json!({"kind": "Deployment", "name": "web", "apiVersion": "apps/v1"});
+    let metadata = json!({"name": "web", "namespace": "tool-wordcount"});
+    let spec = json!({"scaleTargetRef": target, "maxReplicas": 9});
+    let body =
+        json!({"apiVersion": "autoscaling/v2", "kind": "HorizontalPodAutoscaler", "metadata": metadata, "spec": spec});
+    world.apply(&scaler, &body, "kubectl");
+    let scaled = |world: &mut World, replicas: u32| {
+        world.edit(&web, "kube-controller-manager", |o| o["spec"]["replicas"] = json!(replicas));
+    };
+    scaled(&mut world, 1);
+    let larger = says('2', &[("web", "replicas: 3, memory: 5Gi")]);
+    assert_eq!(holds(&world.pass(&larger)), Vec::<String>::new(), "one replica of 5Gi fits");
+    scaled(&mut world, 5);
+    let largest = says('3', &[("web", "replicas: 1, memory: 6Gi")]);
+    assert_eq!(holds(&world.pass(&largest)).len(), 1, "five of 6Gi do not, whatever the file says");
 }
 
 #[test]

@@ -7,7 +7,7 @@ use planner::Moment;
 use planner::builds::{Build, BuildState, told};
 use reconciler::cluster::Cluster;
 use reconciler::observe::{self, Scope};
-use reconciler::pass::Hidden;
+use reconciler::pass::{Hidden, withhold};
 use reconciler::secrets::Vault;
 use renderer::{Siblings, ToolName};
 use serde_json::json;
@@ -74,14 +74,19 @@ pub async fn read(cluster: &Cluster, declared: &Declared, tool: Option<&ToolName
 async fn hide(cluster: &Cluster, declared: &Declared, builds: &mut [Build]) {
     let said = |build: &&mut Build| build.why.is_some();
     let mut known: BTreeMap<String, Hidden> = BTreeMap::new();
+    let vault = Vault::of_platform(&cluster.client, &declared.platform).await;
     for build in builds.iter_mut().filter(said) {
-        let Some(tool) = declared.tools.iter().find(|tool| tool.name.as_str() == build.tool) else { continue };
+        let Ok(name) = ToolName::new(&build.tool) else {
+            withhold(build.why.iter_mut().collect());
+            continue;
+        };
         if !known.contains_key(&build.tool) {
-            let vault = Vault::of_platform(&cluster.client, &declared.platform).await;
             let scope = Scope::of(&cluster.name, &declared.platform);
-            let observed = observe::once(&cluster.client, &scope, &tool.name).await;
-            let siblings = Siblings::of(tool, &declared.tools);
-            known.insert(build.tool.clone(), Hidden::of_tool(&vault, &tool.name, &siblings, &observed));
+            let observed = observe::once(&cluster.client, &scope, &name).await;
+            // Of a tool that was removed the Secrets stay for a while.
+            let tool = declared.tools.iter().find(|tool| tool.name == name);
+            let siblings = tool.map(|tool| Siblings::of(tool, &declared.tools)).unwrap_or_default();
+            known.insert(build.tool.clone(), Hidden::of_tool(&vault, &name, &siblings, &observed));
         }
         known[&build.tool].hide(&cluster.client, build.why.iter_mut().collect()).await;
     }

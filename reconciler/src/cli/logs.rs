@@ -127,7 +127,7 @@ async fn pods(connected: &Connected, args: &Args) -> anyhow::Result<Vec<Pod>> {
 /// Prints lines as they come, and counts the pods that could not be read.
 async fn print(connected: &Connected, args: &Args, pods: &[Pod], ui: &Ui) -> anyhow::Result<usize> {
     let (said, mut lines) = mpsc::channel::<Line>(256);
-    let mask = known::mask(&connected.cluster.client, args.tool.as_str()).await;
+    let mask = known::mask(&connected.cluster.client, args.tool.as_str()).await?;
     let readers = pods.iter().map(|pod| follow(connected, args, (pod.clone(), &mask), said.clone()));
     let readers = futures::future::join_all(readers);
     drop(said);

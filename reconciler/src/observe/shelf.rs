@@ -197,8 +197,9 @@ impl Shelf {
             return Wakes::new();
         }
         let tool = raw.tool(self.row, &self.platform_namespace).map(Box::<str>::from);
+        let own = tool.as_deref().is_some_and(str::is_empty);
         let moved = self.filed.get(&raw.key) != tool.as_ref();
-        let changed = known.is_none_or(|known| raw::differ(self.row, &known.json.bytes(), &raw.json.bytes()));
+        let changed = known.is_none_or(|known| raw::differ(self.row, own, &known.json.bytes(), &raw.json.bytes()));
         let mut wakes = Wakes::new();
         if moved {
             wakes.extend(self.take(&raw.key));

@@ -9,10 +9,21 @@ use serde::Deserialize;
 use std::collections::BTreeMap;
 use zeroize::Zeroizing;
 
+/// Secrets of one tool that are read; who has more has something else.
+const MOST: usize = 200;
+
 #[derive(Deserialize)]
 struct Listed {
     #[serde(default)]
+    metadata: Page,
+    #[serde(default)]
     items: Vec<Held>,
+}
+
+#[derive(Default, Deserialize)]
+struct Page {
+    #[serde(default, rename = "continue")]
+    next: String,
 }
 
 #[derive(Deserialize)]
@@ -24,10 +35,13 @@ struct Held {
 /// Each value that is text.
 ///
 /// # Errors
-/// As [`CallError`]; nothing of an answer is repeated in it.
+/// As [`CallError`]; nothing of an answer is repeated in it. Also where there are more than 200.
 pub async fn values_in_namespace(client: &Client, tool: &ToolName) -> Result<Vec<Secret>, CallError> {
-    let path = format!("/api/v1/namespaces/{}/secrets", tool.namespace());
+    let path = format!("/api/v1/namespaces/{}/secrets?limit={MOST}", tool.namespace());
     let listed: Listed = call::parse(&call::get(client, &path, None).await?)?;
+    if !listed.metadata.next.is_empty() {
+        return Err(CallError::Garbage(format!("the namespace has more than {MOST} Secrets")));
+    }
     let texts = listed.items.into_iter().filter_map(|held| held.data).flat_map(BTreeMap::into_values).map(Secret::new);
     Ok(texts.filter_map(|base64| text(&base64)).collect())
 }

@@ -4,7 +4,7 @@
 //!
 //! It hides what a program prints by mistake. A program that wants to print its secrets can write them backwards.
 
-use aho_corasick::{AhoCorasick, Input, MatchKind};
+use aho_corasick::{AhoCorasick, AhoCorasickKind, Input, MatchKind};
 use base64::engine::general_purpose::{STANDARD_NO_PAD, URL_SAFE_NO_PAD};
 use bytes::Bytes;
 use futures::stream::{self, Stream, StreamExt as _};
@@ -25,6 +25,16 @@ const LEAST_LINE_BYTES: usize = 8;
 /// Pieces of base64 that are shorter are found everywhere.
 const LEAST_BASE64: usize = 6;
 
+/// So many bytes of forms are looked for. 50 values of 16 KiB, all that a tool's file may hold, are ten and more.
+const MOST_BYTES: usize = 16 << 20;
+/// Beyond this the fastest way of looking takes more memory than its speed is worth: a kilobyte for each byte.
+const FAST_BYTES: usize = 64 << 10;
+
+/// The values are too large to be looked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the values are too large to be searched for")]
+pub struct TooLarge;
+
 /// The values of one tool, in every form in which they are looked for.
 pub struct Mask {
     /// None where there is nothing to hide.
@@ -34,18 +44,35 @@ pub struct Mask {
 
 impl Mask {
     /// Of these values.
-    #[must_use]
-    pub fn new<'a>(values: impl IntoIterator<Item = &'a Secret>) -> Self {
-        let mut forms = BTreeSet::new();
+    ///
+    /// # Errors
+    /// Where they are too large to be looked for: nobody may take that for having nothing to hide.
+    pub fn new<'a>(values: impl IntoIterator<Item = &'a Secret>) -> Result<Self, TooLarge> {
+        Self::within(usize::MAX, values)
+    }
+
+    /// Of these values, for texts of at most so many bytes: no more of a value need be looked for.
+    ///
+    /// # Errors
+    /// As [`Self::new`].
+    pub fn within<'a>(bytes: usize, values: impl IntoIterator<Item = &'a Secret>) -> Result<Self, TooLarge> {
+        let (mut forms, mut size) = (BTreeSet::new(), 0);
         for value in values {
-            add_forms(value.reveal(), &mut forms);
+            for form in forms_of(value.reveal(), bytes.saturating_add(1)) {
+                size += form.len();
+                forms.insert(form);
+            }
+            if size > MOST_BYTES {
+                return Err(TooLarge);
+            }
         }
         let forms: Vec<Vec<u8>> = forms.into_iter().collect();
-        let finder = (!forms.is_empty()).then(|| {
-            let build = AhoCorasick::builder().match_kind(MatchKind::LeftmostLongest).build(&forms);
-            build.expect("50 values of 16 KiB in all their forms have fewer than 2^31 states")
-        });
-        Self { finder, forms }
+        if forms.is_empty() {
+            return Ok(Self { finder: None, forms });
+        }
+        let kind = (size > FAST_BYTES).then_some(AhoCorasickKind::ContiguousNFA);
+        let finder = AhoCorasick::builder().match_kind(MatchKind::LeftmostLongest).kind(kind).build(&forms);
+        Ok(Self { finder: Some(finder.map_err(|_| TooLarge)?), forms })
     }
 
     /// Nothing is hidden.
@@ -92,21 +119,25 @@ impl Mask {
     }
 }
 
-fn add_forms(value: &str, forms: &mut BTreeSet<Vec<u8>>) {
-    if value.len() < LEAST_BYTES {
-        return;
-    }
-    let lines = value.lines().map(str::trim).filter(|line| line.len() >= LEAST_LINE_BYTES && line.len() < value.len());
-    for text in lines.chain([value]) {
-        forms.insert(text.as_bytes().to_vec());
+/// Every form of a value and of its lines, of which no more than so many bytes matter.
+fn forms_of(value: &str, most: usize) -> Vec<Vec<u8>> {
+    let mut forms = Vec::new();
+    let lines = value.lines().map(str::trim).filter(|line| line.len() >= LEAST_LINE_BYTES);
+    // Where words are shown on one line, what is no character stands as a blank.
+    let flat = value.trim().replace(char::is_control, " ");
+    let texts: BTreeSet<&str> = lines.chain([value, value.trim(), &flat]).collect();
+    for text in texts.into_iter().filter(|text| text.len() >= LEAST_BYTES) {
+        let text = &text[..text.floor_char_boundary(most.saturating_add(3).min(text.len()))];
+        forms.push(text.as_bytes().to_vec());
         for engine in [&STANDARD_NO_PAD, &URL_SAFE_NO_PAD] {
             forms.extend((0..3).filter_map(|shift| base64_core(engine, text, shift)));
         }
         forms.extend([("%20", true), ("+", true), ("%20", false), ("+", false)].map(|how| url_encoded(text, how)));
         let json = serde_json::Value::from(text).to_string();
-        forms.insert(json.as_bytes()[1..json.len() - 1].to_vec());
+        forms.push(json.as_bytes()[1..json.len() - 1].to_vec());
     }
     forms.retain(|form| form.len() >= LEAST_BYTES);
+    forms
 }
 
 /// The characters of base64 that depend on nothing but this text, where `shift` bytes stand before it in a group of three.
@@ -207,7 +238,18 @@ mod tests {
     use base64::engine::general_purpose::STANDARD;
 
     fn mask(values: &[&str]) -> Mask {
-        Mask::new(&values.iter().map(|value| Secret::new(*value)).collect::<Vec<_>>())
+        Mask::new(&values.iter().map(|value| Secret::new(*value)).collect::<Vec<_>>()).expect("small values")
+    }
+
+    #[test]
+    fn what_is_too_large_is_told_and_of_what_is_long_only_as_much_matters_as_a_text_can_have() {
+        let large = [Secret::new("x".repeat(4 << 20))];
+        assert_eq!(Mask::new(&large).err(), Some(TooLarge));
+        let key = format!("{}\n{}\n", "A".repeat(1 << 20), "the second line");
+        let values = [Secret::new(key), Secret::new("pass12\n"), Secret::new("with a\ttab")];
+        let mask = Mask::within(1_000, &values).expect("no more than fits");
+        assert_eq!(mask.text("log: the second line, pass12, with a tab"), "log: ***, ***, ***");
+        assert_eq!(mask.words(&format!("log: {}\u{2026}", "A".repeat(900))), "log: ***\u{2026}");
     }
 
     /// Through borders at every place.

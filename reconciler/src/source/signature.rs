@@ -200,7 +200,11 @@ fn primary_valid(key: &SignedPublicKey, signature: &Packet) -> Result<Option<i64
         return Err(REVOKED);
     }
     let users = key.details.users.iter().flat_map(|user| user.signatures.iter().map(|packet| (&user.id, packet)));
-    let certified = users.filter(|(id, packet)| packet.verify_certification(primary, Tag::UserId, id).is_ok());
+    // What takes a name back says nothing of the key's end.
+    let said = |packet: &Packet| packet.typ() != Some(SignatureType::CertRevocation);
+    let certified = users
+        .filter(|(_, packet)| said(packet))
+        .filter(|(id, packet)| packet.verify_certification(primary, Tag::UserId, id).is_ok());
     let direct = key.details.direct_signatures.iter().filter(|packet| packet.verify_key(primary).is_ok());
     let newest = certified.map(|(_, packet)| packet).chain(direct).max_by_key(|packet| packet.created());
     let end = newest.and_then(|packet| end(primary.created_at().as_secs(), packet.key_expiration_time()));

@@ -73,8 +73,8 @@ impl<'a> Stage<'a> {
         platform.git().set_fault(CONFIG, Some(Fault::Login(GIT_USER.into(), canary(Channel::Git).into())));
         let binary = Path::new(env!("CARGO_BIN_EXE_toolforge"));
         let program = Program::on(platform.plane(), binary)?;
-        // Free now; another program could still take it, which fails the start and nothing else.
-        let web = TcpListener::bind("127.0.0.1:0")?.local_addr()?;
+        // Free, and of an address that no other program of this machine has ports of.
+        let web = TcpListener::bind("127.0.77.1:0")?.local_addr()?;
         let passwords = [
             ("TOOLFORGE_GIT_USERNAME", GIT_USER),
             ("TOOLFORGE_GIT_PASSWORD", canary(Channel::Git)),

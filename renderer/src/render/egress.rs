@@ -6,8 +6,8 @@
 //! decides, and no list of it stands in a second place, where it would be old.
 //!
 //! "Outside" is every address but the inner ones. Whether such a range covers pods differs between networks, and need not
-//! be known: pods are inner addresses, and their namespaces are closed besides. Addresses of one link are never outside:
-//! that is where clouds keep what a machine may know of itself.
+//! be known: pods are inner addresses, and their namespaces are closed besides. Never outside is where clouds keep what a
+//! machine may know of itself.
 
 use crate::config::Port;
 use crate::platform::{Destination, Network, Opening};
@@ -16,17 +16,19 @@ use serde_json::{Value, json};
 /// Where a cluster's names are served, unless operators open another place.
 const DNS_NAMESPACE: &str = "kube-system";
 const DNS_PORT: u16 = 53;
-/// Reach no further than a cable.
-const ONE_LINK: [&str; 2] = ["169.254.0.0/16", "fe80::/10"];
+/// Reach no further than a cable; and where Oracle's, Azure's and Amazon's clouds keep the same, at addresses of their own.
+const NEVER: [&str; 5] = ["169.254.0.0/16", "192.0.0.192/32", "168.63.129.16/32", "fe80::/10", "fd00:ec2::254/128"];
 
-/// The rules, one a thing that is open.
+/// The rules of a tool, one a thing that is open.
 pub(super) fn rules(network: &Network) -> Vec<Value> {
     let any_tool = json!({"namespaceSelector": {"matchLabels": {"tenancy": "tool"}}});
+    [json!({"to": [{"podSelector": {}}, any_tool]})].into_iter().chain(rules_of_builds(network)).collect()
+}
+
+/// The same for builds, which run what strangers wrote, too: they have nothing to ask of tools.
+pub(super) fn rules_of_builds(network: &Network) -> Vec<Value> {
     let names = ["UDP", "TCP"].map(|protocol| json!({"port": DNS_PORT, "protocol": protocol}));
-    let mut rules = vec![
-        json!({"to": [{"podSelector": {}}, any_tool]}),
-        json!({"to": [in_namespace(DNS_NAMESPACE)], "ports": names}),
-    ];
+    let mut rules = vec![json!({"to": [in_namespace(DNS_NAMESPACE)], "ports": names})];
     rules.extend(network.open.values().map(opened));
     if network.internet {
         rules.push(json!({"to": [outside(network, "0.0.0.0/0"), outside(network, "::/0")]}));
@@ -56,7 +58,7 @@ fn opened(opening: &Opening) -> Value {
 /// All addresses of one family but the inner ones.
 fn outside(network: &Network, all: &str) -> Value {
     let of_family = |range: &&str| range.contains(':') == all.contains(':');
-    let written = network.inner.iter().map(String::as_str).filter(|range| !ONE_LINK.contains(range));
-    let inner: Vec<_> = ONE_LINK.into_iter().chain(written).filter(of_family).collect();
+    let written = network.inner.iter().map(String::as_str).filter(|range| !NEVER.contains(range));
+    let inner: Vec<_> = NEVER.into_iter().chain(written).filter(of_family).collect();
     json!({"ipBlock": {"cidr": all, "except": inner}})
 }

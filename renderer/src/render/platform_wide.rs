@@ -1,6 +1,7 @@
 //! What the platform itself has on its cluster: its namespace, the definition of Tool, and its settings as published
 //! for people who have no access to the config repository.
 
+use super::egress;
 use super::meta::{CONFIG_MAP, CRD, MARK, NAMESPACE, NETWORK_POLICY, TOOL, platform_labels};
 use crate::object::{Gvk, Head, Object};
 use crate::platform::Platform;
@@ -28,10 +29,14 @@ pub fn render_platform(platform: &Platform) -> Vec<Object> {
     objects
 }
 
-/// Where builds run: they fetch and push, and nobody connects to them.
+/// Where builds run: they fetch and push, as far as the platform bounds what goes out, and nobody connects to them.
 fn builds(platform: &Platform) -> Option<[Object; 2]> {
     let namespace = platform.builds.as_ref()?.namespace(platform);
-    let closed = json!({"spec": {"podSelector": {}, "policyTypes": ["Ingress"]}});
+    let mut closed = json!({"spec": {"podSelector": {}, "policyTypes": ["Ingress"]}});
+    if let Some(network) = &platform.network {
+        closed["spec"]["policyTypes"] = json!(["Ingress", "Egress"]);
+        closed["spec"]["egress"] = egress::rules_of_builds(network).into();
+    }
     let policy = object(platform, NETWORK_POLICY, Some(&namespace), "toolforge.builds", closed);
     Some([restricted_namespace(platform, &namespace), policy])
 }

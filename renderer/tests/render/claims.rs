@@ -277,6 +277,30 @@ fn a_tool_reaches_names_tools_openings_and_the_outside_and_no_inner_address() {
     assert!(!json!(closed).to_string().contains("ipBlock"), "{closed:?}");
     let link = json!(lets_out("  network: {inner: []}\n")).to_string();
     assert!(link.contains("169.254.0.0/16") && link.contains("fe80::/10"), "one's own link is never outside: {link}");
+    for metadata in ["168.63.129.16", "192.0.0.192", "fd00:ec2::254"] {
+        assert_eq!(at(metadata), [], "{metadata}");
+        assert!(link.contains(metadata), "{link}");
+    }
+}
+
+/// They run what strangers wrote, too.
+#[test]
+fn builds_reach_what_tools_reach_but_for_tools() {
+    let builds = renderer::platform::Builds::by(renderer::platform::Backend::Local);
+    let of = |settings: &str| {
+        let file = include_str!("../../../examples/render/network/platform.yaml");
+        let (frame, _) = file.split_once("  network:").expect("the setting");
+        let (platform, _) = renderer::platform::parse(format!("{frame}{settings}").as_bytes(), "platform.yaml");
+        let platform = Platform { builds: Some(builds.clone()), ..platform.expect("a platform") };
+        let all = renderer::render_platform(&platform);
+        all.into_iter().find(|object| object.id.name == "toolforge.builds").expect("a policy").value["spec"].clone()
+    };
+    let open = of("");
+    assert_eq!((open["policyTypes"].clone(), open["egress"].is_null()), (json!(["Ingress"]), true));
+    let settings = "  network: {open: {db: {cidr: 10.9.0.0/16, ports: [3306]}}}\n";
+    let bounded = of(settings);
+    assert_eq!(bounded["policyTypes"], json!(["Ingress", "Egress"]));
+    assert_eq!(bounded["egress"].as_array().map(Vec::as_slice), Some(&lets_out(settings).expect("rules")[1..]));
 }
 
 #[test]

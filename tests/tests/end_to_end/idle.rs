@@ -3,19 +3,9 @@
 use std::collections::BTreeSet;
 
 use anyhow::ensure;
-use tests::control_plane::Request;
 use tests::platform::Platform;
 
 use crate::{prebuilt, web};
-
-/// What is asked within some polls, but for the lease.
-async fn asked_in(platform: &Platform, polls: usize) -> anyhow::Result<Vec<Request>> {
-    let mark = platform.plane().mark()?;
-    platform.polled_times(polls).await?;
-    let mut requests = platform.requests_since(mark)?;
-    requests.retain(|request| request.resource != "leases");
-    Ok(requests)
-}
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_idle_reconciler_asks_the_cluster_nothing_but_its_lease() -> anyhow::Result<()> {
@@ -27,12 +17,11 @@ async fn an_idle_reconciler_asks_the_cluster_nothing_but_its_lease() -> anyhow::
         tool.ready().await?;
     }
     platform.quiet().await?;
-    // What controllers write down of what we have just made is looked at, once each, and they take their time with it.
-    let calm = async || {
-        let asked = platform.registry()?.requests()?.len();
-        Ok(asked_in(&platform, 10).await?.is_empty().then_some(asked))
-    };
-    let asked = platform.until("nothing is asked in ten polls", calm).await?;
+    let (mark, asked) = (platform.plane().mark()?, platform.registry()?.requests()?.len());
+    platform.polled_times(10).await?;
+    let mut requests = platform.requests_since(mark)?;
+    requests.retain(|request| request.resource != "leases");
+    ensure!(requests.is_empty(), "{requests:#?}");
     let images: Vec<_> = platform.registry()?.requests()?.split_off(asked);
     ensure!(images.iter().all(|request| !request.path.contains("library/idle")), "{images:#?}");
     Ok(())

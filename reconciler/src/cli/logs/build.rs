@@ -135,7 +135,7 @@ async fn stream(
     let request = http::Request::get(path).body(Vec::new());
     let request = request.map_err(|error| failed("cannot ask for a log").because(error))?;
     let body = call::open(&connected.cluster.client, request).await.map_err(cannot)?;
-    let mask = known::mask(&connected.cluster.client, &of.tool).await;
+    let mask = known::mask(&connected.cluster.client, &of.tool).await?;
     let bytes = masked(&mask, body.into_data_stream().map_err(io::Error::other));
     let mut bytes = futures::io::BufReader::new(Box::pin(bytes).into_async_read());
     let broke_off = |error| failed(format!("the log of phase {} broke off", phase.name)).because(error);

@@ -13,7 +13,7 @@ use gix::protocol::transport::client::git;
 use renderer::platform::{KnownHost, fingerprint};
 use russh::client::{self, AuthResult, Handle, Msg};
 use russh::keys::{Algorithm, HashAlg, PrivateKeyWithHashAlg, PublicKeyOrCertificate};
-use russh::{Channel, ChannelMsg, ChannelReadHalf, ChannelWriteHalf, Preferred, SshId};
+use russh::{Channel, ChannelMsg, ChannelReadHalf, ChannelWriteHalf, Preferred, SshId, kex};
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, TcpStream};
 use std::pin::Pin;
@@ -26,6 +26,15 @@ use tokio::runtime;
 const PORT: u16 = 22;
 /// Whom git hosts let in.
 const USER: &str = "git";
+/// How keys are exchanged: on curves alone. Who answers is not known yet, and a group of 8192 bits would keep a thread busy.
+const EXCHANGES: &[kex::Name] = &[
+    kex::MLKEM768X25519_SHA256,
+    kex::CURVE25519,
+    kex::CURVE25519_PRE_RFC_8731,
+    kex::ECDH_SHA2_NISTP256,
+    kex::EXTENSION_SUPPORT_AS_CLIENT,
+    kex::EXTENSION_OPENSSH_STRICT_KEX_AS_CLIENT,
+];
 const CLIENT: &str = concat!("SSH-2.0-toolforge_", env!("CARGO_PKG_VERSION"));
 
 pub(super) fn connect(endpoint: &Endpoint, watch: &Arc<Watch>) -> Result<Box<dyn Transport + Send>, SourceError> {
@@ -77,7 +86,7 @@ async fn open(
     let stream = Metered { inner: tokio::net::TcpStream::from_std(stream)?, watch: watch.clone() };
     let config = client::Config {
         client_id: SshId::Standard(CLIENT.into()),
-        preferred: Preferred { key: in_order(&known).into(), ..Preferred::DEFAULT },
+        preferred: Preferred { kex: EXCHANGES.into(), key: in_order(&known).into(), ..Preferred::DEFAULT },
         ..client::Config::default()
     };
     let host = Host { name: endpoint.url.host().to_owned(), known };
