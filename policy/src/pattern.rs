@@ -57,9 +57,7 @@ pub(crate) fn check(pattern: &str) -> Result<(), Refusal> {
             ']' => in_class = false,
             '*' | '+' | '?' | '}' if !in_class => {
                 // One `?` makes a repetition lazy; Go takes nothing else behind it.
-                if c != '?' || !rest.next_if_eq(&'?').is_some() {
-                    rest.next_if_eq(&'?');
-                }
+                rest.next_if_eq(&'?');
                 if rest.peek().is_some_and(|next| "*+?{".contains(*next)) {
                     return Err(refused("a repetition of a repetition", "Put the first one in `(?:...)`."));
                 }
