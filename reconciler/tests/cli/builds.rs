@@ -167,7 +167,7 @@ async fn cluster(request: Request) -> Response {
             let platform = renderer::Platform { builds, ..renderer::Platform::builtin() };
             json!({"data": {"platform.json": serde_json::to_string(&platform).expect("JSON")}})
         }
-        "/apis/toolforge.org/v1alpha1/tools" => list(json!([])),
+        "/apis/toolforge.org/v1alpha1/tools" | "/api/v1/namespaces/tool-bot/secrets" => list(json!([])),
         "/apis/batch/v1/namespaces/toolforge-builds/jobs" => list(json!([job()])),
         "/apis/batch/v1/namespaces/toolforge-builds/jobs/bot-0123456789ab" => job(),
         "/api/v1/namespaces/toolforge-builds/pods" => list(json!([pod()])),

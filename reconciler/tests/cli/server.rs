@@ -66,6 +66,11 @@ async fn pods(request: Request) -> Response {
     let pod = |component: &str, name: &str| serde_json::json!({"metadata": {"name": name, "labels": {"app.kubernetes.io/name": component}}});
     match path {
         "/version" => json(serde_json::json!({"gitVersion": "v1.36.3"})).into_response(),
+        "/api/v1/namespaces/tool-locked/secrets" => axum::http::StatusCode::INTERNAL_SERVER_ERROR.into_response(),
+        path if path.ends_with("/secrets") => json(serde_json::json!({"items": []})).into_response(),
+        "/api/v1/namespaces/tool-locked/pods" => {
+            json(serde_json::json!({"items": [pod("web", "web-1")]})).into_response()
+        }
         "/api/v1/namespaces/tool-empty/pods" => json(serde_json::json!({"items": []})).into_response(),
         "/api/v1/namespaces/tool-wordcount/pods" if query.contains("%3Dweb") => {
             json(serde_json::json!({"items": [pod("web", "web-1")]})).into_response()
@@ -134,6 +139,9 @@ fn logs_come_line_by_line_with_their_pod_and_one_silent_pod_hides_no_other() {
     let home = folder(&[("k", &kubeconfig(&url))]);
     let logs = |more: &[&str]| toolforge(home.path(), &[&["logs", "--kubeconfig", "k"], more].concat());
 
+    // What can't be hidden for now is not shown for now.
+    let locked = logs(&["locked"]);
+    assert!(locked.exit == 3 && locked.out.is_empty() && locked.err.contains("can't be hidden"), "{locked:#?}");
     let one = logs(&["wordcount", "web"]);
     assert_eq!((one.exit, one.out.as_str()), (0, "one\ntailLines=100\nlast, without a line end\n"), "{one:#?}");
     let asked = logs(&["wordcount", "web", "--since", "60", "--previous"]);
