@@ -303,6 +303,19 @@ impl Platform {
         bail!("it never ends to write: {last:#?}\n{}", self.log.last(60))
     }
 
+    /// Waits until the reconciler has also looked at what it has written for itself: it asks nothing but its lease, for
+    /// longer than it waits before such a look.
+    pub async fn idle(&self) -> anyhow::Result<()> {
+        self.quiet().await?;
+        let calm = async || {
+            let mark = self.plane.mark()?;
+            self.polled_times(8).await?;
+            let asked = self.requests_since(mark)?;
+            Ok(asked.iter().all(|request| request.resource == "leases").then_some(()))
+        };
+        self.until("it asks nothing but its lease", calm).await
+    }
+
     async fn state(&self) -> anyhow::Result<String> {
         let tools = self.api(kind_of("Tool")?, None).list(&ListParams::default()).await?;
         let ours =

@@ -24,7 +24,7 @@ async fn settled(platform: &Platform) -> anyhow::Result<[Tool<'_>; 2]> {
         tool.commit(WEB)?;
         tool.ready().await?;
     }
-    platform.quiet().await?;
+    platform.idle().await?;
     Ok(tools)
 }
 

@@ -16,7 +16,7 @@ async fn an_idle_reconciler_asks_the_cluster_nothing_but_its_lease() -> anyhow::
         tool.commit(&web(&image))?;
         tool.ready().await?;
     }
-    platform.quiet().await?;
+    platform.idle().await?;
     let (mark, asked) = (platform.plane().mark()?, platform.registry()?.requests()?.len());
     platform.polled_times(10).await?;
     let mut requests = platform.requests_since(mark)?;
