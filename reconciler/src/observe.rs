@@ -50,6 +50,8 @@ use tokio::task::JoinSet;
 pub struct Scope {
     /// The cluster, as headers name it.
     pub cluster: String,
+    /// Name of the platform, with which its own objects of the cluster are marked.
+    pub platform: String,
     /// Namespace of the platform's own objects.
     pub platform_namespace: String,
     /// [`Needs::Ingress`] or [`Needs::Gateway`], by the platform's kind of route.
@@ -70,6 +72,7 @@ impl Scope {
         };
         Self {
             cluster: cluster.to_owned(),
+            platform: platform.name.clone(),
             platform_namespace: platform.namespace.clone(),
             route,
             builds: platform.builds.as_ref().map(|builds| {

@@ -151,6 +151,7 @@ impl Here {
     fn scope(&self) -> Scope {
         Scope {
             cluster: "real".to_owned(),
+            platform: "tools".into(),
             platform_namespace: "toolforge".to_owned(),
             route: Needs::Gateway,
             builds: None,

@@ -104,6 +104,12 @@ impl Raw {
             None => match row.kind {
                 "Tool" => Some(&self.key.name),
                 "Namespace" if of_namespace(&self.key.name) => Some(&self.key.name[TOOL_PREFIX.len()..]),
+                // Several platforms may share a cluster.
+                "Namespace"
+                    if self.key.name.strip_suffix("-builds").unwrap_or(&self.key.name) != platform_namespace =>
+                {
+                    None
+                }
                 _ => self.mark.as_deref(),
             },
         }

@@ -11,6 +11,7 @@ use http_body_util::BodyExt;
 use kube::Client;
 use planner::kinds::{Kind, Watched};
 use planner::observed::MARK;
+use renderer::render::PLATFORM_MARK;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
@@ -66,8 +67,13 @@ pub(super) enum Begin<'a> {
 
 impl Selection {
     /// Everything of a kind that is watched, over the whole cluster.
-    pub(super) fn watched(row: &'static Kind) -> Self {
-        Self { row, namespace: None, label: row.is_marked().then(|| MARK.to_owned()) }
+    pub(super) fn watched(row: &'static Kind, platform: &str) -> Self {
+        let label = match row.watched {
+            // Of another platform's own objects nothing is ours to know.
+            Watched::Own => Some(format!("{PLATFORM_MARK}={platform}")),
+            _ => row.is_marked().then(|| MARK.to_owned()),
+        };
+        Self { row, namespace: None, label }
     }
 
     fn accept(&self, list: bool) -> Option<&'static str> {

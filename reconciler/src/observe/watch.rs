@@ -51,7 +51,8 @@ struct Position {
 impl Watch {
     pub(super) fn new(client: Client, row: &'static Kind, shelf: usize, inner: Arc<Inner>) -> Self {
         let patience = Patience::new(inner.scope.pace);
-        Self { client, of: Selection::watched(row), shelf, inner, paged: false, patience }
+        let of = Selection::watched(row, &inner.scope.platform);
+        Self { client, of, shelf, inner, paged: false, patience }
     }
 
     pub(super) async fn run(mut self) {

@@ -219,6 +219,7 @@ pub fn scope() -> Scope {
     };
     Scope {
         cluster: "fake".to_owned(),
+        platform: "tools".into(),
         platform_namespace: "toolforge".to_owned(),
         route: Needs::Ingress,
         builds: None,
