@@ -90,6 +90,7 @@ impl Scope {
         let built = self.builds.as_ref().map(|(_, needs)| *needs);
         KINDS
             .iter()
+            .filter(|row| row.is_watched())
             .filter(move |row| row.needs == Needs::Always || row.needs == self.route || Some(row.needs) == built)
     }
 }
@@ -317,15 +318,12 @@ impl Inner {
 
     fn update_counting(&self, shelf: usize, change: impl FnOnce(&mut Shelf) -> (Wakes, usize)) -> u64 {
         let Some(shelf) = self.shelves.get(shelf) else { return 0 };
-        let (wakes, count, news, row) = {
+        let (wakes, count, news) = {
             let mut shelf = lock(shelf);
             let before = shelf.is_settled();
             let (wakes, count) = change(&mut shelf);
-            (wakes, count, before != shelf.is_settled(), shelf.row)
+            (wakes, count, before != shelf.is_settled())
         };
-        if row.kind == "CustomResourceDefinition" && !wakes.is_empty() {
-            self.look_again.notify_waiters();
-        }
         for name in wakes {
             if name.is_empty() {
                 // What the first list shows was written or looked at a moment ago.

@@ -7,7 +7,7 @@
 use proptest::prelude::*;
 use proptest::test_runner::{FailurePersistence, FileFailurePersistence, RngSeed};
 use renderer::{Files, Platform, Rendered, Revision, Siblings, Tool, render_revision, tool};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 const MAX_OBJECT_BYTES: usize = 2 << 20;
 
@@ -18,14 +18,7 @@ fn wordcount() -> Tool {
 
 fn rendered(text: &str) -> Rendered {
     let files = Files { config: Some(text.as_bytes().to_vec()), ..Files::default() };
-    let revision = Revision {
-        commit: None,
-        branch: "main".to_owned(),
-        tree: None,
-        files,
-        resolved: BTreeMap::default(),
-        facts: Default::default(),
-    };
+    let revision = Revision { files, ..Revision::nothing("main") };
     render_revision(&Platform::builtin(), &wordcount(), &revision, &Siblings::default())
 }
 

@@ -10,7 +10,7 @@
 
 use renderer::diagnostic::{Code, Report, print};
 use renderer::{Files, Platform, Revision, Siblings, platform, render_revision, signers, tool};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 fn folder() -> PathBuf {
@@ -108,14 +108,7 @@ fn report(case: &Path) -> (Report, Sources) {
         platform = parsed.unwrap_or_else(|| panic!("{}: {report:?}", case.display()));
     }
     let tool = tool::parse(TOOL, "tools/wordcount.yaml").0.unwrap();
-    let revision = Revision {
-        commit: None,
-        branch: "main".to_owned(),
-        tree: None,
-        files,
-        resolved: BTreeMap::default(),
-        facts: Default::default(),
-    };
+    let revision = Revision { files, ..Revision::nothing("main") };
     (render_revision(&platform, &tool, &revision, &Siblings::default()).report, sources)
 }
 

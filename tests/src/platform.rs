@@ -13,6 +13,7 @@
 //! Nothing sleeps for a fixed time: [`Platform::until`] asks again until there is an answer, and when the deadline
 //! comes first it says what the Tools and the reconciler's log had to say.
 
+mod asked;
 mod frame;
 mod once;
 mod reconciler;
@@ -35,7 +36,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 use tokio::task::JoinHandle;
 
-use crate::control_plane::{ADMIN, ControlPlane, Mark, Request};
+use crate::control_plane::{ADMIN, ControlPlane};
 use crate::git_server::{Entry, GitServer, Repository, Service};
 use crate::registry::Registry;
 use crate::rights;
@@ -289,33 +290,6 @@ impl Platform {
         self.until(&format!("{times} further polls"), enough).await
     }
 
-    /// Waits until the reconciler has nothing more to do: it polls git, and sends no write.
-    pub async fn quiet(&self) -> anyhow::Result<()> {
-        let mut last = Vec::new();
-        for _ in 0..20 {
-            let mark = self.plane.mark()?;
-            self.polled_times(3).await?;
-            last = self.writes_since(mark)?;
-            if last.is_empty() {
-                return Ok(());
-            }
-        }
-        bail!("it never ends to write: {last:#?}\n{}", self.log.last(60))
-    }
-
-    /// Waits until the reconciler has also looked at what it has written for itself: it asks nothing but its lease, for
-    /// longer than it waits before such a look.
-    pub async fn idle(&self) -> anyhow::Result<()> {
-        self.quiet().await?;
-        let calm = async || {
-            let mark = self.plane.mark()?;
-            self.polled_times(8).await?;
-            let asked = self.requests_since(mark)?;
-            Ok(asked.iter().all(|request| request.resource == "leases").then_some(()))
-        };
-        self.until("it asks nothing but its lease", calm).await
-    }
-
     async fn state(&self) -> anyhow::Result<String> {
         let tools = self.api(kind_of("Tool")?, None).list(&ListParams::default()).await?;
         let ours =
@@ -357,25 +331,6 @@ impl Platform {
         let output = self.plane.kubectl(args).await?;
         ensure!(output.code == 0, "kubectl {}: {}", args.join(" "), output.stderr);
         Ok(output.stdout)
-    }
-
-    /// The requests of this platform's reconciler since a mark of the control plane, as whomever it spoke.
-    pub fn requests_since(&self, mark: Mark) -> anyhow::Result<Vec<Request>> {
-        let user = self.user();
-        let mut requests = self.plane.requests_since(mark)?;
-        // It was asked in its name whether the server knows of its rights yet.
-        requests.retain(|request| request.user == user && request.resource != "selfsubjectaccessreviews");
-        Ok(requests)
-    }
-
-    /// Those of them that write, but for the lease. Who asks as whom the server knows it writes nothing.
-    pub fn writes_since(&self, mark: Mark) -> anyhow::Result<Vec<Request>> {
-        let reads = ["get", "list", "watch"];
-        let apart = ["leases", "selfsubjectreviews"];
-        let mut requests = self.requests_since(mark)?;
-        requests.retain(|request| !reads.contains(&request.verb.as_str()));
-        requests.retain(|request| !apart.contains(&request.resource.as_str()));
-        Ok(requests)
     }
 }
 

@@ -227,7 +227,7 @@ fn replicas(world: &World, here: &Here) -> Option<u64> {
 
 /// What a platform that publishes by Gateway API, and whose images come from elsewhere, looks at.
 fn rows() -> impl Iterator<Item = &'static Kind> {
-    KINDS.iter().filter(|row| matches!(row.needs, Needs::Always | Needs::Gateway))
+    KINDS.iter().filter(|row| row.is_watched() && matches!(row.needs, Needs::Always | Needs::Gateway))
 }
 
 #[tokio::test]

@@ -90,7 +90,7 @@ async fn a_start_with_nothing_to_do_sends_only_lists_and_watches() -> anyhow::Re
     passed(&platform, 1).await?;
     platform.polled_times(5).await?;
     // A watch begins with a list in its stream: one request for each kind, however many tools there are.
-    let kinds = KINDS.iter().filter(|row| matches!(row.needs, Needs::Always | Needs::Ingress));
+    let kinds = KINDS.iter().filter(|row| row.is_watched() && matches!(row.needs, Needs::Always | Needs::Ingress));
     let mut expected: BTreeMap<_, _> = kinds.map(|row| (format!("watch {}", row.plural), 1)).collect();
     // The platform's own objects, its rules, and as whom we would write those; its namespace is also looked at before the
     // lease is asked for.

@@ -39,8 +39,10 @@ pub enum Watched {
     Metadata,
     /// Every object, but of its content only what keeps it from serving: [`crate::pods::distilled`].
     Troubles,
-    /// Whole objects with our mark, none of them a tool's: what the platform has for itself.
+    /// Whole objects with our mark, none of them a tool's: what one platform has for itself.
     Own,
+    /// Not at all: all platforms of a cluster share it.
+    Never,
 }
 
 /// How an object is replaced that differs in a field that can't be changed; with what it costs.
@@ -135,7 +137,7 @@ mod order {
 // One line a row, whatever its length: columns are read downwards.
 #[rustfmt::skip]
 pub const KINDS: &[Kind] = &[
-    Kind { group: "apiextensions.k8s.io", kind: "CustomResourceDefinition", plural: "customresourcedefinitions", scope: Scope::Cluster, order: order::TOOL, identity: Identity::Platform, protected: true, watched: Watched::Own, gate: true, ..BASE },
+    Kind { group: "apiextensions.k8s.io", kind: "CustomResourceDefinition", plural: "customresourcedefinitions", scope: Scope::Cluster, order: order::TOOL, identity: Identity::Platform, protected: true, watched: Watched::Never, gate: true, ..BASE },
     Kind { group: "admissionregistration.k8s.io", kind: "ValidatingAdmissionPolicy", plural: "validatingadmissionpolicies", scope: Scope::Cluster, order: order::TOOL, identity: Identity::Platform, watched: Watched::Own, ..BASE },
     Kind { group: "admissionregistration.k8s.io", kind: "ValidatingAdmissionPolicyBinding", plural: "validatingadmissionpolicybindings", scope: Scope::Cluster, order: order::TOOL, identity: Identity::Platform, watched: Watched::Own, ..BASE },
     Kind { group: "toolforge.org", version: "v1alpha1", kind: "Tool", plural: "tools", scope: Scope::Cluster, order: order::TOOL, identity: Identity::Platform, protected: true, watched: Watched::All, ..BASE },
@@ -171,6 +173,12 @@ impl Kind {
     #[must_use]
     pub fn of_id(id: &ObjectId) -> Option<&'static Kind> {
         Self::of(&id.group, &id.kind)
+    }
+
+    /// Whether anybody looks at it but who writes it.
+    #[must_use]
+    pub fn is_watched(&self) -> bool {
+        self.watched != Watched::Never
     }
 
     /// Whether only what has our mark is listed and watched.

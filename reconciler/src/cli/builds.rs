@@ -74,8 +74,12 @@ pub async fn read(cluster: &Cluster, declared: &Declared, tool: Option<&ToolName
 async fn hide(cluster: &Cluster, declared: &Declared, builds: &mut [Build]) {
     let said = |build: &&mut Build| build.why.is_some();
     let mut known: BTreeMap<String, Hidden> = BTreeMap::new();
+    let mut told = builds.iter_mut().filter(said).peekable();
+    if told.peek().is_none() {
+        return;
+    }
     let vault = Vault::of_platform(&cluster.client, &declared.platform).await;
-    for build in builds.iter_mut().filter(said) {
+    for build in told {
         let Ok(name) = ToolName::new(&build.tool) else {
             withhold(build.why.iter_mut().collect());
             continue;

@@ -84,7 +84,7 @@ impl Raw {
                 let distilled = planner::pods::distilled(&serde_json::from_str(json)?);
                 distilled.to_string().into_bytes().into()
             }
-            Watched::Marked | Watched::All | Watched::Own => json.as_bytes().into(),
+            Watched::Marked | Watched::All | Watched::Own | Watched::Never => json.as_bytes().into(),
         };
         let stamp = Stamp::of(metadata.uid.as_deref().unwrap_or_default(), &json);
         let key = Key { namespace, name: Box::from(&*metadata.name) };

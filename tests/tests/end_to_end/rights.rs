@@ -37,10 +37,7 @@ async fn the_rights_that_the_table_of_kinds_names_are_enough() -> anyhow::Result
     }
     platform.quiet().await?;
     platform.stop().await?;
-    let mut refused = platform.requests_since(mark)?;
-    refused.retain(|request| matches!(request.status, 401 | 403));
-    ensure!(refused.is_empty(), "{refused:#?}");
-    Ok(())
+    platform.refused_nothing_since(mark)
 }
 
 /// What a component of tool `a` could never ask for, were it rendered all the same.
