@@ -45,7 +45,7 @@ use fights::Fights;
 use images::{Answers, Ask, Images};
 use planner::outcome::Outcome;
 use reader::Due;
-use renderer::platform::{Backend, Registry as RegistrySettings, Route, Secrets};
+use renderer::platform::{Backend, Credentials, Registry as RegistrySettings, Route, Secrets};
 use renderer::{Platform, ToolName};
 use space::{Look, Space};
 use std::panic::AssertUnwindSafe;
@@ -215,6 +215,7 @@ impl Driver {
         subject.circumstances.fights = lock(&self.fights).of(tool, self.begun.elapsed(), now);
         let mut observed = self.world.observed(tool);
         observed.forerunner = self.forerunner(&subject);
+        let unread = self.vault.look(&self.cluster.client, tool, observed.sources.as_ref()).await;
         let draft = subject.draft(&observed);
         let bounded = Self::bounded(&subject, &draft, &observed);
         let answers = self.images.add(&subject, draft.images_needed(&observed), &mut observed, self.begun.elapsed());
@@ -223,6 +224,7 @@ impl Driver {
         }
         let client = &self.cluster.client;
         let mut decided = draft.decide(observed, client).await;
+        decided.missed = unread.as_ref().map(|error| Missed::of(error).and(decided.missed)).or(decided.missed);
         let turns = [Self::takes_its_turn, Self::takes_its_rebase];
         for takes_its_turn in turns {
             if !takes_its_turn(self, &mut subject, &decided) {
@@ -332,9 +334,19 @@ impl Driver {
 }
 
 /// What the watches, the lease and the registry's credentials were set up for.
-fn is_fixed(platform: &Platform) -> (&str, &str, &Route, &RegistrySettings, Option<bool>, Option<&Secrets>) {
+fn is_fixed(
+    platform: &Platform,
+) -> (&str, &str, &Route, &RegistrySettings, Option<bool>, Option<&Secrets>, &Credentials) {
     let tekton = platform.builds.as_ref().map(|builds| matches!(builds.backend, Backend::Tekton(_)));
-    (&platform.name, &platform.namespace, &platform.route, &platform.registry, tekton, platform.secrets.as_ref())
+    (
+        &platform.name,
+        &platform.namespace,
+        &platform.route,
+        &platform.registry,
+        tekton,
+        platform.secrets.as_ref(),
+        &platform.credentials,
+    )
 }
 
 /// What failed is tried again later, also when nothing changes; a pass that did something looks again at once. What was

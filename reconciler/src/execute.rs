@@ -151,7 +151,7 @@ async fn send(
         return Err(Failure { kind: FailureKind::Invalid, message, retry_after_secs: None });
     };
     let path = address::object(row, id);
-    let filled = filled(doors.vault, id, request)?;
+    let filled = filled(doors, id, request).await?;
     let request = filled.as_ref().unwrap_or(request);
     let by = speakers.by(step.identity).map_err(|error| failure(row, request, &error))?;
     let answer = match request {
@@ -174,18 +174,25 @@ async fn send(
 }
 
 /// The request with values in it, where the plan has ciphertexts. It lives as long as it takes to send it.
-fn filled(vault: &Vault, id: &ObjectId, request: &Request) -> Result<Option<Request>, Failure> {
+async fn filled(doors: Doors<'_>, id: &ObjectId, request: &Request) -> Result<Option<Request>, Failure> {
     let refused = |why: Unfilled| {
-        let kind = if matches!(why, Unfilled::NoKeys) { FailureKind::Denied } else { FailureKind::Invalid };
+        let kind = match why {
+            Unfilled::NoKeys => FailureKind::Denied,
+            Unfilled::NoCredential(_) => FailureKind::Unreachable,
+            _ => FailureKind::Invalid,
+        };
         Failure { kind, message: why.to_string(), retry_after_secs: None }
     };
-    let of = |body: &Value| vault.fill(id, body).map_err(refused);
-    Ok(match request {
-        Request::Create { body } => of(body)?.map(|body| Request::Create { body }),
-        Request::Apply { body } => of(body)?.map(|body| Request::Apply { body }),
-        Request::Patch { operations } => of(operations)?.map(|operations| Request::Patch { operations }),
-        Request::Delete { .. } | Request::Promote { .. } => None,
-    })
+    let (Request::Create { body } | Request::Apply { body } | Request::Patch { operations: body }) = request else {
+        return Ok(None);
+    };
+    let credentials = doors.vault.credentials(doors.client, id, body).await.map_err(refused)?;
+    let filled = doors.vault.fill(id, body, &credentials).map_err(refused)?;
+    Ok(filled.map(|body| match request {
+        Request::Create { .. } => Request::Create { body },
+        Request::Patch { .. } => Request::Patch { operations: body },
+        _ => Request::Apply { body },
+    }))
 }
 
 /// What nobody may see is not taken further than here.

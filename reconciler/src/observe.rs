@@ -203,6 +203,9 @@ impl World {
             assemble::add(&mut observed, shelf.row, known, shelf.gap());
         }
         assemble::finish(&mut observed, tool);
+        if observed.secrets.is_some() {
+            observed.sources.get_or_insert_default();
+        }
         observed.untrodden = self.inner.grounds.is_untrodden(&tool.namespace(), &observed);
         observed.memo = lock(&self.inner.memos).get(tool).cloned().unwrap_or_default();
         observed

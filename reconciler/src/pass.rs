@@ -3,6 +3,7 @@
 
 mod asked;
 mod hidden;
+mod unseen;
 
 use crate::cluster::call::{Answer, CallError};
 use crate::dry_run;
@@ -28,10 +29,11 @@ use planner::plan::{Plan, Why};
 use planner::{Admission, Circumstances, Input, Judge, Memo, Moment, Newest, quota};
 use renderer::build::Siblings;
 use renderer::config::Config;
-use renderer::render::{build_inputs, render_opened};
+use renderer::render::{build_inputs, render_known};
+use renderer::secrets::{Known, Opened};
 use renderer::{Diagnostic, Object, ObjectId, Platform, Rendered, Report, Revision, Tool, render_config};
 use serde_json::Value;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 /// Rounds of confirming absences: each can show objects that make others necessary, but not for ever.
@@ -91,7 +93,7 @@ pub struct Missed {
 }
 
 impl Missed {
-    fn of(error: &CallError) -> Self {
+    pub(crate) fn of(error: &CallError) -> Self {
         Self { retry_after_secs: error.refusal().and_then(|refusal| refusal.retry_after_secs) }
     }
 
@@ -106,8 +108,18 @@ impl Subject {
     /// Renders one revision: the newest, or the one that was Ready last.
     #[must_use]
     pub fn render(&self, revision: &Revision) -> Rendered {
+        self.render_beside(revision, &BTreeMap::new())
+    }
+
+    /// The same, with the marks that its Secrets bear now.
+    fn render_beside(&self, revision: &Revision, marks: &BTreeMap<String, String>) -> Rendered {
         let opened = self.vault.opened(&self.tool.name, &self.siblings.tools, revision.files.secrets.as_deref());
-        render_opened(&self.platform, &self.tool, revision, &self.siblings, &opened)
+        let opened = match *opened {
+            Opened::Elsewhere(_) => Arc::new(Opened::Elsewhere(marks.clone())),
+            _ => opened,
+        };
+        let known = Known { opened, given: self.vault.given(&self.tool.name) };
+        render_known(&self.platform, &self.tool, revision, &self.siblings, &known)
     }
 
     /// The tool-wide objects: they follow from the tool and the platform, whatever its repository says.
@@ -121,21 +133,23 @@ impl Subject {
     /// elsewhere in the repository is none of this tool's.
     #[must_use]
     pub fn draft(&self, observed: &Observed) -> Draft<'_> {
+        let marks = if self.vault.is_elsewhere() { unseen::marks(observed) } else { BTreeMap::new() };
+        let render = |revision: &Revision| self.render_beside(revision, &marks);
         let newest = self.newest.as_ref().map_err(String::as_str).map(|revision| {
             let files = planner::files_that_count(&revision.files, &observed.stored);
             let revision = Revision { files, ..revision.clone() };
             let revision = planner::under_known_commit(revision, &self.tool, observed);
-            let rendered = Arc::new(self.render(&revision));
+            let rendered = Arc::new(render(&revision));
             (revision, rendered)
         });
         // Most of the time the newest is the one that was Ready last.
         let last_good = observed.stored.first().map(|stored| match &newest {
             Ok((revision, rendered)) if *revision == stored.revision => Arc::clone(rendered),
-            _ => Arc::new(self.render(&stored.revision)),
+            _ => Arc::new(render(&stored.revision)),
         });
         let tool = observed.live(&planner::tool_id(&self.tool.name));
         let pinned = planner::pinned_revision(tool, &observed.stored, self.circumstances.now);
-        let pinned = pinned.map(|stored| self.render(&stored.revision));
+        let pinned = pinned.map(|stored| render(&stored.revision));
         let frame = if newest.is_ok() { Vec::new() } else { self.frame() };
         Draft { subject: self, newest, last_good, pinned, frame }
     }

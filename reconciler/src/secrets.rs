@@ -12,10 +12,11 @@ pub mod deploy_keys;
 mod keys;
 mod known;
 mod mask;
+mod sources;
 mod vault;
 
 pub use cipher::{Identities, Recipients};
-pub use keys::{HMAC, IDENTITIES, Keys, KeysError};
+pub use keys::{HMAC, IDENTITIES, Keys, KeysError, NoKeys};
 pub use known::values_in_namespace;
 pub use mask::{MASK, Mask, Masking, TooLarge, masked};
 pub use vault::{Unfilled, Vault};

@@ -41,7 +41,7 @@ pub use names::{BuildId, CommitId, ComponentName, Digest, ToolName, TreeId};
 pub use object::{Object, ObjectId};
 pub use platform::Platform;
 pub use quantity::Quantity;
-pub use render::{render, render_config, render_opened, render_platform, render_revision, to_yaml};
+pub use render::{render, render_config, render_known, render_platform, render_revision, to_yaml};
 pub use rendered::{Image, OneOffKey, PinnedImage, Rendered, RenderedComponent, Withheld};
 pub use request::BuildRequest;
 pub use revision::{Files, Revision};

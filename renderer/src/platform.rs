@@ -2,12 +2,14 @@
 
 mod builds;
 mod builtin;
+mod credentials;
 mod git;
 mod network;
 mod parse;
 mod secrets;
 
 pub use builds::{Backend, Builds, Lifecycle, Tekton, buildpack_version};
+pub use credentials::{Credentials, SecretKey, TOOL};
 pub use git::{Git, KnownHost, fingerprint};
 pub use network::{Destination, Network, Opening};
 pub use parse::parse;
@@ -49,7 +51,7 @@ pub struct Platform {
     pub dumps: Option<Dumps>,
     /// Environment given to every container.
     pub env: BTreeMap<String, String>,
-    /// Secrets of the platform given to every container as environment: variable → secret name and key.
+    /// What each tool is given as environment from a Secret of its own in the platform's namespace, by variable.
     pub credentials: BTreeMap<String, SecretKey>,
     /// Where tools' encrypted values are opened; none where they are not.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -185,15 +187,6 @@ pub enum Dumps {
         /// Its attributes.
         attributes: BTreeMap<String, String>,
     },
-}
-
-/// One key of one Secret in the tool's namespace.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct SecretKey {
-    /// Secret's name.
-    pub secret: String,
-    /// Key in it.
-    pub key: String,
 }
 
 /// How much may be deleted. A number or a share, whichever allows more: a small platform is not stopped by its share, nor

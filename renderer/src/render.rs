@@ -34,7 +34,7 @@ pub use parameters::policy_parameters;
 pub use platform_wide::{PLATFORM_CONFIG_MAP, PLATFORM_KEY, render_platform};
 pub use print::to_yaml;
 pub use scheduled::SCHEDULE;
-pub use sealed::{VALUES, sealed_name};
+pub use sealed::{SEALED, VALUES, sealed_name};
 
 use crate::build::{BuildInputs, Siblings};
 use crate::config::{self, Component, Config, ParseContext, Parsed, Places, RunKind};
@@ -44,7 +44,7 @@ use crate::object::{Gvk, Head, Object};
 use crate::platform::{Limits, Platform, SystemUser};
 use crate::rendered::{ComponentKind, Rendered, RenderedComponent, Withheld};
 use crate::revision::Revision;
-use crate::secrets::{self, Opened};
+use crate::secrets::{self, Known};
 use crate::tool::Tool;
 use serde_json::{Map, Value};
 use std::borrow::Cow;
@@ -55,20 +55,20 @@ use std::sync::Arc;
 /// The caller adds the hosts of the config repository to `platform.allowed_hosts` first.
 #[must_use]
 pub fn render_revision(platform: &Platform, tool: &Tool, revision: &Revision, siblings: &Siblings) -> Rendered {
-    render_opened(platform, tool, revision, siblings, &Opened::Unasked)
+    render_known(platform, tool, revision, siblings, &Known::default())
 }
 
-/// The same where somebody tried the platform's keys on the revision's encrypted values.
+/// The same where somebody tried the platform's keys on the revision's encrypted values, and looked for its credentials.
 #[must_use]
-pub fn render_opened(
+pub fn render_known(
     platform: &Platform,
     tool: &Tool,
     revision: &Revision,
     siblings: &Siblings,
-    opened: &Opened,
+    known: &Known,
 ) -> Rendered {
     let parsed = config::parse(&revision.files, &ParseContext::new(platform, tool));
-    let frame = Frame::new(platform, tool, revision, &parsed.config, siblings, opened);
+    let frame = Frame::new(platform, tool, revision, &parsed.config, siblings, known);
     with_findings(rendered(&frame, &parsed.places), &parsed)
 }
 
@@ -81,7 +81,8 @@ pub fn build_inputs(
     siblings: &Siblings,
 ) -> BTreeMap<ComponentName, BuildInputs> {
     let parsed = config::parse(&revision.files, &ParseContext::new(platform, tool));
-    let frame = Frame::new(platform, tool, revision, &parsed.config, siblings, &Opened::Unasked);
+    let known = Known::default();
+    let frame = Frame::new(platform, tool, revision, &parsed.config, siblings, &known);
     let components = parsed.config.components.iter();
     components.filter_map(|(name, component)| Some((name.clone(), image::inputs(&frame, component)?))).collect()
 }
@@ -90,7 +91,8 @@ pub fn build_inputs(
 /// the findings of both, each at its place.
 #[must_use]
 pub fn render(platform: &Platform, tool: &Tool, revision: &Revision, parsed: &Parsed, siblings: &Siblings) -> Rendered {
-    let frame = Frame::new(platform, tool, revision, &parsed.config, siblings, &Opened::Unasked);
+    let known = Known::default();
+    let frame = Frame::new(platform, tool, revision, &parsed.config, siblings, &known);
     with_findings(rendered(&frame, &parsed.places), parsed)
 }
 
@@ -114,7 +116,7 @@ pub fn render_config(
     config: &Config,
     siblings: &Siblings,
 ) -> Rendered {
-    rendered(&Frame::new(platform, tool, revision, config, siblings, &Opened::Unasked), &Places::new())
+    rendered(&Frame::new(platform, tool, revision, config, siblings, &Known::default()), &Places::new())
 }
 
 fn rendered(frame: &Frame<'_>, places: &Places) -> Rendered {
@@ -133,7 +135,7 @@ fn rendered(frame: &Frame<'_>, places: &Places) -> Rendered {
     for (name, component) in &frame.config.components {
         let image = image::image(frame, name, component);
         match image.and_then(|image| component_objects(frame, name, component).map(|made| (image, made))) {
-            Ok(((image, request), Made { objects, one_off_key, notes, secrets })) => {
+            Ok(((image, request), Made { objects, one_off_key, notes, secrets, lacks })) => {
                 let kind = component.run.kind.component_kind();
                 let name = name.clone();
                 let image = match request {
@@ -141,7 +143,7 @@ fn rendered(frame: &Frame<'_>, places: &Places) -> Rendered {
                     None => image,
                 };
                 rendered.report.diagnostics.extend(notes.into_iter().map(|note| note.diagnostic(&name, places)));
-                rendered.components.push(RenderedComponent { name, kind, image, secrets, objects, one_off_key });
+                rendered.components.push(RenderedComponent { name, kind, image, secrets, lacks, objects, one_off_key });
             }
             Err(refusal) => {
                 let gates = component.run.kind.component_kind() == ComponentKind::OneOff;
@@ -172,6 +174,7 @@ struct Made {
     notes: Vec<Note>,
     /// Names of Secrets that somebody else makes.
     secrets: Vec<String>,
+    lacks: Vec<String>,
 }
 
 fn component_objects(frame: &Frame<'_>, name: &ComponentName, component: &Component) -> Result<Made, Refusal> {
@@ -192,7 +195,7 @@ fn component_objects(frame: &Frame<'_>, name: &ComponentName, component: &Compon
     let elsewhere = pod::secrets(frame, component).into_iter().filter(|variable| !sealed.has(variable));
     let secrets = elsewhere.map(secret_name).collect();
     let objects = sealed::object(frame, name, component, &sealed).into_iter().chain(objects).collect();
-    Ok(Made { objects, one_off_key, notes, secrets })
+    Ok(Made { objects, one_off_key, notes, secrets, lacks: frame.sealed.lacks() })
 }
 
 /// What rendering knows besides the component at hand.
@@ -219,14 +222,14 @@ impl<'a> Frame<'a> {
         revision: &'a Revision,
         config: &'a Config,
         siblings: &'a Siblings,
-        opened: &'a Opened,
+        known: &'a Known,
     ) -> Self {
         // As today, a tool's group is its user's number.
         let user = tool.uid.map_or(platform.system_user, |uid| SystemUser { uid, gid: uid });
         let limits = resources::limits_of(&platform.limits, &tool.limits);
         let (namespace, labels) = (tool.name.namespace(), meta::tool_labels(&tool.name));
         let quota = resources::quota_use(config, &limits);
-        let sealed = sealed::Shelf::new(revision.files.secrets.as_deref(), opened);
+        let sealed = sealed::Shelf::new(revision.files.secrets.as_deref(), known);
         Self { platform, tool, revision, config, siblings, namespace, labels, limits, quota, user, sealed }
     }
 

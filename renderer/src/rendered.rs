@@ -45,6 +45,9 @@ pub struct RenderedComponent {
     pub image: Image,
     /// Names of the Secrets it needs to start, one a declared variable (`render::secret_name`).
     pub secrets: Vec<String>,
+    /// What the platform gives each tool and has not for this one, as fragments: without, it must not be touched.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub lacks: Vec<String>,
     /// Its objects with [`IMAGE_PLACEHOLDER`] where the image goes, and [`KEY_PLACEHOLDER`] in a one-off's name.
     pub objects: Vec<Object>,
     /// For a one-off: what its key is made of besides the digest, length-prefixed (command, env, run_id).

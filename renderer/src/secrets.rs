@@ -17,6 +17,7 @@ pub use record::{FORMAT, Record, Refusal, Terms};
 pub use sealed::{Flaw, Sealed};
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 /// The file's name, beside `toolforge.yaml`.
 pub const FILE: &str = "toolforge.secrets.yaml";
@@ -46,6 +47,19 @@ pub fn is_key(text: &str) -> bool {
     crate::config::fields::is_variable(text) && text.len() <= limits::KEY_BYTES
 }
 
+/// What a tool has of the platform's credentials, by variable: a tag, or what is not there, as a fragment. Empty where
+/// nobody looked.
+pub type Given = BTreeMap<String, Result<Tag, String>>;
+
+/// All that is known of a tool's values.
+#[derive(Debug, Clone, Default)]
+pub struct Known {
+    /// Of those that stand encrypted in its repository.
+    pub opened: Arc<Opened>,
+    /// Of those that the platform gives it.
+    pub given: Arc<Given>,
+}
+
 /// What the platform's keys made of a file's values.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub enum Opened {
@@ -54,6 +68,8 @@ pub enum Opened {
     Unasked,
     /// There are no keys to try, and why, as a fragment.
     NoKeys(String),
+    /// Whoever looks may not have the keys, and only looks: by component, the mark that its Secret bears now.
+    Elsewhere(BTreeMap<String, String>),
     /// Each value that was well formed, by key.
     Read(BTreeMap<String, Result<Tag, Refusal>>),
 }

@@ -1,6 +1,6 @@
 //! The shell's side of the API server, where a double could lie: what a real server streams, refuses and counts.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
@@ -468,8 +468,10 @@ async fn one_look_sees_what_the_watches_see() -> anyhow::Result<()> {
     };
     watched.until("the Deployment becomes available", ready).await?;
     tokio::time::sleep(Duration::from_millis(500)).await;
-    let (watched, looked) =
+    let (mut watched, looked) =
         (watched.world.observed(&here.tool), observe::once(&here.cluster.client, &here.scope(), &here.tool).await);
+    // A maintainer may not look into the platform's namespace; there the watches see no credential of this tool's.
+    assert_eq!(watched.sources.take(), Some(BTreeMap::new()));
     assert_eq!(looked, watched);
     assert_eq!(looked.secrets, Some(["s".to_owned()].into()));
     assert!(!format!("{looked:?}").contains("hunter2"));

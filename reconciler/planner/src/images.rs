@@ -293,6 +293,7 @@ mod tests {
     /// What differs between a build and the one that runs, whose id is that of `built`.
     fn differs(new: BuildInputs, old: BuildInputs, built: &BuildInputs) -> Vec<Part> {
         let component = RenderedComponent {
+            lacks: Vec::new(),
             name: web(),
             kind: ComponentKind::Continuous,
             image: Image::Built { repository: "r.example/tool-x/web".to_owned(), build: new.id() },

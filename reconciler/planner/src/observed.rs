@@ -32,6 +32,9 @@ pub struct Observed {
     pub images: BTreeMap<String, ImageSeen>,
     /// Names of Secrets in the tool's namespace; none where they could not be read.
     pub secrets: Option<BTreeSet<String>>,
+    /// The Secrets in the platform's namespace that are this tool's, with their versions; none where nobody looked.
+    #[serde(default)]
+    pub sources: Option<BTreeMap<String, String>>,
     /// Revisions that were Ready, newest first.
     pub stored: Vec<StoredRevision>,
     /// By build id, the image that somebody chose for it: see [`crate::pin::Pin::images`].

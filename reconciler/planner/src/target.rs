@@ -116,7 +116,8 @@ impl Targets {
     fn fall_back(&mut self, last_good: Option<&Rendered>, observed: &Observed) {
         let stored = observed.stored.first();
         for component in last_good.iter().flat_map(|rendered| &rendered.components) {
-            if !self.kept.contains(component.name.as_str()) {
+            // What runs keeps what it was given, also where the platform has it no more.
+            if !self.kept.contains(component.name.as_str()) || !component.lacks.is_empty() {
                 continue;
             }
             let Some(image) = stored.and_then(|s| s.images.get(&component.name)) else { continue };
@@ -223,6 +224,9 @@ fn admitted(
 
 fn resolve(component: &RenderedComponent, commit: Option<&CommitId>, observed: &Observed) -> Result<Resolved, Why> {
     let image = digest_of(component, commit, observed)?;
+    if !component.lacks.is_empty() {
+        return Err(Why::MissingCredential(component.lacks.join(", ")));
+    }
     if let Some(missing) = missing_secrets(component, observed)? {
         return Err(Why::MissingSecret(missing));
     }

@@ -95,8 +95,10 @@ pub async fn run(args: &Args, ui: &Ui) -> anyhow::Result<Exit> {
         let hint = "Commit first, or name a `--branch` or `--commit`.";
         return Err(wrong_use("a plan is of a commit, and these files have changed since").hint(hint).into());
     }
+    target.vault.only_look();
     let subject = target.subject(Ok(newest));
     let decided = target.decide(&subject).await;
+    tell_unseen(&subject, ui);
     if let Some(object) = &args.fields {
         fields(object.as_deref(), &decided, &subject, ui)?;
         return Ok(verdict(&decided.plan));
@@ -173,6 +175,17 @@ async fn ask_of_builds(rows: &mut [ImageRow], declared: &Declared) {
         row.learn(run_image.ok().flatten().as_deref(), tag.ok().flatten(), &declared.platform.builder.run_image);
     });
     futures::future::join_all(asked).await;
+}
+
+/// Says whose values can't be seen from here.
+fn tell_unseen(subject: &Subject, ui: &Ui) {
+    let unseen = subject.unseen();
+    if unseen.is_empty() {
+        return;
+    }
+    let names: Vec<_> = unseen.iter().map(|name| name.as_str()).collect();
+    ui.say(&format!("the secrets of {} can't be read here, and are taken for unchanged", names.join(", ")));
+    ui.hint("The platform's operators see whether a value changes; where one does, its component restarts.");
 }
 
 /// The verdict on every field, of all objects or of one.

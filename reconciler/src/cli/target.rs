@@ -179,6 +179,8 @@ impl Target {
         let cluster = &self.connected.cluster;
         let scope = Scope::of(&cluster.name, &subject.platform);
         let observed = observe::once_for(&cluster.client, &scope, &subject.tool).await;
+        // Why something could not be read stands in the plan.
+        self.vault.look(&cluster.client, &subject.tool.name, None).await;
         let taken = self.space_taken(subject, &observed).await;
         let mut subject = subject.clone();
         subject.circumstances.space_taken_bytes = taken;

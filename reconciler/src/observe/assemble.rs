@@ -28,9 +28,14 @@ pub(super) fn add<'a>(
     if row.watched == Watched::Metadata {
         let mut names = BTreeSet::new();
         for (id, stamp, json) in objects {
+            let bytes = json.bytes();
+            if !in_a_tools_namespace(&id) {
+                observed.sources.get_or_insert_default().insert(id.name, version(&bytes));
+                continue;
+            }
             names.insert(id.name.clone());
             // Of strangers' objects nothing but the name is kept.
-            if !json.bytes().is_empty() {
+            if is_marked(&bytes) {
                 observed.objects.insert(id, Seen::Live(later(row, stamp, json)));
             }
         }
@@ -60,6 +65,24 @@ pub(super) fn add<'a>(
             }
         }
     }
+}
+
+fn in_a_tools_namespace(id: &ObjectId) -> bool {
+    id.namespace.as_deref().is_some_and(|namespace| namespace.starts_with("tool-"))
+}
+
+/// Of a stranger's object, where anything of it is kept, that is its version alone.
+fn is_marked(bytes: &[u8]) -> bool {
+    !bytes.is_empty() && version(bytes).is_empty()
+}
+
+fn version(bytes: &[u8]) -> String {
+    #[derive(Deserialize)]
+    struct Kept {
+        #[serde(default)]
+        version: String,
+    }
+    serde_json::from_slice(bytes).map(|kept: Kept| kept.version).unwrap_or_default()
 }
 
 /// The object, unpacked when somebody asks. What can't be read then, which would be a defect of ours, is nobody's.

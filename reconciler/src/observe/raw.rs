@@ -76,8 +76,12 @@ impl Raw {
             .as_ref()
             .and_then(|labels| labels.get(MARK).or_else(|| labels.get(BUILD_OF)))
             .map(|mark| Box::from(&**mark));
-        let namespace = metadata.namespace.filter(|namespace| !namespace.is_empty()).map(|text| Box::from(&*text));
         let json: Box<[u8]> = match row.watched {
+            // One of the platform's own, of which a tool has to hear when it changes.
+            Watched::Metadata if mark.is_none() && is_source(&metadata) => {
+                let version = &*metadata.resource_version;
+                serde_json::json!({"metadata": {}, "version": version}).to_string().into_bytes().into()
+            }
             Watched::Metadata if mark.is_none() => Box::default(),
             Watched::Metadata => without_content(row, json)?.into_bytes().into(),
             Watched::Troubles => {
@@ -86,6 +90,7 @@ impl Raw {
             }
             Watched::Marked | Watched::All | Watched::Own | Watched::Never => json.as_bytes().into(),
         };
+        let namespace = metadata.namespace.filter(|namespace| !namespace.is_empty()).map(|text| Box::from(&*text));
         let stamp = Stamp::of(metadata.uid.as_deref().unwrap_or_default(), &json);
         let key = Key { namespace, name: Box::from(&*metadata.name) };
         Ok(Self { key, mark, version: Box::from(&*metadata.resource_version), stamp, json: Text::Plain(json) })
@@ -98,6 +103,10 @@ impl Raw {
             |namespace: &'_ str| namespace.len() > TOOL_PREFIX.len() && namespace.starts_with(TOOL_PREFIX);
         match self.key.namespace.as_deref() {
             Some(namespace) if of_namespace(namespace) => Some(&namespace[TOOL_PREFIX.len()..]),
+            // A credential of the tool, which is named after it.
+            Some(namespace) if namespace == platform_namespace && row.watched == Watched::Metadata => {
+                self.key.name.rsplit_once('.').map(|(_, tool)| tool)
+            }
             Some(namespace) if namespace == platform_namespace => self.mark.as_deref(),
             Some(namespace) if namespace.strip_suffix("-builds") == Some(platform_namespace) => self.mark.as_deref(),
             Some(_) => None,
@@ -121,6 +130,12 @@ fn without_content(row: &Kind, json: &str) -> Result<String, serde_json::Error> 
     let mut value: Value = serde_json::from_str(json)?;
     let metadata = value.get_mut("metadata").map(Value::take).unwrap_or_default();
     Ok(serde_json::json!({"apiVersion": row.api_version(), "kind": row.kind, "metadata": metadata}).to_string())
+}
+
+/// Whether it may be a tool's credential: those stand in no tool's namespace.
+fn is_source(metadata: &Metadata<'_>) -> bool {
+    let namespace = metadata.namespace.as_deref().unwrap_or_default();
+    metadata.name.contains('.') && !namespace.starts_with(TOOL_PREFIX)
 }
 
 const TOOL_PREFIX: &str = "tool-";

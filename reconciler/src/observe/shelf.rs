@@ -282,6 +282,9 @@ mod tests {
             ("ControllerRevision", json!({"namespace": "toolforge"}), None),
             ("Namespace", json!({"name": "tool-c", "labels": {"toolforge.org/tool": "b"}}), Some("c")),
             ("Namespace", json!({"name": "tool-"}), None),
+            ("Secret", json!({"namespace": "toolforge", "name": "toolsdb.a"}), Some("a")),
+            ("Secret", json!({"namespace": "toolforge", "name": "toolforge-keys"}), None),
+            ("Secret", json!({"namespace": "elsewhere", "name": "toolsdb.a"}), None),
             ("Tool", json!({"name": "d"}), Some("d")),
         ];
         for (kind, mut metadata, expected) in cases {
@@ -301,6 +304,23 @@ mod tests {
         assert_eq!(woken(&shelf.put(deployment("3", 5))), ["a"]);
         assert_eq!(woken(&shelf.remove(&deployment("4", 5))), ["a"]);
         assert_eq!(woken(&shelf.remove(&deployment("4", 5))), [""; 0]);
+    }
+
+    #[test]
+    fn a_new_version_of_a_tools_credential_wakes_it_and_nothing_of_it_is_kept() {
+        let mut shelf = Shelf::new(row("Secret"), "toolforge");
+        let of = |version: &str| {
+            let text = json!({
+                "metadata": {"name": "toolsdb.a", "namespace": "toolforge", "resourceVersion": version, "uid": "u1"},
+                "data": {"user": "Y2FuYXJ5"},
+            });
+            Raw::read(row("Secret"), &text.to_string()).expect("a Secret")
+        };
+        for version in ["1", "2"] {
+            assert_eq!(woken(&shelf.put(of(version))), ["a"]);
+        }
+        let kept = shelf.of_tool("a").next().expect("kept").1.json.bytes().to_vec();
+        assert!(!String::from_utf8_lossy(&kept).contains("Y2FuYXJ5"));
     }
 
     #[test]

@@ -26,6 +26,23 @@ pub struct Keys {
     hmac: Secret,
 }
 
+/// There are no keys at hand.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NoKeys {
+    /// Why, as a fragment.
+    pub why: String,
+    /// Whoever asked may not read them.
+    pub denied: bool,
+}
+
+impl NoKeys {
+    /// For a reason that has nothing to do with rights.
+    #[must_use]
+    pub fn because(why: &str) -> Self {
+        Self { why: why.to_owned(), denied: false }
+    }
+}
+
 /// Why the platform's keys are not at hand. Contents are never repeated.
 #[derive(Debug, thiserror::Error)]
 pub enum KeysError {
@@ -36,6 +53,8 @@ pub enum KeysError {
         name: String,
         /// The server's words about it.
         why: String,
+        /// Whoever asked may not read it.
+        denied: bool,
     },
     /// It is not there.
     #[error("secret {0} does not exist")]
@@ -82,11 +101,13 @@ impl Stored {
             Ok(bytes) => bytes,
             Err(error) if error.is_not_found("secrets", secret) => return Err(KeysError::Missing(name)),
             Err(CallError::Refused(refusal)) => {
-                return Err(KeysError::Unread { name, why: format!("{} {}", refusal.code, refusal.reason) });
+                let denied = matches!(refusal.code, 401 | 403);
+                return Err(KeysError::Unread { name, why: format!("{} {}", refusal.code, refusal.reason), denied });
             }
-            Err(error) => return Err(KeysError::Unread { name, why: error.to_string() }),
+            Err(error) => return Err(KeysError::Unread { name, why: error.to_string(), denied: false }),
         };
-        let garbage = |_| KeysError::Unread { name: name.clone(), why: "the answer is no Secret".to_owned() };
+        let garbage =
+            |_| KeysError::Unread { name: name.clone(), why: "the answer is no Secret".to_owned(), denied: false };
         let held: Held = serde_json::from_slice(&bytes).map_err(garbage)?;
         let base64 = held.data.into_iter().map(|(key, base64)| (key, Secret::new(base64))).collect();
         Ok(Self { name, base64 })
@@ -122,13 +143,14 @@ impl Keys {
     }
 
     /// Those of a platform, or why there are none, as a fragment.
-    pub(super) async fn of_platform(client: &Client, platform: &Platform) -> Result<Self, String> {
+    pub(super) async fn of_platform(client: &Client, platform: &Platform) -> Result<Self, NoKeys> {
         let Some(secret) = platform.secrets.as_ref().and_then(|secrets| secrets.keys.as_ref()) else {
-            return Err("platform.yaml names no `secrets.keys`".to_owned());
+            return Err(NoKeys::because("platform.yaml names no `secrets.keys`"));
         };
         Self::from_cluster(client, &platform.namespace, secret).await.map_err(|error| {
             let below = std::error::Error::source(&error).map(|below| format!(": {below}"));
-            format!("{error}{}", below.unwrap_or_default())
+            let denied = matches!(&error, KeysError::Unread { denied: true, .. });
+            NoKeys { why: format!("{error}{}", below.unwrap_or_default()), denied }
         })
     }
 

@@ -1,12 +1,14 @@
 //! The platform's keys, and what they made of each file: tried once for each file and tool, remembered as tags.
 
-use super::keys::Keys;
+use super::keys::{Keys, NoKeys};
+use super::sources::{Source, Sources};
+use crate::cluster::call::CallError;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use kube::Client;
 use planner::kinds::Kind;
 use renderer::length_prefixed::LengthPrefixed;
-use renderer::secrets::{self, FILE, Opened, Refusal, Sealed, Terms};
+use renderer::secrets::{self, FILE, Given, Opened, Refusal, Sealed, Tag, Terms};
 use renderer::{ObjectId, Platform, Secret, ToolName};
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -23,8 +25,11 @@ pub struct Vault(Arc<Inner>);
 #[derive(Default)]
 struct Inner {
     platform: String,
+    sources: Sources,
     keys: RwLock<Held>,
     known: Mutex<Known>,
+    /// What may not be read is taken for unchanged: nothing is written by what comes of it.
+    looks_only: AtomicBool,
     /// A value was met that no key opens: others may be there by now.
     wanting: AtomicBool,
     decrypted: AtomicU64,
@@ -33,11 +38,11 @@ struct Inner {
 }
 
 /// Keys, or why there are none.
-struct Held(Result<Arc<Keys>, String>);
+struct Held(Result<Arc<Keys>, NoKeys>);
 
 impl Default for Held {
     fn default() -> Self {
-        Self(Err("nobody has looked for the platform's keys".to_owned()))
+        Self(Err(NoKeys::because("nobody has looked for the platform's keys")))
     }
 }
 
@@ -47,6 +52,10 @@ struct Known {
     files: HashMap<String, Arc<Opened>>,
     /// By tool, whose records count for it, as its last file was opened.
     tools: BTreeMap<ToolName, BTreeSet<ToolName>>,
+    /// By Secret of a tool in the platform's namespace: its version, and what it is worth.
+    sources: HashMap<String, (String, Given)>,
+    /// By tool, what the platform gives it.
+    given: BTreeMap<ToolName, Arc<Given>>,
 }
 
 impl std::fmt::Debug for Vault {
@@ -64,6 +73,9 @@ pub enum Unfilled {
     /// It is no value of a plan of ours.
     #[error("`{0}` holds no ciphertext")]
     NoCiphertext(String),
+    /// What the platform gives the tool can't be read.
+    #[error("{0} can't be read")]
+    NoCredential(String),
     /// It does not count here.
     #[error("`{key}` is refused: {why}")]
     Refused {
@@ -75,16 +87,18 @@ pub enum Unfilled {
 }
 
 impl Vault {
-    /// With keys, or why there are none, as a fragment.
+    /// With keys, or why there are none.
     #[must_use]
-    pub fn new(platform: &str, keys: Result<Keys, String>) -> Self {
+    pub fn new(platform: &str, keys: Result<Keys, NoKeys>) -> Self {
         let keys = RwLock::new(Held(keys.map(Arc::new)));
         Self(Arc::new(Inner { platform: platform.to_owned(), keys, ..Inner::default() }))
     }
 
     /// Of a platform, with the keys that stand in its cluster.
     pub async fn of_platform(client: &Client, platform: &Platform) -> Self {
-        Self::new(&platform.name, Keys::of_platform(client, platform).await)
+        let keys = RwLock::new(Held(Keys::of_platform(client, platform).await.map(Arc::new)));
+        let (platform, sources) = (platform.name.clone(), Sources::of(platform));
+        Self(Arc::new(Inner { platform, sources, keys, ..Inner::default() }))
     }
 
     /// Looks for keys again where a value was met that none opens, or where there are none. True where there are others
@@ -103,12 +117,25 @@ impl Vault {
         };
         if !same {
             self.0.keys.write().unwrap_or_else(PoisonError::into_inner).0 = found.map(Arc::new);
-            self.known().files.clear();
+            let mut known = self.known();
+            known.files.clear();
+            known.sources.clear();
         }
         !same
     }
 
-    fn keys(&self) -> Result<Arc<Keys>, String> {
+    /// For whoever shows what would be done and does nothing.
+    pub fn only_look(&self) {
+        self.0.looks_only.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether the values are somewhere else: whoever only looks may not read the keys.
+    #[must_use]
+    pub fn is_elsewhere(&self) -> bool {
+        self.0.looks_only.load(Ordering::Relaxed) && self.keys().is_err_and(|none| none.denied)
+    }
+
+    fn keys(&self) -> Result<Arc<Keys>, NoKeys> {
         self.0.keys.read().unwrap_or_else(PoisonError::into_inner).0.clone()
     }
 
@@ -116,10 +143,13 @@ impl Vault {
     /// into a table.
     #[must_use]
     pub fn opened(&self, tool: &ToolName, joined: &BTreeSet<ToolName>, file: Option<&[u8]>) -> Arc<Opened> {
+        if self.is_elsewhere() {
+            return Arc::new(Opened::Elsewhere(BTreeMap::new()));
+        }
         let Some(file) = file else { return Arc::default() };
         let keys = match self.keys() {
             Ok(keys) => keys,
-            Err(why) => return Arc::new(Opened::NoKeys(why)),
+            Err(none) => return Arc::new(Opened::NoKeys(none.why)),
         };
         let tools: BTreeSet<ToolName> = joined.iter().chain([tool]).cloned().collect();
         let name = memo_name(tool, &tools, file);
@@ -167,6 +197,95 @@ impl Vault {
         good.filter_map(|(key, sealed)| self.open(&keys, sealed, &tools, key).ok()).collect()
     }
 
+    /// Looks at what the platform gives a tool, as far as its version is a new one. `seen` has the versions that stand
+    /// there, where somebody watches. Returned is why something could not be read that may be readable later.
+    pub async fn look(
+        &self,
+        client: &Client,
+        tool: &ToolName,
+        seen: Option<&BTreeMap<String, String>>,
+    ) -> Option<CallError> {
+        if self.is_elsewhere() {
+            return None;
+        }
+        let sources = &self.0.sources;
+        let (mut all, mut unread) = (Given::new(), None);
+        for name in sources.names(tool) {
+            let version = seen.map(|seen| seen.get(&name));
+            let known = self.known().sources.get(&name).cloned();
+            let given = match (version, known) {
+                (Some(None), _) => Ok(None),
+                (Some(Some(version)), Some((known, given))) if known == *version => Ok(Some(given)),
+                (_, known) => match sources.read(client, &name).await {
+                    Ok(source) => Ok(source.map(|source| self.tagged(tool, &name, source))),
+                    // What was read before is not forgotten over it.
+                    Err(error) => known.map(|(_, given)| Some(given)).ok_or(error),
+                },
+            };
+            let lacking = |why: String| -> Given {
+                sources.variables(tool, &name).into_iter().map(|(key, _)| (key.to_owned(), Err(why.clone()))).collect()
+            };
+            all.extend(match given {
+                Ok(Some(given)) => given,
+                Ok(None) => lacking(format!("{} is not there", sources.told(&name))),
+                Err(error) => {
+                    let why = error.code().map_or_else(|| "no answer".to_owned(), |code| code.to_string());
+                    unread = Some(error).filter(CallError::may_pass).or(unread);
+                    lacking(format!("{} can't be read: {why}", sources.told(&name)))
+                }
+            });
+        }
+        self.known().given.insert(tool.clone(), Arc::new(all));
+        unread
+    }
+
+    /// What a Secret of the platform's is worth to its tool.
+    fn tagged(&self, tool: &ToolName, name: &str, source: Source) -> Given {
+        let keys = self.keys();
+        let tag = |variable: &str, key: &str| -> Result<Tag, String> {
+            let keys = keys.as_ref().map_err(|none| none.why.clone())?;
+            let value = source.text(key);
+            let value = value.ok_or_else(|| format!("{} has no `{key}` that is text", self.0.sources.told(name)))?;
+            Ok(keys.tag(tool.as_str(), variable, &value))
+        };
+        let variables = self.0.sources.variables(tool, name).into_iter();
+        let given: Given = variables.map(|(variable, key)| (variable.to_owned(), tag(variable, key))).collect();
+        self.known().sources.insert(name.to_owned(), (source.version, given.clone()));
+        given
+    }
+
+    /// What the platform gives a tool, as it was looked at last.
+    #[must_use]
+    pub fn given(&self, tool: &ToolName) -> Arc<Given> {
+        self.known().given.get(tool).cloned().unwrap_or_default()
+    }
+
+    /// The credentials that a request sets, by variable, read for it and nothing else.
+    ///
+    /// # Errors
+    /// Where one of them can't be read.
+    pub async fn credentials(
+        &self,
+        client: &Client,
+        id: &ObjectId,
+        body: &Value,
+    ) -> Result<BTreeMap<String, Secret>, Unfilled> {
+        let (sources, mut values) = (&self.0.sources, BTreeMap::new());
+        let is_secret = Kind::of_id(id).is_some_and(|row| !row.secret_paths.is_empty());
+        let Some(tool) = tool_of(id).filter(|_| is_secret && !sources.credentials.is_empty() && holds_values(body))
+        else {
+            return Ok(values);
+        };
+        for name in sources.names(&tool) {
+            let unread = || Unfilled::NoCredential(sources.told(&name));
+            let source = sources.read(client, &name).await.ok().flatten().ok_or_else(unread)?;
+            for (variable, key) in sources.variables(&tool, &name) {
+                values.insert(variable.to_owned(), source.text(key).ok_or_else(unread)?);
+            }
+        }
+        Ok(values)
+    }
+
     /// Remembers passwords of the process itself, which nobody may repeat either. What was said first counts.
     pub fn keep(&self, own: Vec<Secret>) {
         self.0.own.get_or_init(|| own);
@@ -189,7 +308,12 @@ impl Vault {
     ///
     /// # Errors
     /// Where one of them can't be opened, or counts for another place.
-    pub fn fill(&self, id: &ObjectId, body: &Value) -> Result<Option<Value>, Unfilled> {
+    pub fn fill(
+        &self,
+        id: &ObjectId,
+        body: &Value,
+        credentials: &BTreeMap<String, Secret>,
+    ) -> Result<Option<Value>, Unfilled> {
         if Kind::of_id(id).is_none_or(|row| row.secret_paths.is_empty()) {
             return Ok(None);
         }
@@ -199,10 +323,13 @@ impl Vault {
         if !holds_values(body) {
             return Ok(None);
         }
-        let tool = id.namespace.as_deref().and_then(|name| name.strip_prefix("tool-")).map(ToolName::new);
-        let (Some(Ok(tool)), Ok(keys)) = (tool, self.keys()) else { return Err(Unfilled::NoKeys) };
+        let (Some(tool), Ok(keys)) = (tool_of(id), self.keys()) else { return Err(Unfilled::NoKeys) };
         let tools = self.known().tools.get(&tool).cloned().unwrap_or_else(|| [tool].into());
-        let value = |key: &str, text: &Value| self.value(&keys, &tools, key, text);
+        // What the platform gives can't be anything else, whatever a plan says of it.
+        let value = |key: &str, text: &Value| match self.0.sources.credentials.contains_key(key) {
+            true => credentials.get(key).map(sent).ok_or_else(|| Unfilled::NoCredential(format!("`{key}`"))),
+            false => self.value(&keys, &tools, key, text),
+        };
         let mut filled = body.clone();
         if let Some(data) = filled.get_mut("data").and_then(Value::as_object_mut) {
             for (key, text) in data {
@@ -230,12 +357,22 @@ impl Vault {
         let sealed = std::str::from_utf8(&armored).ok().and_then(|text| Sealed::read(text).ok()).ok_or_else(none)?;
         let opened = self.open(keys, &sealed, tools, key);
         let value = opened.map_err(|why| Unfilled::Refused { key: key.to_owned(), why })?;
-        Ok(STANDARD.encode(value.reveal()).into())
+        Ok(sent(&value))
     }
 
     fn known(&self) -> MutexGuard<'_, Known> {
         self.0.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// A value as a Secret has it.
+fn sent(value: &Secret) -> Value {
+    STANDARD.encode(value.reveal()).into()
+}
+
+/// Whose namespace it is.
+fn tool_of(id: &ObjectId) -> Option<ToolName> {
+    ToolName::new(id.namespace.as_deref()?.strip_prefix("tool-")?).ok()
 }
 
 /// Whether an object or a patch of one sets a key of `data`.
@@ -260,6 +397,7 @@ fn memo_name(tool: &ToolName, tools: &BTreeSet<ToolName>, file: &[u8]) -> String
 mod tests {
     use super::*;
     use crate::secrets::{Identities, Recipients};
+    use renderer::platform::SecretKey;
     use renderer::secrets::{Record, SecretsFile, Standing};
     use serde_json::json;
 
@@ -351,6 +489,35 @@ mod tests {
     }
 
     #[test]
+    fn a_credential_is_filled_in_from_the_platform_alone() {
+        let world = World::new();
+        let at = SecretKey { secret: "toolsdb.<tool>".into(), key: "user".into() };
+        let platform = Platform {
+            credentials: BTreeMap::from([("DB_USER".to_owned(), at)]),
+            name: "tools".into(),
+            ..Platform::builtin()
+        };
+        let keys = Keys::new(world.identities.clone(), Secret::new("k".repeat(32)));
+        let keys = RwLock::new(Held(Ok(Arc::new(keys))));
+        let inner = Inner { platform: "tools".into(), sources: Sources::of(&platform), keys, ..Inner::default() };
+        let vault = Vault(Arc::new(inner));
+        let id = ObjectId {
+            group: String::new(),
+            kind: "Secret".into(),
+            namespace: Some("tool-wordcount".into()),
+            name: "toolforge-secrets.web".into(),
+        };
+        // A ciphertext of the tool's own under that name, were it to come so far, is not opened.
+        let own = STANDARD.encode(world.sealed("tools", "wordcount", "DB_USER", "canary").armored());
+        let body = json!({"kind": "Secret", "data": {"DB_USER": own}});
+        let given = BTreeMap::from([("DB_USER".to_owned(), Secret::new("u1"))]);
+        let filled = vault.fill(&id, &body, &given).ok().flatten().expect("it is filled in");
+        assert_eq!(filled["data"]["DB_USER"], STANDARD.encode("u1"));
+        let none = vault.fill(&id, &body, &BTreeMap::new());
+        assert!(matches!(none, Err(Unfilled::NoCredential(_))));
+    }
+
+    #[test]
     fn a_secret_is_filled_in_at_the_last_door_or_not_sent() {
         let world = World::new();
         let own = world.sealed("tools", "wordcount", "K", "canary");
@@ -363,7 +530,9 @@ mod tests {
         };
         let sealed = STANDARD.encode(own.armored());
         let body = json!({"kind": "Secret", "data": {"K": sealed}});
-        let filled = |tool: &str, body: &Value| world.vault.fill(&id("Secret", tool), body).map_err(|e| e.to_string());
+        let filled = |tool: &str, body: &Value| {
+            world.vault.fill(&id("Secret", tool), body, &BTreeMap::new()).map_err(|e| e.to_string())
+        };
         world.tags("wordcount", &[], &file);
         let value = json!(STANDARD.encode("canary"));
         assert_eq!(filled("wordcount", &body), Ok(Some(json!({"kind": "Secret", "data": {"K": value}}))));
@@ -385,7 +554,10 @@ mod tests {
         for nothing in [json!({"metadata": {}}), json!([{"op": "remove", "path": "/data/X"}])] {
             assert_eq!(filled("wordcount", &nothing), Ok(None), "there is nothing to open");
         }
-        assert_eq!(world.vault.fill(&id("ConfigMap", "wordcount"), &body).ok(), Some(None));
-        assert!(matches!(Vault::default().fill(&id("Secret", "wordcount"), &body), Err(Unfilled::NoKeys)));
+        assert_eq!(world.vault.fill(&id("ConfigMap", "wordcount"), &body, &BTreeMap::new()).ok(), Some(None));
+        assert!(matches!(
+            Vault::default().fill(&id("Secret", "wordcount"), &body, &BTreeMap::new()),
+            Err(Unfilled::NoKeys)
+        ));
     }
 }

@@ -2,6 +2,7 @@
 //! channel of a secret ([`stage::CHANNELS`]); things happen at which others repeat them; and everything that the platform
 //! says ([`outputs`]) is searched for each canary in every form ([`search`]).
 
+mod maintainer;
 mod outputs;
 mod search;
 mod stage;
@@ -19,6 +20,7 @@ async fn no_output_gives_a_secret_away_whatever_others_repeat() -> anyhow::Resul
     let searcher = stage.searcher();
     stage.deploys_and_rotates().await.with_context(|| stage.log())?;
     search_all(&stage, &searcher, "all is well").await?;
+    maintainer::looks(&stage).await?;
     for trouble in troubles::ALL {
         stage.meets(trouble).await?;
         search_all(&stage, &searcher, trouble.name).await?;

@@ -2,11 +2,14 @@
 
 use crate::search::Searcher;
 use anyhow::{Context as _, ensure};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use reconciler::secrets::{HMAC, IDENTITIES, Identities, Recipients};
 use renderer::Secret;
 use renderer::diagnostic::Place;
 use renderer::render::secret_name;
 use renderer::secrets::{FILE, Record, SecretsFile, Standing};
+use serde_json::{Value, json};
 use std::net::TcpListener;
 use std::path::Path;
 use tests::git_server::Fault;
@@ -23,6 +26,8 @@ pub enum Channel {
     Rotated(&'static str),
     /// A Secret in the tool's namespace that the tool refers to.
     Referenced(&'static str),
+    /// A credential that the platform gives the tool, in this variable.
+    Given(&'static str),
     /// The password of the registry, for the reconciler alone.
     Registry,
     /// The password of the git host.
@@ -36,10 +41,14 @@ pub const CHANNELS: &[(&str, Channel, &str)] = &[
     ("a value rotated away", Channel::Rotated("API_KEY"), "cnry-old/17 \"+x"),
     ("an encrypted value", Channel::Sealed("API_KEY"), "cnry-sealed/42 \"+x"),
     ("a referenced Secret", Channel::Referenced("ELSEWHERE"), "cnry-refer/88 \"+x"),
+    ("a credential of the platform", Channel::Given("DB_PASSWORD"), "cnry-given/55 \"+x"),
     ("the registry's password", Channel::Registry, "cnry-registry/31+x"),
     ("the git host's password", Channel::Git, "cnry-git/5309+xyz"),
     ("the key of the marks", Channel::Hmac, "cnry-marks/0123456789abcdef-0123456789abcdef"),
 ];
+/// Where each tool's credential comes from.
+const DATABASE: &str = "toolsdb";
+const FIRST_PASSWORD: &str = "before-any-canary";
 const REGISTRY_USER: &str = "builder";
 const GIT_USER: &str = "reader";
 /// Prefix of the registry's credentials in the environment.
@@ -110,6 +119,9 @@ impl<'a> Stage<'a> {
         self.image().await?;
         self.seal(Channel::Rotated("API_KEY"))?;
         tool.commit(&self.config("web", ""))?;
+        let missing = tool.reason("Ready", "MissingCredential").await?;
+        ensure!(missing.message.contains(&format!("{DATABASE}.{} is not there", tool.name())), "{missing:?}");
+        self.give(FIRST_PASSWORD).await?;
         let missing = tool.reason("Ready", "MissingSecret").await?;
         ensure!(missing.message.contains("elsewhere"), "{missing:?}");
         for (_, channel, value) in CHANNELS {
@@ -119,8 +131,46 @@ impl<'a> Stage<'a> {
             }
         }
         tool.ready().await?;
+        let first = self.has(FIRST_PASSWORD).await?;
+        self.give(canary(Channel::Given("DB_PASSWORD"))).await?;
+        let restarted = |web: &Value| web["metadata"]["generation"] != first;
+        tool.until("Deployment", "web", "restarts with another credential", restarted).await?;
+        tool.ready().await?;
+        let last = self.has(canary(Channel::Given("DB_PASSWORD"))).await?;
+        // What runs keeps what it was given, and a new version of the same is none.
+        self.platform.kubectl(&["delete", "secret", &self.source(), "--namespace", &self.platform.namespace()]).await?;
+        tool.reason("Ready", "MissingCredential").await?;
+        ensure!(self.has(canary(Channel::Given("DB_PASSWORD"))).await? == last, "it was taken away");
+        self.give(canary(Channel::Given("DB_PASSWORD"))).await?;
+        tool.ready().await?;
+        ensure!(self.has(canary(Channel::Given("DB_PASSWORD"))).await? == last, "it restarted for nothing");
         self.seal(Channel::Sealed("API_KEY"))?;
         tool.ready().await
+    }
+
+    /// The tool's Secret in the platform's namespace.
+    fn source(&self) -> String {
+        format!("{DATABASE}.{}", self.tool.name())
+    }
+
+    /// Operators give the tool this password of its database.
+    async fn give(&self, password: &str) -> anyhow::Result<()> {
+        let data = json!({"password": password});
+        let metadata = json!({"name": self.source(), "namespace": self.platform.namespace()});
+        let secret = json!({"apiVersion": "v1", "kind": "Secret", "metadata": metadata, "stringData": data});
+        tests::rights::put(self.platform.client(), &secret).await
+    }
+
+    /// The component was given this; returned is which generation of it that was.
+    async fn has(&self, password: &str) -> anyhow::Result<Value> {
+        let secret = self.tool.object("Secret", "toolforge-secrets.web").await?;
+        ensure!(secret["data"]["DB_PASSWORD"] == STANDARD.encode(password), "another credential stands there");
+        let web = self.tool.object("Deployment", "web").await?;
+        let env = web["spec"]["template"]["spec"]["containers"][0]["env"].as_array().cloned().unwrap_or_default();
+        let from =
+            env.iter().find(|entry| entry["name"] == "DB_PASSWORD").map(|entry| &entry["valueFrom"]["secretKeyRef"]);
+        ensure!(from == Some(&json!({"name": "toolforge-secrets.web", "key": "DB_PASSWORD"})), "{from:?}");
+        Ok(web["metadata"]["generation"].clone())
     }
 
     /// The file of the tool: its component with this command, and more of it.
@@ -172,6 +222,7 @@ fn settings(platform: &Platform, registry: &Registry, identities: &Identities) -
     let lifecycle = format!("registry.example/toolforge@sha256:{}", "1".repeat(64));
     format!(
         "{frame}  secrets: {{recipients: [{recipients}], keys: toolforge-keys}}\n  \
+         credentials: {{DB_PASSWORD: {{secret: {DATABASE}.<tool>, key: password}}}}\n  \
          builds: {{backend: lifecycle, lifecycle: {{image: \"{lifecycle}\", memory: \"{NEVER}\"}}}}\n"
     )
 }

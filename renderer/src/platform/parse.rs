@@ -4,12 +4,11 @@
 mod builds;
 
 use super::builtin::limits;
+use super::credentials::{credentials, need_keys};
 use super::git::git;
 use super::network::network;
 use super::secrets::secrets;
-use super::{
-    Backend, Builder, DeletionBudget, Dumps, Limits, LimitsPatch, Platform, Registry, Route, SecretKey, SystemUser,
-};
+use super::{Backend, Builder, DeletionBudget, Dumps, Limits, LimitsPatch, Platform, Registry, Route, SystemUser};
 use crate::config::fields;
 use crate::decode::{Section, duration_secs, frame, one_of, open, quantities, quantity, text, text_map, texts, whole};
 use crate::diagnostic::{Code, Findings, Report, shown};
@@ -83,6 +82,8 @@ fn platform(root: &yaml::Node, findings: &mut Findings) -> Option<Platform> {
     platform.env = spec.get("env").map(|e| fields::env(e, findings)).unwrap_or_default();
     platform.credentials = spec.get("credentials").map(|e| credentials(e, findings)).unwrap_or_default();
     platform.secrets = spec.get("secrets").and_then(|e| secrets(e, findings));
+    let has_keys = platform.secrets.as_ref().is_some_and(|secrets| secrets.keys.is_some());
+    need_keys(spec.get("credentials"), has_keys, findings);
     platform.network = spec.get("network").and_then(|e| network(e, findings));
     platform.git = spec.get("git").and_then(|e| git(e, findings));
     set(&mut platform.commits, spec.get("commits").and_then(|e| commits(e, Whose::Platform, findings)));
@@ -317,36 +318,4 @@ fn dumps(entry: &Entry, findings: &mut Findings) -> Option<Dumps> {
             None
         }
     }
-}
-
-fn credentials(entry: &Entry, findings: &mut Findings) -> BTreeMap<String, SecretKey> {
-    let mut credentials = BTreeMap::new();
-    let Some(mapping) = entry.value.mapping() else {
-        findings
-            .add(
-                Code::WrongType,
-                entry.value.place,
-                format!("`credentials` must be a mapping of variables, but is {}", entry.value.described()),
-            )
-            .with_hint("Write `NAME: {secret: name, key: key}` a line.");
-        return credentials;
-    };
-    for item in &mapping.entries {
-        if !fields::is_variable(&item.key) {
-            findings.add(
-                Code::BadEnvName,
-                item.key_place,
-                format!("{} is no name for an environment variable", shown(&item.key)),
-            );
-        }
-        let Some(section) = open(item, "the credential", &["secret", "key"], findings) else {
-            continue;
-        };
-        let secret = section.required("secret", findings).and_then(|e| label(e, findings));
-        let key = section.required("key", findings).and_then(|e| text(e, findings));
-        if let (Some(secret), Some(key)) = (secret, key) {
-            credentials.insert(item.key.clone(), SecretKey { secret, key: key.to_owned() });
-        }
-    }
-    credentials
 }

@@ -85,8 +85,7 @@ fn container(frame: &Frame<'_>, name: &ComponentName, component: &Component, sea
 }
 
 /// In name order. What the platform gives can't be taken over by a tool: its variables win, and so does `PORT`, which
-/// is the one truth about the port. A tool's secret must exist for the pod to start; the platform's credentials need
-/// not, for a tool that never asked for a database must not wait for one.
+/// is the one truth about the port. The platform's credentials stand in the component's Secret, beside its encrypted values.
 fn env(
     frame: &Frame<'_>,
     component_name: &ComponentName,
@@ -115,8 +114,8 @@ fn env(
     for (name, value) in &frame.platform.env {
         entries.insert(name.clone(), json!({"value": value}));
     }
-    for (name, at) in &frame.platform.credentials {
-        let from = json!({"name": at.secret, "key": at.key, "optional": true});
+    for name in frame.platform.credentials.keys() {
+        let from = json!({"name": sealed_name(component_name), "key": name});
         entries.insert(name.clone(), json!({"valueFrom": {"secretKeyRef": from}}));
     }
     if let RunKind::Continuous { port: Some(port), .. } = &component.run.kind {

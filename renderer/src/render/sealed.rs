@@ -12,7 +12,7 @@ use crate::diagnostic::{Code, Diagnostic, Findings, Report};
 use crate::length_prefixed::LengthPrefixed;
 use crate::names::ComponentName;
 use crate::object::{Head, Object};
-use crate::secrets::{self, FILE, Opened, SecretsFile, Standing};
+use crate::secrets::{self, FILE, Known, Opened, SecretsFile, Standing, Tag};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Map, Value};
@@ -27,21 +27,26 @@ pub(crate) struct Shelf<'a> {
     /// None where the file can't be used as a whole.
     file: Option<SecretsFile>,
     pub(super) report: Report,
-    opened: &'a Opened,
+    known: &'a Known,
 }
 
 impl<'a> Shelf<'a> {
-    pub(super) fn new(bytes: Option<&[u8]>, opened: &'a Opened) -> Self {
+    pub(super) fn new(bytes: Option<&[u8]>, known: &'a Known) -> Self {
         let (file, report) = match bytes {
             Some(bytes) => secrets::parse(bytes, FILE),
             None => (Some(SecretsFile::default()), Report::default()),
         };
-        Self { bytes: bytes.map_or(0, <[u8]>::len), file, report, opened }
+        Self { bytes: bytes.map_or(0, <[u8]>::len), file, report, known }
     }
 
     /// What its values can take in the objects of one component.
     pub(super) fn most_bytes(&self) -> usize {
         2 * self.bytes
+    }
+
+    /// What the platform has not for this tool.
+    pub(super) fn lacks(&self) -> Vec<String> {
+        self.known.given.values().filter_map(|given| given.as_ref().err().cloned()).collect()
     }
 
     /// Says which values nobody asked for.
@@ -58,10 +63,10 @@ impl<'a> Shelf<'a> {
     }
 }
 
-/// What one component uses of it.
+/// What one component uses: of the encrypted values those that it declares, of the platform's credentials all.
 #[derive(Default)]
 pub(crate) struct Used {
-    /// The ciphertexts, by variable.
+    /// The ciphertexts, by variable; of a credential, where it comes from. Neither says a value.
     values: BTreeMap<String, String>,
     /// The mark; none where nobody tried a key.
     mark: Option<String>,
@@ -78,20 +83,21 @@ impl Used {
     }
 }
 
+/// How the names of such Secrets begin.
+pub const SEALED: &str = "toolforge-secrets.";
+
 /// The name of a component's Secret. A dot keeps it apart from those of single variables.
 #[must_use]
 pub fn sealed_name(component: &ComponentName) -> String {
-    format!("toolforge-secrets.{component}")
+    format!("{SEALED}{component}")
 }
 
 /// The values that a component uses; or what keeps it from being used.
 pub(super) fn used(frame: &Frame<'_>, name: &ComponentName, component: &Component) -> Result<Used, Refusal> {
     let shelf = &frame.sealed;
     let declared = pod::secrets(frame, component);
-    let Some(file) = &shelf.file else {
-        if declared.is_empty() {
-            return Ok(Used::default());
-        }
+    let nothing = SecretsFile::default();
+    let Some(file) = shelf.file.as_ref().or_else(|| declared.is_empty().then_some(&nothing)) else {
         let message = format!("{FILE} can't be used, so the secrets of `{name}` are unknown");
         return Err(Refusal::new(Code::BadCiphertext, "secrets", message).hint(format!("Correct {FILE}.")));
     };
@@ -99,12 +105,22 @@ pub(super) fn used(frame: &Frame<'_>, name: &ComponentName, component: &Componen
     for (key, standing) in declared.iter().filter_map(|key| Some((*key, file.values.get(*key)?))) {
         let refused =
             |(why, hint): Told| Refusal::new(Code::BadCiphertext, "secrets", why).hint(hint).sealed_at(standing.place);
-        let tag = tag(shelf.opened, key).map_err(refused)?;
+        let tag = tag(&shelf.known.opened, key).map_err(refused)?;
         used.values.insert(key.to_owned(), sealed(key, standing).map_err(refused)?);
         hash.text(key).optional(tag);
         tags += usize::from(tag.is_some());
     }
-    used.mark = (tags > 0).then(|| hash.hex()[..32].to_owned());
+    for (variable, at) in &frame.platform.credentials {
+        used.values.insert(variable.clone(), STANDARD.encode(format!("{}/{}", at.secret_of(&frame.tool.name), at.key)));
+        let tag = shelf.known.given.get(variable).and_then(|given| given.as_ref().ok());
+        hash.text(variable).optional(tag.map(Tag::as_str));
+        tags += usize::from(tag.is_some());
+    }
+    used.mark = match &*shelf.known.opened {
+        // What can't be seen here is taken for unchanged.
+        Opened::Elsewhere(marks) => marks.get(name.as_str()).filter(|_| !used.values.is_empty()).cloned(),
+        _ => (tags > 0).then(|| hash.hex()[..32].to_owned()),
+    };
     Ok(used)
 }
 
@@ -114,7 +130,7 @@ type Told = (String, String);
 /// The tag of a value that the platform's keys open; none where nobody tried.
 fn tag<'a>(opened: &'a Opened, key: &str) -> Result<Option<&'a str>, Told> {
     match opened {
-        Opened::Unasked => Ok(None),
+        Opened::Unasked | Opened::Elsewhere(_) => Ok(None),
         Opened::NoKeys(why) => {
             Err((format!("`{key}` can't be decrypted: {why}"), "Ask the operators for the platform's key.".to_owned()))
         }
@@ -132,7 +148,7 @@ fn sealed(key: &str, standing: &Standing) -> Result<String, Told> {
     Ok(STANDARD.encode(sealed.armored()))
 }
 
-/// The Secret of a component that uses encrypted values.
+/// The Secret of a component that uses encrypted values or credentials.
 pub(super) fn object(frame: &Frame<'_>, name: &ComponentName, component: &Component, used: &Used) -> Option<Object> {
     if used.values.is_empty() {
         return None;

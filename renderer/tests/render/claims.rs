@@ -4,14 +4,16 @@ use crate::world;
 use proptest::prelude::*;
 use renderer::config::Config;
 use renderer::platform::Route;
+use renderer::render::VALUES;
 use renderer::rendered::ONE_OFF_KEY;
 use renderer::revision::ResolvedSource;
+use renderer::secrets::{Known, Tag};
 use renderer::{
     CommitId, Digest, Files, Image, Object, PinnedImage, Platform, Rendered, Revision, Severity, Siblings, TreeId,
-    render_config, render_platform, render_revision,
+    render_config, render_known, render_platform, render_revision,
 };
 use serde_json::{Value, json};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 fn render_on(platform: &Platform, config: &str) -> Rendered {
@@ -161,16 +163,42 @@ fn a_component_overrides_the_tool_by_a_value_or_by_a_secret() {
 }
 
 #[test]
-fn platform_credentials_are_optional_and_declared_secrets_are_not() {
-    let container = container(&rendered("components: {web: {run: {command: web}, secrets: [API_KEY]}}"));
-    let optional = |name: &str| {
-        let env = container["env"].as_array().into_iter().flatten();
-        env.filter(|entry| entry["name"] == name)
-            .map(|entry| entry["valueFrom"]["secretKeyRef"]["optional"] == true)
-            .next()
+fn a_credential_of_the_platform_stands_in_the_component_s_secret_beside_no_value_of_the_tool_s() {
+    let rendered = render_on(&world::giving(), "components: {web: {run: {command: web}, secrets: [API_KEY]}}");
+    let of = |kind: &str| rendered.components[0].objects.iter().find(|object| object.id.kind == kind);
+    let web = of("Deployment").expect("a Deployment");
+    let container = &web.value["spec"]["template"]["spec"]["containers"][0];
+    let from = |name: &str| {
+        let mut env = container["env"].as_array().into_iter().flatten();
+        env.find(|entry| entry["name"] == name).map(|entry| entry["valueFrom"]["secretKeyRef"].clone())
     };
-    assert_eq!(optional("TOOL_TOOLSDB_USER"), Some(true));
-    assert_eq!(optional("API_KEY"), Some(false));
+    let own = json!({"name": "toolforge-secrets.web", "key": "TOOL_TOOLSDB_USER"});
+    assert_eq!(from("TOOL_TOOLSDB_USER"), Some(own));
+    assert_eq!(from("API_KEY"), Some(json!({"name": "toolforge-secret-api-key", "key": "value"})));
+    let secret = of("Secret").expect("a Secret");
+    // Where it comes from, which is no secret.
+    assert_eq!(secret.value["data"], json!({"TOOL_TOOLSDB_USER": "dG9vbHNkYi53b3JkY291bnQvdXNlcg=="}));
+    assert_eq!(rendered.components[0].secrets, ["toolforge-secret-api-key"], "the platform makes the other one");
+}
+
+#[test]
+fn a_changed_credential_is_a_changed_mark_and_a_missing_one_is_said() {
+    let given = |tag: Result<&[u8], &str>| {
+        let tag = tag.map(Tag::of).map_err(str::to_owned);
+        let known = Known { given: BTreeMap::from([("TOOL_TOOLSDB_USER".to_owned(), tag)]).into(), ..Known::default() };
+        let files = Files { config: Some(b"components: {web: {run: {command: web}}}".to_vec()), ..Files::default() };
+        let revision = Revision { files, ..world::revision() };
+        render_known(&world::giving(), &world::tool(), &revision, &Siblings::default(), &known)
+    };
+    let mark = |rendered: &Rendered| {
+        let of = |object: &Object| object.value["spec"]["template"]["metadata"]["annotations"][VALUES].clone();
+        rendered.components[0].objects.iter().find(|object| object.id.kind == "Deployment").map(of)
+    };
+    let [one, same, other] = [&b"one"[..], b"one", b"two"].map(|tag| given(Ok(tag)));
+    assert_eq!(mark(&one), mark(&same));
+    assert!(mark(&one).is_some_and(|mark| mark.is_string()) && mark(&one) != mark(&other));
+    assert!(one.components[0].lacks.is_empty());
+    assert_eq!(given(Err("secret x is not there")).components[0].lacks, ["secret x is not there"]);
 }
 
 #[test]

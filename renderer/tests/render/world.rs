@@ -42,10 +42,7 @@ pub fn platform() -> Platform {
         git: None,
         commits: Default::default(),
         licence: Default::default(),
-        credentials: BTreeMap::from([(
-            "TOOL_TOOLSDB_USER".to_owned(),
-            SecretKey { secret: "toolsdb".to_owned(), key: "user".to_owned() },
-        )]),
+        credentials: BTreeMap::new(),
         allowed_hosts: vec!["git.example".to_owned()],
         allowed_images: Vec::new(),
         deletion_budget: DeletionBudget { per_pass: 20, per_pass_percent: 25, per_hour: 200, per_hour_percent: 5 },
@@ -53,6 +50,12 @@ pub fn platform() -> Platform {
         progress_deadline_secs: None,
         removal_grace_secs: 604_800,
     }
+}
+
+/// The same, where it gives each tool a user of a database.
+pub fn giving() -> Platform {
+    let at = SecretKey { secret: "toolsdb.<tool>".to_owned(), key: "user".to_owned() };
+    Platform { credentials: BTreeMap::from([("TOOL_TOOLSDB_USER".to_owned(), at)]), ..platform() }
 }
 
 pub fn tool() -> Tool {

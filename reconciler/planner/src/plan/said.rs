@@ -36,6 +36,7 @@ impl Why {
             | Self::AwaitingReady(_)
             | Self::MissingSecret(_)
             | Self::NoRoom(_)
+            | Self::MissingCredential(_)
             | Self::NotOurs
             | Self::Suspended
             | Self::Soaking { .. }

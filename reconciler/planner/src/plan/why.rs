@@ -47,6 +47,8 @@ pub enum Why {
     Denied(String),
     /// Secrets that don't exist.
     MissingSecret(Vec<String>),
+    /// What the platform gives each tool, and has not for this one.
+    MissingCredential(String),
     /// The tool's images take more of the registry than they may: how much, and how to make room.
     OverQuota(String),
     /// The tool's quota in the cluster can't hold it.
@@ -149,6 +151,7 @@ impl Why {
             Self::Invalid(_) => "Invalid",
             Self::Denied(_) => "Denied",
             Self::MissingSecret(_) => "MissingSecret",
+            Self::MissingCredential(_) => "MissingCredential",
             Self::OverQuota(_) => "OverQuota",
             Self::NoRoom(_) => "NoRoom",
             Self::NotOurs => "NotOurs",
@@ -216,6 +219,7 @@ impl fmt::Display for Why {
             Self::MissingSecret(names) => {
                 write!(f, "missing secret {}; `toolforge secrets set` sets it", names.join(", "))
             }
+            Self::MissingCredential(what) => write!(f, "missing credential: {what}; the operators make it"),
             Self::OverQuota(what) => write!(f, "over quota: {what}"),
             Self::NoRoom(shortage) => write!(f, "no room: {shortage}"),
             Self::NotOurs => f.write_str("not ours: an object of this name was made by somebody else"),

@@ -200,6 +200,7 @@ impl World {
             objects,
             images: self.images.clone(),
             secrets: self.secrets.clone(),
+            sources: None,
             stored,
             chosen: planner::pin::Pin::of(self.tool_object(), START).images,
             gaps: self.gaps.clone(),
