@@ -197,6 +197,7 @@ async fn an_openpgp_signature_is_good_by_a_key_that_is_known_whole_and_in_force(
         ("bob.commit", key("bob-revoked.asc"), "revoked"),
         ("ada-subkey.commit", key("ada-subkey-revoked.asc"), "revoked"),
         ("eve.commit", key("eve.asc"), "proves nothing any more"),
+        ("fay.commit", key("fay.asc"), "proves nothing any more"),
     ] {
         let found = worth(&repository, &commit(name), &signers(&[("all", &files)])).await;
         assert!(why(&found).contains(word), "{name}: {found:?}");

@@ -6,10 +6,9 @@
 
 use pgp::composed::{Deserializable as _, DetachedSignature, SignedPublicKey, SignedPublicSubKey};
 use pgp::crypto::hash::HashAlgorithm;
-use pgp::crypto::public_key::PublicKeyAlgorithm;
 use pgp::packet::{Signature as Packet, SignatureType};
 use pgp::ser::Serialize as _;
-use pgp::types::{Fingerprint, KeyDetails, KeyId, Tag};
+use pgp::types::{Fingerprint, KeyDetails, KeyId, PublicParams, Tag};
 use renderer::revision::{Signature, Signed, SigningKey};
 use renderer::signers::{self, Signers};
 use renderer::{Platform, Revision, Tool};
@@ -69,10 +68,11 @@ fn ssh(armor: &str, payload: &[u8]) -> Result<Signature, Signature> {
     if key.is_certificate() {
         return Err(refuse("it is made with a certificate, and only keys count"));
     }
-    match key {
-        KeyData::Rsa(rsa) if rsa.key_size() < MIN_RSA_BITS => return Err(refuse("its RSA key is too short")),
-        _ if key.is_dsa() => return Err(refuse("DSA signs with SHA-1")),
-        _ => {}
+    if is_short(key) {
+        return Err(refuse("its RSA key is too short"));
+    }
+    if key.is_dsa() {
+        return Err(refuse("DSA signs with SHA-1"));
     }
     if matches!(signature.algorithm(), Algorithm::Rsa { hash: None }) {
         return Err(refuse("it is made with SHA-1"));
@@ -84,6 +84,18 @@ fn ssh(armor: &str, payload: &[u8]) -> Result<Signature, Signature> {
     let verified = PublicKey::from(key.clone()).verify(NAMESPACE, payload, &signature);
     verified.map_err(|_| refuse("it is not of this commit, or was changed"))?;
     Ok(Signature::Good(SigningKey::Ssh { algorithm: key.algorithm().to_string(), fingerprint }))
+}
+
+/// Whether it is a key of RSA that is too short. The crate's own size counts whole bytes.
+fn is_short(key: &KeyData) -> bool {
+    matches!(key, KeyData::Rsa(rsa) if bits(rsa.n().as_positive_bytes().unwrap_or_default()) < MIN_RSA_BITS)
+}
+
+/// The bits of a number, highest byte first.
+fn bits(number: &[u8]) -> u32 {
+    let Some(first) = number.iter().position(|byte| *byte != 0) else { return 0 };
+    let whole = number.len().saturating_sub(first).saturating_mul(8);
+    u32::try_from(whole).unwrap_or(u32::MAX).saturating_sub(number[first].leading_zeros())
 }
 
 /// The OpenPGP keys of a text in armor, which may hold several blocks.
@@ -179,20 +191,27 @@ fn earliest(ends: impl IntoIterator<Item = Option<i64>>) -> Option<i64> {
     ends.into_iter().flatten().min()
 }
 
-/// A modulus has at least as many bytes as it takes with its exponent, but for ten.
-fn is_weak(key: &impl KeyDetails) -> bool {
-    match key.algorithm() {
-        PublicKeyAlgorithm::RSA | PublicKeyAlgorithm::RSASign => {
-            key.public_params().write_len() < MIN_RSA_BITS as usize / 8
-        }
-        algorithm => matches!(algorithm, PublicKeyAlgorithm::DSA | PublicKeyAlgorithm::Elgamal),
+/// What is of a kind, or of a length, that can be forged.
+fn is_weak(params: &PublicParams) -> bool {
+    match params {
+        PublicParams::RSA(_) => modulus(params).is_none_or(|modulus| bits(&modulus) < MIN_RSA_BITS),
+        params => matches!(params, PublicParams::DSA(_) | PublicParams::Elgamal(_)),
     }
+}
+
+/// The modulus of a key of RSA. It is the first of its two numbers, behind its length in bits (RFC 9580, 5.5.5.1).
+fn modulus(params: &PublicParams) -> Option<Vec<u8>> {
+    const LENGTH_BYTES: usize = 2;
+    let bytes = params.to_bytes().ok()?;
+    let (length, numbers) = bytes.split_first_chunk::<LENGTH_BYTES>()?;
+    let length_bytes = usize::from(u16::from_be_bytes(*length)).div_ceil(8);
+    numbers.get(..length_bytes).map(<[u8]>::to_vec)
 }
 
 /// Until when the owner's key is valid, and with it all below it.
 fn primary_valid(key: &SignedPublicKey, signature: &Packet) -> Result<Option<i64>, &'static str> {
     let primary = &key.primary_key;
-    if is_weak(primary) {
+    if is_weak(primary.public_params()) {
         return Err(WEAK_KEY);
     }
     // Also one that does not verify: a key that somebody gave up is not argued for.
@@ -216,7 +235,7 @@ fn subkey_valid(
     subkey: &SignedPublicSubKey,
     signature: &Packet,
 ) -> Result<Option<i64>, &'static str> {
-    if is_weak(&subkey.key) {
+    if is_weak(subkey.key.public_params()) {
         return Err(WEAK_KEY);
     }
     if subkey.signatures.iter().any(|packet| packet.typ() == Some(SignatureType::SubkeyRevocation)) {
@@ -241,4 +260,41 @@ fn signature_end(signature: &Packet) -> Option<i64> {
 fn end(from: u32, after: Option<pgp::types::Duration>) -> Option<i64> {
     let secs = after?.as_secs();
     (secs > 0).then(|| i64::from(from) + i64::from(secs))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use pgp::crypto::public_key::PublicKeyAlgorithm;
+    use russh::keys::ssh_key::Mpint;
+    use russh::keys::ssh_key::public::RsaPublicKey;
+
+    const EXPONENT: [u8; 3] = [1, 0, 1];
+
+    /// An odd number of so many bits.
+    fn number(bits: u16) -> Vec<u8> {
+        let mut bytes = vec![0xff; usize::from(bits).div_ceil(8)];
+        bytes[0] >>= (8 - bits % 8) % 8;
+        bytes
+    }
+
+    #[test]
+    fn the_modulus_alone_says_how_long_a_key_of_rsa_is() {
+        for (length, is_refused) in
+            [(2047, true), (2048, false), (2049, false), (2041, true), (1985, true), (4096, false)]
+        {
+            let modulus = number(length);
+            let mut wire = length.to_be_bytes().to_vec();
+            wire.extend(&modulus);
+            wire.extend([0, 17]);
+            wire.extend(EXPONENT);
+            let params = PublicParams::try_from_reader(PublicKeyAlgorithm::RSA, None, &wire[..]).expect("a key");
+            assert_eq!(is_weak(&params), is_refused, "OpenPGP, {length} bits");
+
+            let number = |bytes: &[u8]| Mpint::from_positive_bytes(bytes);
+            let key = RsaPublicKey::new(number(&EXPONENT), number(&modulus)).expect("a key");
+            assert_eq!(is_short(&KeyData::Rsa(key)), is_refused, "SSH, {length} bits");
+        }
+        assert_eq!((bits(&[]), bits(&[0, 0]), bits(&[0, 1]), bits(&[1, 0])), (0, 0, 1, 9));
+    }
 }

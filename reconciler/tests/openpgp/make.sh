@@ -41,6 +41,11 @@ $gpg 20250101T000000 --quick-generate-key 'Eve <eve@example.org>' rsa1024 sign,c
 export_key eve@example.org eve
 commit eve eve@example.org
 
+# Short by 32 bits; with its exponent and lengths it takes as many bytes as 2048 bits.
+$gpg 20250101T000000 --quick-generate-key 'Fay <fay@example.org>' rsa2016 sign,cert never
+export_key fay@example.org fay
+commit fay fay@example.org
+
 # Ada gives her subkey up, and Bob his whole key.
 printf 'key 1\nrevkey\ny\n0\n\ny\nsave\n' | gpg --quiet --no-tty --pinentry-mode loopback --passphrase= --faked-system-time 20260102T000000 --command-fd 0 --status-fd 2 --edit-key "$ada" 2> /dev/null
 export_key "$ada" ada-subkey-revoked
