@@ -310,8 +310,10 @@ pub async fn execute(decided: &Decided, doors: Doors<'_>, learn: &(dyn Fn(&Objec
     let pin = decided.pin();
     for entry in outcome.rows.iter().filter_map(|row| audit::entry(&decided.plan, row, &pin)) {
         let (tool, object, action) = (&entry.tool, &entry.object, entry.action);
-        let (who, cause, fields, failed) = (&entry.who, &entry.cause, entry.fields.join(" "), entry.failed);
-        tracing::info!(%tool, %object, %action, %who, %cause, fields, ?failed, "audit");
+        let (who, cause, fields) = (&entry.who, &entry.cause, entry.fields.join(" "));
+        let more = (entry.more_fields > 0).then_some(entry.more_fields);
+        let failed = entry.failed.map(|kind| format!("{kind:?}"));
+        tracing::info!(%tool, %object, %action, %who, %cause, fields, more, failed, "audit");
     }
     outcome
 }

@@ -1,22 +1,28 @@
 //! `audit`: what was written to the cluster for a tool, at whose word, and why.
 
+mod log;
+
+use super::connect::Connected;
 use super::pin::{OfTool, read};
 use super::target::unread;
 use crate::ui::{self, Exit, Style, Table, Ui};
 use planner::observed::uid_of;
 use reconciler::cluster::call;
+use renderer::ToolName;
 use serde::Serialize;
 use serde_json::{Value, json};
+use std::path::PathBuf;
 
 /// Show what was written for a tool: by whom, why, and which fields
 ///
-/// Newest first, from the Events about it, which clusters keep for an hour or so. Whoever has to keep more of it keeps the
-/// lines `audit` of the log of `toolforge run`: they say the same of each write.
+/// Newest first, from the Events about it, which clusters keep for an hour or so. The log of `toolforge run` says the same
+/// of each write: where it is kept, `--log` reads as far back as it goes, and asks no cluster.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
   toolforge audit wordcount
   toolforge audit wordcount --json | jq '.events[].said'
+  kubectl -n toolforge logs deploy/toolforge | toolforge audit wordcount --log -
 
 `by commit` is whoever made that commit of the tool's repository; its author's name is what the
 commit says, which proves nothing. `by pin of` whoever ran `rollback`,
@@ -25,9 +31,12 @@ changes of platform.yaml.")]
 pub struct Args {
     #[command(flatten)]
     of: OfTool,
+    /// Read a log of `toolforge run --log-format json` instead; `-` is standard input
+    #[arg(long, value_name = "FILE", conflicts_with = "cluster")]
+    log: Option<PathBuf>,
 }
 
-/// One Event.
+/// One Event, or one line of the log.
 #[derive(Debug, Serialize, PartialEq, Eq, PartialOrd, Ord)]
 struct Row {
     /// RFC 3339, of the last time.
@@ -41,23 +50,34 @@ struct Row {
 }
 
 pub async fn run(args: &Args, ui: &Ui) -> anyhow::Result<Exit> {
-    let connected = args.of.cluster.connect(None).await?;
     let name = &args.of.tool;
-    let tool = read(&connected, name).await?;
+    let (from, rows) = match &args.log {
+        Some(log) => (("log", log.display().to_string()), log::rows(log, name)?),
+        None => {
+            let connected = args.of.cluster.connect(None).await?;
+            let rows = of_cluster(&connected, name).await?;
+            (("cluster", connected.cluster.name), rows)
+        }
+    };
+    if ui.json {
+        ui.json(&json!({"tool": name, from.0: from.1, "events": rows}))?;
+    } else if rows.is_empty() {
+        let when = if args.log.is_some() { "as far as that log goes" } else { "lately" };
+        ui.data(&format!("nothing was written for {name} {when}\n"))?;
+    } else {
+        ui.data(&format!("{name}  {}: {}\n{}", from.0, from.1, table(&rows, ui)))?;
+    }
+    Ok(Exit::Done)
+}
+
+async fn of_cluster(connected: &Connected, name: &ToolName) -> anyhow::Result<Vec<Row>> {
+    let tool = read(connected, name).await?;
     let path = format!(
         "/api/v1/namespaces/default/events?fieldSelector=involvedObject.kind%3DTool%2CinvolvedObject.name%3D{name}"
     );
     let bytes = call::get(&connected.cluster.client, &path, None).await;
     let list: Value = call::parse(&bytes.map_err(|error| unread("the Events about it", error))?)?;
-    let rows = rows(&list, uid_of(&tool).unwrap_or_default());
-    if ui.json {
-        ui.json(&json!({"tool": name, "cluster": connected.cluster.name, "events": rows}))?;
-    } else if rows.is_empty() {
-        ui.data(&format!("nothing was written for {name} lately\n"))?;
-    } else {
-        ui.data(&format!("{name}  cluster: {}\n{}", connected.cluster.name, table(&rows, ui)))?;
-    }
-    Ok(Exit::Done)
+    Ok(rows(&list, uid_of(&tool).unwrap_or_default()))
 }
 
 /// Events about this very Tool, the newest first.

@@ -318,6 +318,27 @@ fn apply_waits_until_the_tool_is_ready_and_again_finds_nothing_to_do() {
 }
 
 #[test]
+fn audit_reads_what_a_kept_log_says_and_asks_no_cluster() {
+    let home = platform_of_a_bot();
+    let arguments = ["run", "config", "--once", "--sandbox", "--log-format", "json"];
+    let log = toolforge(home.path(), &arguments).err;
+    std::fs::write(home.path().join("run.log"), &log).expect("written");
+    let told = toolforge(home.path(), &["audit", "bot", "--log", "run.log"]);
+    assert_eq!(told.exit, 0, "{told:#?}");
+    let expected = "new revision: namespace/tool-bot\n";
+    assert!(told.out.starts_with("bot  log: run.log\n") && told.out.contains(expected), "{told:#?}\n{log}");
+    let of_nobody = toolforge(home.path(), &["audit", "cat", "--log", "run.log"]);
+    assert_eq!(of_nobody.out, "nothing was written for cat as far as that log goes\n");
+    for (arguments, expected) in [
+        (["audit", "bot", "--log", "none.log"], "cannot read the log none.log"),
+        (["audit", "bot", "--log", "bot/toolforge.yaml"], "is no log of JSON lines"),
+    ] {
+        let wrong = toolforge(home.path(), &arguments);
+        assert!(wrong.exit == 2 && wrong.err.contains(expected) && wrong.err.contains("hint: "), "{wrong:#?}");
+    }
+}
+
+#[test]
 fn run_once_does_what_can_be_done_and_its_exit_code_says_what_is_left() {
     let home = platform_of_a_bot();
     let arguments = ["run", "config", "--once", "--sandbox", "--json"];
