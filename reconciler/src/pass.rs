@@ -14,7 +14,7 @@ use crate::secrets::Vault;
 use crate::status;
 pub(crate) use asked::seen;
 use asked::{confirm, look_up_images};
-pub use hidden::{Hidden, withhold};
+pub use hidden::{Hidden, Search, withhold};
 use kube::Client;
 use planner::audit;
 use planner::check::Violation;
@@ -265,7 +265,7 @@ impl Draft<'_> {
         }
         observed.memo = memo;
         let hidden = Hidden::of(self.subject, &observed);
-        let unread = hidden.hide(client, plan.said()).await;
+        let unread = hidden.hide(client, plan.said()).await.missed();
         missed = unread.map(|unread| unread.and(missed)).or(missed);
         self.judged(plan, observed, missed, hidden)
     }

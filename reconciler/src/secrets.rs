@@ -18,5 +18,5 @@ mod vault;
 pub use cipher::{Identities, Recipients};
 pub use keys::{HMAC, IDENTITIES, Keys, KeysError, NoKeys};
 pub use known::values_in_namespace;
-pub use mask::{MASK, Mask, Masking, TooLarge, masked};
+pub use mask::{LEAST_BYTES, MASK, Mask, Masking, TooLarge, masked};
 pub use vault::{Unfilled, Vault};

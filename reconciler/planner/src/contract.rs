@@ -10,7 +10,9 @@
 //! changes are shown as `diff` shows them, but for values found in an environment: they may have been typed by hand, and
 //! are masked.
 //!
-//! What changes by itself is told and does not count: a controller's status, and the resourceVersion that it moves.
+//! What changes by itself is told and does not count: a controller's status, and the resourceVersion that it moves. Nor
+//! does what somebody else wrote where we want something else: that it is still there is said by the object's state, and
+//! how much of it is shown depends on whose secrets whoever plans may read.
 
 mod base;
 mod differences;
@@ -25,7 +27,7 @@ use crate::decide::tool_id;
 use crate::drift::{FieldChange, Shown};
 use crate::kinds::Kind;
 use crate::observed::{Observed, uid_of};
-use crate::plan::{Action, Cause, Held, Plan, Request, Step};
+use crate::plan::{Action, Cause, Held, Plan, Request, Step, is_anothers};
 use crate::question::{Answered, DryRun, Word};
 use renderer::length_prefixed::hex;
 use renderer::{CommitId, ObjectId, Platform, Rendered, Revision, Tool, ToolName, TreeId};
@@ -229,6 +231,17 @@ impl Promise {
             requests: step.requests.iter().map(|request| Sent::of(&step.id, request)).collect(),
         }
     }
+
+    /// What of it has to be the same.
+    fn matter(&self) -> Self {
+        let mut matter = self.clone();
+        matter
+            .changes
+            .iter_mut()
+            .filter(|change| is_anothers(change, &self.cause))
+            .for_each(|change| change.from = None);
+        matter
+    }
 }
 
 impl Sent {
@@ -306,7 +319,7 @@ pub(crate) fn id_of(plan: &Plan) -> String {
         tool: &plan.tool,
         branch: &plan.target.branch,
         removed: plan.removed,
-        steps: plan.steps.iter().map(Promise::of).collect(),
+        steps: plan.steps.iter().map(|step| Promise::of(step).matter()).collect(),
         held: plan.held.iter().map(|held| (&held.id, held.action, held.why.word())).collect(),
         unconfirmed: &plan.unconfirmed,
     })

@@ -3,6 +3,7 @@
 mod said;
 mod why;
 
+pub(crate) use said::is_anothers;
 pub use why::Why;
 
 use crate::deployments::Deployment;

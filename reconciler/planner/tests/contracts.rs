@@ -254,6 +254,66 @@ fn no_value_of_an_environment_or_a_secret_is_in_the_file() {
     }
 }
 
+/// With a value typed by hand where no environment is.
+fn edited() -> World {
+    let mut world = running();
+    let web = world.id("Deployment", "web");
+    world.edit(&web, "kubectl-edit", |web| {
+        web["metadata"]["annotations"]["note"] = json!("the password is typed-by-hand");
+        web["spec"]["template"]["spec"]["containers"][0]["args"] = json!(["--password", "typed-by-hand"]);
+        web["spec"]["template"]["spec"]["containers"][0]["image"] = json!("registry.example/typed-by-hand");
+        web["spec"]["replicas"] = json!(9);
+    });
+    world
+}
+
+/// As whoever may read the tool's secrets is shown it.
+fn hidden(mut plan: Plan) -> Plan {
+    plan.said().into_iter().for_each(|text| *text = text.replace("typed-by-hand", "***"));
+    plan
+}
+
+#[test]
+fn what_somebody_typed_into_an_object_is_searched_wherever_a_plan_shows_it() {
+    let world = edited();
+    let (plan, _) = world.plan(&commit('a', WEB));
+    let shown = |plan: &Plan| planner::explain::explain(plan, &|_, text| text.to_owned(), &|_| None);
+    assert_eq!(shown(&plan).matches("typed-by-hand").count(), 3, "{}", shown(&plan));
+    let plan = hidden(plan);
+    let json = serde_json::to_string(&plan).expect("serialises");
+    assert!(!json.contains("typed-by-hand"), "{json}");
+    assert_eq!(shown(&plan).matches("***").count(), 3, "{}", shown(&plan));
+}
+
+#[test]
+fn a_plan_in_which_nobody_else_has_a_say_needs_no_search() {
+    let mut world = running();
+    let (mut idle, _) = world.plan(&commit('a', WEB));
+    idle.target.author = Some("Ada Lovelace".to_owned());
+    assert!(idle.is_in_sync() && idle.said().is_empty(), "{:?}", idle.said());
+    let (mut ours, _) = world.plan(&commit('b', &three()));
+    assert!(ours.steps.iter().any(|step| !step.changes.is_empty()) && ours.said().is_empty(), "{:?}", ours.said());
+    let web = world.id("Deployment", "web");
+    world.edit(&web, "kubectl-scale", |web| web["spec"]["replicas"] = json!(9));
+    assert_eq!(world.plan(&commit('a', WEB)).0.said(), ["9"]);
+}
+
+#[test]
+fn a_plan_fits_whoever_may_read_the_secrets_that_it_shows_and_whoever_may_not() {
+    let (world, says) = (edited(), commit('b', &three()));
+    let Says::Commit(id, yaml) = &says else { unreachable!("a commit") };
+    let (shown, observed) = world.plan(&says);
+    let hidden = hidden(shown.clone());
+    assert_ne!(shown, hidden);
+    assert_eq!(shown.id(), hidden.id());
+    let contracts = [shown, hidden].map(|plan| contract_of(&world, &plan, &observed, &World::revision(*id, yaml)));
+    let [shown, hidden] = &contracts;
+    assert_eq!((shown.differences(hidden, &observed), hidden.differences(shown, &observed)), (Vec::new(), Vec::new()));
+    let mut forged = hidden.clone();
+    forged.steps[0].changes.retain(|change| !change.path.contains("args"));
+    assert_eq!(forged.differences(shown, &observed).len(), 1, "a change that is not named is none that was approved");
+}
+
 #[test]
 fn what_is_no_plan_of_ours_is_told_in_words() {
     let world = running();

@@ -10,11 +10,12 @@ pub use revision::of_commit;
 use super::plan_file;
 use super::target::{Declared, Target, TargetArgs, is_repository_of};
 use crate::ui::{self, Exit, Failure, Ui, failed, wrong_use};
+use kube::Client;
 use planner::drift::FieldVerdict;
 use planner::image::{Facts, Target as Machines};
 use planner::images::ImageRow;
 use planner::plan::Plan;
-use reconciler::pass::{Decided, Subject};
+use reconciler::pass::{Decided, Search, Subject};
 use reconciler::registry::Reference;
 use reconciler::source::worktree::{self, Worktree};
 use renderer::{Files, ObjectId};
@@ -107,7 +108,12 @@ pub async fn run(args: &Args, ui: &Ui) -> anyhow::Result<Exit> {
     if args.live.is_none() {
         ask_of_builds(&mut rows, &target.declared).await;
     }
-    show(args, &decided, &rows, &subject, ui)?;
+    tell_findings(&decided, &subject, ui)?;
+    if args.yaml {
+        patch(&decided, &target.connected.cluster.client, ui).await?;
+    } else {
+        show(args, &decided, &rows, &subject, ui)?;
+    }
     if let Some(file) = &args.out {
         let contract = subject.draft(&decided.observed).contract(&decided, plan_file::MADE_BY);
         plan_file::write(file, &contract, ui)?;
@@ -125,11 +131,26 @@ async fn target(args: &Args, ui: &Ui) -> anyhow::Result<(Target, Worktree)> {
     Ok((target, here))
 }
 
-/// Findings and hint are talk, the plan is data.
-fn show(args: &Args, decided: &Decided, rows: &[ImageRow], subject: &Subject, ui: &Ui) -> anyhow::Result<()> {
+/// Findings are talk, the plan is data.
+fn tell_findings(decided: &Decided, subject: &Subject, ui: &Ui) -> Result<(), Failure> {
     let files = subject.newest.as_ref().map(|revision| revision.files.clone()).unwrap_or_default();
     super::local::tell(&decided.report, &texts(&files), ui);
-    refused(decided)?;
+    refused(decided)
+}
+
+/// A patch is what is asked for; whose it is, and that something waits, is talk.
+async fn patch(decided: &Decided, client: &Client, ui: &Ui) -> anyhow::Result<()> {
+    let (header, totals) = (planner::explain::header(&decided.plan), planner::explain::totals(&decided.plan));
+    ui.say(&format!("{header}{totals}"));
+    let mut changed = yaml::changed(&decided.plan, &decided.observed);
+    if decided.hide(client, changed.iter_mut().flat_map(yaml::Changed::texts).collect()).await != Search::Done {
+        let hint = "Try again, or without `--yaml`.";
+        return Err(failed("objects can't be shown: the tool's secrets can't be hidden in them").hint(hint).into());
+    }
+    ui.data(&changed.iter().map(|object| object.unified(ui)).collect::<String>())
+}
+
+fn show(args: &Args, decided: &Decided, rows: &[ImageRow], subject: &Subject, ui: &Ui) -> anyhow::Result<()> {
     let quota = subject.draft(&decided.observed).quota(&decided.observed);
     if ui.json {
         return ui.json(&Shown { plan: &decided.plan, images: rows, quota: quota.as_deref() });
@@ -137,12 +158,6 @@ fn show(args: &Args, decided: &Decided, rows: &[ImageRow], subject: &Subject, ui
     if args.markdown {
         let now = ui::now();
         return ui.data(&planner::markdown::markdown(&decided.plan, &|time| ui::ago(time, now)));
-    }
-    if args.yaml {
-        // A patch is what is asked for; whose it is, and that something waits, is talk.
-        let (header, totals) = (planner::explain::header(&decided.plan), planner::explain::totals(&decided.plan));
-        ui.say(&format!("{header}{totals}"));
-        return ui.data(&yaml::of_plan(&decided.plan, &decided.observed, ui));
     }
     let quota = planner::quota::table(quota.as_deref().unwrap_or_default());
     ui.data(&format!("{}{quota}{}", explained(&decided.plan, ui), planner::images::told(rows)))

@@ -19,7 +19,7 @@ pub const MASK: &str = "***";
 const CUT_OFF: char = '\u{2026}';
 
 /// Shorter values are not hidden: they are words of every log, and give nothing away that could not be guessed.
-const LEAST_BYTES: usize = 4;
+pub const LEAST_BYTES: usize = 4;
 /// Lines of a value that are shorter stand in other texts, too.
 const LEAST_LINE_BYTES: usize = 8;
 /// Pieces of base64 that are shorter are found everywhere.

@@ -19,6 +19,7 @@ enum Kind {
     CutOff,
     Refused,
     FailedBuild,
+    Edited,
 }
 
 pub const ALL: &[Trouble] = &[
@@ -26,6 +27,7 @@ pub const ALL: &[Trouble] = &[
     Trouble { name: "last words that are cut off within a value", kind: Kind::CutOff },
     Trouble { name: "an apply that a rule refuses", kind: Kind::Refused },
     Trouble { name: "a build that failed", kind: Kind::FailedBuild },
+    Trouble { name: "values in an object by somebody's hand", kind: Kind::Edited },
 ];
 
 /// Values that a tool's own program can have.
@@ -46,6 +48,7 @@ impl Stage<'_> {
             }
             Kind::Refused => self.is_refused(tool).await,
             Kind::FailedBuild => self.cannot_be_built(tool).await,
+            Kind::Edited => self.is_edited(tool).await,
         };
         told.with_context(|| format!("{}\n{}", trouble.name, self.log()))
     }
@@ -67,6 +70,9 @@ impl Stage<'_> {
 
     /// A correction is deployed.
     pub async fn recovers(&self) -> anyhow::Result<()> {
+        let name = keeper(&self.tool);
+        let delete = ["delete", "validatingadmissionpolicies,validatingadmissionpolicybindings", &name];
+        self.platform.kubectl(&[&delete[..], &["--ignore-not-found"]].concat()).await?;
         self.tool.commit(&self.config("web", ""))?;
         self.tool.ready().await.with_context(|| self.log())
     }
@@ -76,7 +82,7 @@ impl Stage<'_> {
         let passwords = [Channel::Registry, Channel::Git].map(canary);
         let forms: Vec<String> = own().chain(passwords).flat_map(said).collect();
         let name = format!("{}-refuses", tool.name());
-        for object in rule(&name, &tool.namespace(), &format!("no: {}", forms.join(" "))) {
+        for object in refuses(&name, &tool.namespace(), &format!("no: {}", forms.join(" "))) {
             tests::rights::put(self.platform.client(), &object).await?;
         }
         let mut answer = String::new();
@@ -111,6 +117,31 @@ impl Stage<'_> {
         self.say(&namespace, &pod, json!({"phase": "Failed", "initContainerStatuses": [status]})).await?;
         let status = self.until_told(tool, "ERROR: ").await?;
         ensure!(status.contains("ERROR: ***"), "{status}");
+        Ok(())
+    }
+
+    /// Somebody writes values into an object by hand. A rule keeps them there, so that they are shown for as long.
+    async fn is_edited(&self, tool: &Tool<'_>) -> anyhow::Result<()> {
+        for object in keeps_notes(&keeper(tool), &tool.namespace()) {
+            tests::rights::put(self.platform.client(), &object).await?;
+        }
+        let api = self.platform.api(kind_of(NOTED)?, Some(&tool.namespace()));
+        let noted = async |notes: Value, how: PatchParams| {
+            let notes = json!({"metadata": {"annotations": notes}});
+            Ok::<_, anyhow::Error>(api.patch(tool.name(), &how, &Patch::Merge(notes)).await)
+        };
+        let in_force = self.platform.until("the rule is in force", async || {
+            let taken = noted(json!({"probe": ""}), PatchParams::default().dry_run()).await?;
+            Ok(taken.is_err_and(|error| error.to_string().contains("has to stay")).then_some(()))
+        });
+        in_force.await?;
+        let forms = own().flat_map(said).enumerate();
+        let notes: Value = forms.map(|(number, form)| (format!("note-{number}"), Value::from(form))).collect();
+        noted(notes, PatchParams { field_manager: Some("kubectl-edit".to_owned()), ..PatchParams::default() })
+            .await??;
+        self.until_told(tool, "has to stay").await?;
+        let diff = self.program.run(&["diff", tool.name(), "--platform-namespace", &self.platform.namespace()]).await?;
+        ensure!(diff.out.contains("annotations.note-0: *** ") && diff.out.contains("note-15: *** "), "{diff:#?}");
         Ok(())
     }
 
@@ -157,17 +188,37 @@ fn container(name: &str, state: Value, last: Value) -> Value {
     })
 }
 
+/// The object that somebody edits. Nobody but the platform wrote it, and its kind is not among the objects that are searched.
+const NOTED: &str = "ServiceAccount";
+
+fn keeper(tool: &Tool<'_>) -> String {
+    format!("{}-keeps", tool.name())
+}
+
+/// Nobody changes the noted object to one without notes.
+fn keeps_notes(name: &str, namespace: &str) -> [Value; 2] {
+    let matches =
+        json!([{"apiGroups": [""], "apiVersions": ["v1"], "operations": ["UPDATE"], "resources": ["serviceaccounts"]}]);
+    let has_notes = "has(object.metadata.annotations) && 'note-0' in object.metadata.annotations";
+    rule(name, namespace, &matches, &json!({"expression": has_notes, "message": "the note has to stay"}))
+}
+
 /// Nothing is called `refused` in that namespace, and why.
-fn rule(name: &str, namespace: &str, message: &str) -> [Value; 2] {
+fn refuses(name: &str, namespace: &str, message: &str) -> [Value; 2] {
+    let matches = json!([{"apiGroups": ["", "apps"], "apiVersions": ["v1"], "operations": ["CREATE", "UPDATE"], "resources": ["configmaps", "deployments"], "resourceNames": ["refused"]}]);
+    rule(name, namespace, &matches, &json!({"expression": "false", "message": message}))
+}
+
+fn rule(name: &str, namespace: &str, matches: &Value, validation: &Value) -> [Value; 2] {
     let policy = json!({
         "apiVersion": "admissionregistration.k8s.io/v1", "kind": "ValidatingAdmissionPolicy", "metadata": {"name": name},
         "spec": {
             "failurePolicy": "Fail",
             "matchConstraints": {
                 "namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": namespace}},
-                "resourceRules": [{"apiGroups": ["", "apps"], "apiVersions": ["v1"], "operations": ["CREATE", "UPDATE"], "resources": ["configmaps", "deployments"], "resourceNames": ["refused"]}],
+                "resourceRules": matches,
             },
-            "validations": [{"expression": "false", "message": message}],
+            "validations": [validation],
         },
     });
     let binding = json!({

@@ -93,7 +93,8 @@ impl Contract {
         }
         found.extend(moved);
         found.extend(steps);
-        if found.is_empty() && self.steps != now.steps {
+        let order = |contract: &Self| contract.steps.iter().map(Promise::matter).collect::<Vec<_>>();
+        if found.is_empty() && order(self) != order(now) {
             found.push(Difference::Order);
         }
         found
@@ -138,7 +139,7 @@ impl Contract {
                     let held = held.map(|held| held.why.to_string());
                     found.push(Difference::NoLonger { id, action, held });
                 }
-                Some(is) if is != *step => found.push(Difference::Otherwise { id, action: is.action }),
+                Some(is) if is.matter() != step.matter() => found.push(Difference::Otherwise { id, action: is.action }),
                 Some(_) => {}
             }
         }

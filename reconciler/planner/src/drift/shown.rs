@@ -22,6 +22,11 @@ impl Shown {
         Self(MASK.to_owned())
     }
 
+    /// What is shown, for whoever takes more out of it.
+    pub(crate) fn text(&mut self) -> &mut String {
+        &mut self.0
+    }
+
     /// The value at a path of field names, in an object whose fields under `secret` are never shown.
     pub(super) fn of(value: &Value, path: &[&str], secret: &[&str]) -> Self {
         let text = match without_secrets(value, &mut path.to_vec(), secret) {

@@ -1,17 +1,39 @@
 //! Every text of a plan that others may have written: pods, servers, hosts, people. Whoever must not repeat something takes
 //! it out here, and nowhere else has to think of it.
+//!
+//! A plan that does nothing and in which nobody has a say gives none: nothing has to be known to search it.
 
-use super::{Plan, Why};
+use super::{Cause, Plan, Step, Why};
+use crate::drift::{ChangeKind, FieldChange};
 use crate::outcome::{Outcome, RowResult};
 
 impl Plan {
     /// What others said, wherever a plan repeats it.
     pub fn said(&mut self) -> Vec<&mut String> {
+        // It is told with what is done and what waits.
+        let author = if self.is_in_sync() { None } else { self.target.author.as_mut() };
         let held = self.held.iter_mut().flat_map(|held| held.why.said());
         let rows = self.not_ready.iter_mut().map(|row| &mut row.why);
         let why = self.deployment.as_mut().and_then(|deployment| deployment.why.as_mut());
-        held.chain(rows).chain(why).chain(&mut self.remarks).chain(&mut self.target.author).collect()
+        let steps = self.steps.iter_mut().flat_map(Step::said);
+        held.chain(rows).chain(why).chain(&mut self.remarks).chain(author).chain(steps).collect()
     }
+}
+
+impl Step {
+    /// What somebody else wrote on the cluster.
+    fn said(&mut self) -> impl Iterator<Item = &mut String> {
+        let Self { cause, changes, .. } = self;
+        let theirs = changes.iter_mut().filter(|change| is_anothers(change, cause));
+        theirs.filter_map(|change| change.from.as_mut()).map(|shown| shown.text())
+    }
+}
+
+/// The value that is there may be somebody else's: a hand is known, or there must have been one. What only has to be taken
+/// back is as we want it.
+pub(crate) fn is_anothers(change: &FieldChange, cause: &Cause) -> bool {
+    let by_hand = change.by.is_some() || change.kind == ChangeKind::Intruder || matches!(cause, Cause::Drift { .. });
+    by_hand && change.kind != ChangeKind::TakenBack
 }
 
 impl Why {

@@ -19,13 +19,42 @@ const COUNTED: [&str; 6] = ["managedFields", "resourceVersion", "uid", "generati
 /// Lines around a change.
 const CONTEXT: usize = 3;
 
-/// Every step of a plan, in its order.
-pub fn of_plan(plan: &Plan, observed: &Observed, ui: &Ui) -> String {
-    let side = |step: &Step| {
+/// An object that a step touches, as it is and as it would be.
+pub struct Changed {
+    id: ObjectId,
+    from: Option<Value>,
+    to: Option<Value>,
+}
+
+/// Of every step of a plan, in its order.
+pub fn changed(plan: &Plan, observed: &Observed) -> Vec<Changed> {
+    let of_step = |step: &Step| {
         let live = observed.live(&step.id);
-        unified(&step.id, live, after(live, &step.requests).as_ref(), ui)
+        Changed { id: step.id.clone(), from: live.cloned(), to: after(live, &step.requests) }
     };
-    plan.steps.iter().map(side).collect()
+    plan.steps.iter().map(of_step).collect()
+}
+
+impl Changed {
+    /// What somebody may have written into it.
+    pub fn texts(&mut self) -> Vec<&mut String> {
+        let mut texts = Vec::new();
+        self.from.iter_mut().chain(&mut self.to).for_each(|value| collect_texts(value, &mut texts));
+        texts
+    }
+
+    pub fn unified(&self, ui: &Ui) -> String {
+        unified(&self.id, self.from.as_ref(), self.to.as_ref(), ui)
+    }
+}
+
+fn collect_texts<'a>(value: &'a mut Value, texts: &mut Vec<&'a mut String>) {
+    match value {
+        Value::String(text) => texts.push(text),
+        Value::Array(items) => items.iter_mut().for_each(|item| collect_texts(item, texts)),
+        Value::Object(fields) => fields.values_mut().for_each(|field| collect_texts(field, texts)),
+        Value::Null | Value::Bool(_) | Value::Number(_) => {}
+    }
 }
 
 /// What the object is when these requests are done; none where it is gone, or where only the server knows.
