@@ -214,6 +214,21 @@ async fn a_host_that_hangs_or_never_ends_is_left_at_the_limits() {
     assert!(small.snapshot(&url, &commit, "").await.is_ok(), "and it is asked again");
 }
 
+#[tokio::test]
+async fn who_ends_without_a_word_has_refused_nobody() {
+    let w = World::new().await;
+    let (git, url) = (w.reader(), w.url("a", "a"));
+    w.host.set_fault(Some(Fault::End(None)));
+    let error = git.ls_refs(&url, ["main"]).await.expect_err("no answer");
+    assert_eq!(error.to_string(), "127.0.0.1 is unreachable over ssh: it ended the command without a word");
+    assert!(matches!(error, SourceError::Unreachable { .. }), "{error:?}");
+    assert_eq!(w.looked_up.lock().expect("a lock").len(), 1, "the key is good as far as anybody knows");
+    // A status alone is an answer, also where it comes behind the end of the output.
+    w.host.set_fault(Some(Fault::End(Some(128))));
+    let error = git.ls_refs(&url, ["main"]).await.expect_err("refused");
+    assert!(matches!(error, SourceError::Denied { .. }), "{error:?}");
+}
+
 /// What a server of protocol 2 says, up to a pack with one object of 8 MiB: nothing is wrong with it but its length.
 fn endless_pack() -> Vec<u8> {
     const BLOCK: usize = 0xffff;

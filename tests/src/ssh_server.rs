@@ -71,6 +71,8 @@ pub enum Fault {
     Flood(Vec<u8>),
     /// It starts the command, and says nothing.
     HangAfterExec,
+    /// It ends the command at once, with this exit status and not a word more.
+    End(Option<u32>),
 }
 
 impl SshServer {
@@ -270,6 +272,7 @@ impl server::Handler for Client {
             let fault = shared.state().fault.clone();
             match fault {
                 None => drop(run(&shared, &command, &may_read, &protocol, channel, &handle).await),
+                Some(Fault::End(status)) => end(status, channel.id(), &handle).await,
                 Some(fault) => drop(misbehave(&fault, channel).await),
             }
         });
@@ -317,6 +320,15 @@ async fn run(
     let _ = handle.eof(id).await;
     let _ = handle.close(id).await;
     Ok(())
+}
+
+/// The client may have left.
+async fn end(status: Option<u32>, id: ChannelId, handle: &server::Handle) {
+    let _ = handle.eof(id).await;
+    if let Some(status) = status {
+        let _ = handle.exit_status_request(id, status).await;
+    }
+    let _ = handle.close(id).await;
 }
 
 async fn misbehave(fault: &Fault, channel: Channel<Msg>) -> anyhow::Result<()> {

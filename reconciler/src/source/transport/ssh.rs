@@ -59,6 +59,7 @@ pub(super) fn connect(endpoint: &Endpoint, watch: &Arc<Watch>) -> Result<Box<dyn
         channel: incoming,
         piece: Bytes::new(),
         has_spoken: false,
+        has_explained: false,
         _session: session,
         _hang_up: hang_up,
     };
@@ -248,7 +249,10 @@ struct Incoming {
     watch: Arc<Watch>,
     channel: ChannelReadHalf,
     piece: Bytes,
+    /// It has said something to git.
     has_spoken: bool,
+    /// It has said something else: why it gives nothing to git, if it does not.
+    has_explained: bool,
     _session: Handle<Host>,
     _hang_up: HangUp,
 }
@@ -264,17 +268,25 @@ impl Incoming {
                 Some(ChannelMsg::Data { data }) if data.is_empty() => {}
                 Some(ChannelMsg::Data { data }) => return Ok(data),
                 // No such repository, or none for this key: its words are not ours to repeat.
-                Some(ChannelMsg::Eof | ChannelMsg::Close | ChannelMsg::Failure) if !self.has_spoken => {
+                Some(ChannelMsg::ExtendedData { .. } | ChannelMsg::ExitStatus { .. }) => self.has_explained = true,
+                Some(ChannelMsg::Eof | ChannelMsg::Close | ChannelMsg::Failure) if self.has_spoken => {
+                    return Ok(Bytes::new());
+                }
+                Some(ChannelMsg::Failure) => return Err(self.watch.fail(denied(&self.endpoint))),
+                Some(ChannelMsg::Eof | ChannelMsg::Close) if self.has_explained => {
                     return Err(self.watch.fail(denied(&self.endpoint)));
                 }
-                Some(ChannelMsg::Eof | ChannelMsg::Close | ChannelMsg::Failure) => return Ok(Bytes::new()),
+                // Why may still come.
+                Some(ChannelMsg::Eof) => {}
+                Some(ChannelMsg::Close) => return Err(self.lost("it ended the command without a word")),
                 Some(_) => {}
-                None => {
-                    let why = unreachable(self.endpoint.url.host(), "it closed the connection");
-                    return Err(self.watch.fail(why));
-                }
+                None => return Err(self.lost("it closed the connection")),
             }
         }
+    }
+
+    fn lost(&self, why: &str) -> io::Error {
+        self.watch.fail(unreachable(self.endpoint.url.host(), why))
     }
 }
 
