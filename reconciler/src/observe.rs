@@ -17,11 +17,13 @@ mod raw;
 mod reading;
 mod shelf;
 mod text;
+mod told;
 mod watch;
 
 pub use naming::{Stored, naming_images, stored};
 pub use once::{builds, confirm, once, once_for};
 pub use patience::Pace;
+pub use told::{SecretTold, Told};
 
 use crate::cluster::call::Answer;
 use grounds::Grounds;

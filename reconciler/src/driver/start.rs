@@ -120,7 +120,6 @@ impl Start<'_> {
         let git = git(&self.options.config, self.options.cache.clone(), self.environment)?;
         let book = Book::open(&git, self.options.config.clone(), self.options.platform.clone()).await?;
         let settings = book.platform();
-        git.look_keys_up_with(deploy_keys::lookup(&self.cluster.client, &settings.namespace));
         let listener = match self.options.web {
             Some(address) => Some(TcpListener::bind(address).await.with_context(|| address.to_string())?),
             None => None,
@@ -133,6 +132,8 @@ impl Start<'_> {
         let vault = Vault::of_platform(&self.cluster.client, &settings).await;
         vault.keep(self.passwords(&settings));
         let (driver, inbox) = self.driver(git, book, &settings, vault);
+        let told = driver.world.secret_told();
+        driver.git.look_keys_up_with(deploy_keys::watched_lookup(&self.cluster.client, &settings.namespace, told));
         // Where the cluster does not take them, tools are served all the same, and it is tried again with each poll.
         if let Err(error) = rules {
             tracing::warn!(error = format!("{error:#}"), "the platform's rules were not written");

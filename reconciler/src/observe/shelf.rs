@@ -150,6 +150,11 @@ impl Shelf {
         }
     }
 
+    /// In which version an object is known.
+    pub(super) fn version_told(&self, key: &Key) -> Option<u64> {
+        self.entry(key).map(|entry| entry.version)
+    }
+
     /// A tool's objects.
     pub(super) fn of_tool(&self, tool: &str) -> impl Iterator<Item = (ObjectId, &Entry)> {
         let objects = self.tools.get(tool).into_iter().flatten();

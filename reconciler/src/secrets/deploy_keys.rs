@@ -1,9 +1,11 @@
 //! Keys for private repositories, each in a Secret of its own in the platform's namespace: one for a tool's repository, or
 //! one of the platform for all repositories of a host. Operators make them (`toolforge deploy-key`); we read one where a
-//! repository has to be asked with it, and again where a host refused it.
+//! repository has to be asked with it, and again where a host refused it. Where Secrets are watched, none is read that is
+//! not there, and none twice in one version.
 
 use super::keys::{KeysError, Stored};
 use crate::cluster::call::{self, CallError};
+use crate::observe::{SecretTold, Told};
 use crate::source::{KeyLookup, SshKeys};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -12,25 +14,73 @@ use kube::Client;
 use renderer::ToolName;
 use renderer::request::{DEPLOY_KEY, deploy_key_secret, host_key_secret};
 use serde_json::json;
-use std::sync::Arc;
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
 
 /// Looks up a tool's own key, and where there is none that of the platform for the host.
 #[must_use]
 pub fn lookup(client: &Client, namespace: &str) -> KeyLookup {
+    watched_lookup(client, namespace, Arc::new(|_| Told::Unknown))
+}
+
+/// The same, for as long as Secrets are watched.
+#[must_use]
+pub fn watched_lookup(client: &Client, namespace: &str, told: SecretTold) -> KeyLookup {
     let (client, namespace) = (client.clone(), namespace.to_owned());
+    let secrets = Arc::new(Secrets { client, namespace, told, known: Mutex::default() });
     Arc::new(move |tool: ToolName, host: String| {
-        let (client, namespace) = (client.clone(), namespace.clone());
-        async move { find(&client, &namespace, &tool, &host).await }.boxed()
+        let secrets = Arc::clone(&secrets);
+        async move { secrets.find(&tool, &host).await }.boxed()
     })
 }
 
-async fn find(client: &Client, namespace: &str, tool: &ToolName, host: &str) -> Result<SshKeys, String> {
-    let own = read(client, namespace, &deploy_key_secret(tool)).await?;
-    let found = match (own, host_key_secret(host)) {
-        (None, Some(secret)) => read(client, namespace, &secret).await?,
-        (own, _) => own,
-    };
-    found.ok_or_else(|| format!("secret {namespace}/{} does not exist", deploy_key_secret(tool)))
+/// The Secrets of one namespace.
+struct Secrets {
+    client: Client,
+    namespace: String,
+    told: SecretTold,
+    /// What stands in each, in the version in which it was read.
+    known: Mutex<HashMap<String, (u64, Content)>>,
+}
+
+/// Keys, or why it holds none.
+type Content = Result<SshKeys, String>;
+
+impl Secrets {
+    async fn find(&self, tool: &ToolName, host: &str) -> Result<SshKeys, String> {
+        let own = self.keys(&deploy_key_secret(tool)).await?;
+        let found = match (own, host_key_secret(host)) {
+            (None, Some(secret)) => self.keys(&secret).await?,
+            (own, _) => own,
+        };
+        found.ok_or_else(|| format!("secret {}/{} does not exist", self.namespace, deploy_key_secret(tool)))
+    }
+
+    async fn keys(&self, secret: &str) -> Result<Option<SshKeys>, String> {
+        let version = match (self.told)(secret) {
+            Told::Unknown => None,
+            Told::At(version) => Some(version),
+            Told::Absent => {
+                self.known(|known| known.remove(secret));
+                return Ok(None);
+            }
+        };
+        let known = self.known(|known| known.get(secret).cloned()).filter(|(at, _)| Some(*at) == version);
+        if let Some((_, content)) = known {
+            return content.map(Some);
+        }
+        let Some(stored) = stored(&self.client, &self.namespace, secret).await? else { return Ok(None) };
+        let content = content(&stored);
+        if let Some(version) = version {
+            // It may be a newer one already: then it is read once more when the watch says so.
+            self.known(|known| known.insert(secret.to_owned(), (version, content.clone())));
+        }
+        content.map(Some)
+    }
+
+    fn known<T>(&self, look: impl FnOnce(&mut HashMap<String, (u64, Content)>) -> T) -> T {
+        look(&mut self.known.lock().unwrap_or_else(PoisonError::into_inner))
+    }
 }
 
 /// The keys in a Secret; none where it does not exist.
@@ -38,14 +88,20 @@ async fn find(client: &Client, namespace: &str, tool: &ToolName, host: &str) -> 
 /// # Errors
 /// Why it is not known, as a fragment. The content is never repeated.
 pub async fn read(client: &Client, namespace: &str, secret: &str) -> Result<Option<SshKeys>, String> {
-    let stored = match Stored::read(client, namespace, secret).await {
-        Ok(stored) => stored,
-        Err(KeysError::Missing(_)) => return Ok(None),
-        Err(error) => return Err(error.to_string()),
-    };
+    stored(client, namespace, secret).await?.as_ref().map(content).transpose()
+}
+
+async fn stored(client: &Client, namespace: &str, secret: &str) -> Result<Option<Stored>, String> {
+    match Stored::read(client, namespace, secret).await {
+        Ok(stored) => Ok(Some(stored)),
+        Err(KeysError::Missing(_)) => Ok(None),
+        Err(error) => Err(error.to_string()),
+    }
+}
+
+fn content(stored: &Stored) -> Content {
     let text = stored.text(DEPLOY_KEY).map_err(|error| error.to_string())?;
-    let keys = SshKeys::read(&text).map_err(|error| format!("secret {} can't be used: {error}", stored.name))?;
-    Ok(Some(keys))
+    SshKeys::read(&text).map_err(|error| format!("secret {} can't be used: {error}", stored.name))
 }
 
 /// Puts keys into a Secret, which is made where there is none; by whoever asks, with their own rights.

@@ -29,6 +29,7 @@ async fn a_commit_to_a_private_repository_becomes_a_deployment_by_its_tools_key_
     platform.commit_tool_file(tool.name(), &format!("  repository: {}\n", host.url(&path)))?;
     let held = tool.reason("Ready", "SourceUnavailable").await?;
     ensure!(held.message.contains(&format!("`toolforge deploy-key {}`", tool.name())), "{held:?}");
+    idles_without_secrets(&platform).await?;
 
     let (old, other) = (SshKeys::generate("a"), SshKeys::generate("b"));
     host.allow(&old.public()[0], &path);
@@ -41,12 +42,7 @@ async fn a_commit_to_a_private_repository_becomes_a_deployment_by_its_tools_key_
     tool.until("Deployment", "web", "follows the commit", scaled).await?;
     tool.ready().await?;
 
-    // Idle, it asks the git host, and the cluster for no Secret.
-    platform.quiet().await?;
-    let mark = platform.plane().mark()?;
-    platform.polled_times(2).await?;
-    let asked = platform.requests_since(mark)?;
-    ensure!(asked.iter().all(|request| request.resource != "secrets"), "{asked:#?}");
+    idles_without_secrets(&platform).await?;
 
     // Another tool names the same repository, and has a key that the host knows for something else.
     host.allow(&other.public()[0], "elsewhere.git");
@@ -54,6 +50,7 @@ async fn a_commit_to_a_private_repository_becomes_a_deployment_by_its_tools_key_
     platform.commit_tool_file(stranger.name(), &format!("  repository: {}\n", host.url(&path)))?;
     let held = stranger.reason("Ready", "SourceUnavailable").await?;
     ensure!(held.message.contains("is private or does not exist"), "{held:?}");
+    idles_without_secrets(&platform).await?;
     ensure!(stranger.find("Deployment", "web").await?.is_none());
 
     // The old key goes, and the new one takes over.
@@ -73,6 +70,16 @@ async fn a_commit_to_a_private_repository_becomes_a_deployment_by_its_tools_key_
             ensure!(forms(&canary).iter().all(|form| !text.contains(form)), "{place} gives a key away");
         }
     }
+    Ok(())
+}
+
+/// Idle, it asks the git host, and the cluster for no Secret: whether there is a key or none, or one that is refused.
+async fn idles_without_secrets(platform: &Platform) -> anyhow::Result<()> {
+    platform.quiet().await?;
+    let mark = platform.plane().mark()?;
+    platform.polled_times(2).await?;
+    let asked = platform.requests_since(mark)?;
+    ensure!(asked.iter().all(|request| request.resource != "secrets"), "{asked:#?}");
     Ok(())
 }
 
