@@ -10,7 +10,9 @@ mod lifecycle;
 mod local;
 mod tekton;
 
-pub use deploy_key::{DEPLOY_KEY, HOST_SSH_KEY, KNOWN_HOSTS, SSH_KEY, deploy_key_secret, host_key_secret};
+pub use deploy_key::{
+    DEPLOY_KEY, DEPLOY_KEY_HOST, HOST_SSH_KEY, KNOWN_HOSTS, SSH_KEY, SSH_KEY_HOST, deploy_key_secret, host_key_secret,
+};
 pub use local::SELF_IMAGE;
 
 use crate::build::BuildInputs;

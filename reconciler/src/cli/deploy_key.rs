@@ -7,7 +7,7 @@ use super::target::{AtArgs, named};
 use crate::ui::{Exit, Failure, Ui, failed, wrong_use};
 use kube::Client;
 use reconciler::cluster::call::CallError;
-use reconciler::secrets::deploy_keys;
+use reconciler::secrets::deploy_keys::{self, Made};
 use reconciler::source::{MAX_KEYS, RepositoryUrl, Scheme, SshKeys};
 use renderer::request::{deploy_key_secret, host_key_secret};
 use renderer::{Platform, Tool, ToolName};
@@ -53,27 +53,23 @@ pub async fn run(args: &Args, ui: &Ui) -> anyhow::Result<Exit> {
     let client = &connected.cluster.client;
     let known = deploy_keys::read(client, &platform.namespace, &purpose.secret).await;
     let known = known.map_err(|why| failed(format!("cannot read the key: {why}")).hint(RIGHTS))?;
-    let keys = match known {
-        None => SshKeys::generate(&purpose.comment),
-        Some(keys) if args.rotate => keys.rotated(&purpose.comment),
-        Some(keys) => keys,
-    };
-    store(client, platform, &purpose.secret, &keys).await?;
-    purpose.show(&keys, ui)?;
+    let made = purpose.made(known, args.rotate, ui);
+    store(client, platform, &purpose.secret, &made).await?;
+    purpose.show(&made.keys, ui)?;
     Ok(Exit::Done)
 }
 
 const RIGHTS: &str = "Ask whoever runs the cluster for the rights to get and patch Secrets in that namespace.";
 
 /// Where the reconciler looks, and where the builds do. What is as it should be stays as it is.
-async fn store(client: &Client, platform: &Platform, secret: &str, keys: &SshKeys) -> Result<(), Failure> {
+async fn store(client: &Client, platform: &Platform, secret: &str, made: &Made) -> Result<(), Failure> {
     let builds = platform.builds.as_ref().map(|builds| builds.namespace(platform));
     for namespace in std::iter::once(platform.namespace.clone()).chain(builds) {
         let there = deploy_keys::read(client, &namespace, secret).await;
-        if there.as_ref().is_ok_and(|there| there.as_ref() == Some(keys)) {
+        if there.as_ref().is_ok_and(|there| there.as_ref() == Some(made)) {
             continue;
         }
-        let written = deploy_keys::write(client, &namespace, secret, keys, FIELD_MANAGER).await;
+        let written = deploy_keys::write(client, &namespace, secret, made, FIELD_MANAGER).await;
         written.map_err(|error| unwritten(&namespace, secret, error))?;
     }
     Ok(())
@@ -91,6 +87,8 @@ fn unwritten(namespace: &str, secret: &str, error: CallError) -> Failure {
 struct Purpose {
     secret: String,
     comment: String,
+    /// The one host it is for; none where its name says so, or no host is known yet.
+    host: Option<String>,
     /// What it opens, as people read it.
     opens: String,
     next: String,
@@ -107,6 +105,7 @@ impl Purpose {
         Ok(Self {
             secret: deploy_key_secret(&tool.name),
             comment: format!("toolforge {} {}", platform.name, tool.name),
+            host: (url.scheme() == Scheme::Ssh).then(|| url.host().to_owned()),
             opens: url.to_string(),
             next: format!("Add it to {url} as a deploy key that may only read."),
         })
@@ -119,7 +118,21 @@ impl Purpose {
             return Err(wrong_use(format!("{host:?} is no host")).hint(hint));
         };
         let next = format!("Add it to an account on {host} that may only read what the platform serves.");
-        Ok(Self { secret, comment: format!("toolforge {}", platform.name), opens: host, next })
+        Ok(Self { secret, comment: format!("toolforge {}", platform.name), host: None, opens: host, next })
+    }
+
+    /// What shall stand there. A key of another host is not shown to this one: it gets another.
+    fn made(&self, known: Option<Made>, rotate: bool, ui: &Ui) -> Made {
+        let new = || Made { keys: SshKeys::generate(&self.comment), host: self.host.clone() };
+        let Some(known) = known else { return new() };
+        match (&known.host, &self.host) {
+            (Some(made_for), Some(host)) if made_for != host => {
+                ui.say(&format!("the key that was made for {made_for} is replaced by one for {host}"));
+                new()
+            }
+            _ if rotate => Made { keys: known.keys.rotated(&self.comment), host: self.host.clone() },
+            _ => known,
+        }
     }
 
     fn show(&self, keys: &SshKeys, ui: &Ui) -> anyhow::Result<()> {

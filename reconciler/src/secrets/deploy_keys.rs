@@ -12,10 +12,27 @@ use base64::engine::general_purpose::STANDARD;
 use futures::FutureExt as _;
 use kube::Client;
 use renderer::ToolName;
-use renderer::request::{DEPLOY_KEY, deploy_key_secret, host_key_secret};
+use renderer::request::{DEPLOY_KEY, DEPLOY_KEY_HOST, deploy_key_secret, host_key_secret};
 use serde_json::json;
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
+
+/// What stands in one of the Secrets.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Made {
+    /// The keys.
+    pub keys: SshKeys,
+    /// The one host that they were made for; none where nobody wrote it down: then whatever host the tool's file names.
+    pub host: Option<String>,
+}
+
+impl Made {
+    /// Whether they may be shown to this host.
+    #[must_use]
+    pub fn is_for(&self, host: &str) -> bool {
+        self.host.as_deref().is_none_or(|made_for| made_for == host)
+    }
+}
 
 /// Looks up a tool's own key, and where there is none that of the platform for the host.
 #[must_use]
@@ -23,7 +40,7 @@ pub fn lookup(client: &Client, namespace: &str) -> KeyLookup {
     watched_lookup(client, namespace, Arc::new(|_| Told::Unknown))
 }
 
-/// The same, for as long as Secrets are watched.
+/// The same as [`lookup`], for as long as Secrets are watched.
 #[must_use]
 pub fn watched_lookup(client: &Client, namespace: &str, told: SecretTold) -> KeyLookup {
     let (client, namespace) = (client.clone(), namespace.to_owned());
@@ -44,19 +61,25 @@ struct Secrets {
 }
 
 /// Keys, or why it holds none.
-type Content = Result<SshKeys, String>;
+type Content = Result<Made, String>;
 
 impl Secrets {
     async fn find(&self, tool: &ToolName, host: &str) -> Result<SshKeys, String> {
-        let own = self.keys(&deploy_key_secret(tool)).await?;
-        let found = match (own, host_key_secret(host)) {
-            (None, Some(secret)) => self.keys(&secret).await?,
-            (own, _) => own,
+        let own = deploy_key_secret(tool);
+        let made = self.made(&own).await?;
+        let none = || match made.as_ref().and_then(|made| made.host.as_deref()) {
+            Some(elsewhere) => format!("secret {}/{own} holds one for {elsewhere} alone", self.namespace),
+            None => format!("secret {}/{own} does not exist", self.namespace),
         };
-        found.ok_or_else(|| format!("secret {}/{} does not exist", self.namespace, deploy_key_secret(tool)))
+        let found = match (made.as_ref().filter(|made| made.is_for(host)), host_key_secret(host)) {
+            (Some(made), _) => Some(made.clone()),
+            (None, Some(secret)) => self.made(&secret).await?,
+            (None, None) => None,
+        };
+        found.map(|made| made.keys).ok_or_else(none)
     }
 
-    async fn keys(&self, secret: &str) -> Result<Option<SshKeys>, String> {
+    async fn made(&self, secret: &str) -> Result<Option<Made>, String> {
         let version = match (self.told)(secret) {
             Told::Unknown => None,
             Told::At(version) => Some(version),
@@ -87,7 +110,7 @@ impl Secrets {
 ///
 /// # Errors
 /// Why it is not known, as a fragment. The content is never repeated.
-pub async fn read(client: &Client, namespace: &str, secret: &str) -> Result<Option<SshKeys>, String> {
+pub async fn read(client: &Client, namespace: &str, secret: &str) -> Result<Option<Made>, String> {
     stored(client, namespace, secret).await?.as_ref().map(content).transpose()
 }
 
@@ -100,8 +123,10 @@ async fn stored(client: &Client, namespace: &str, secret: &str) -> Result<Option
 }
 
 fn content(stored: &Stored) -> Content {
-    let text = stored.text(DEPLOY_KEY).map_err(|error| error.to_string())?;
-    SshKeys::read(&text).map_err(|error| format!("secret {} can't be used: {error}", stored.name))
+    let parts = || Ok((stored.text(DEPLOY_KEY)?, stored.optional_text(DEPLOY_KEY_HOST)?));
+    let (text, host) = parts().map_err(|error: KeysError| error.to_string())?;
+    let keys = SshKeys::read(&text).map_err(|error| format!("secret {} can't be used: {error}", stored.name))?;
+    Ok(Made { keys, host: host.map(|host| host.reveal().trim().to_owned()) })
 }
 
 /// Puts keys into a Secret, which is made where there is none; by whoever asks, with their own rights.
@@ -112,16 +137,18 @@ pub async fn write(
     client: &Client,
     namespace: &str,
     secret: &str,
-    keys: &SshKeys,
+    made: &Made,
     manager: &str,
 ) -> Result<(), CallError> {
     let path = format!("/api/v1/namespaces/{namespace}/secrets/{secret}");
+    let mut data = BTreeMap::from([(DEPLOY_KEY, STANDARD.encode(made.keys.to_secret().reveal()))]);
+    data.extend(made.host.as_ref().map(|host| (DEPLOY_KEY_HOST, STANDARD.encode(host))));
     let object = json!({
         "apiVersion": "v1",
         "kind": "Secret",
         "metadata": {"namespace": namespace, "name": secret},
         "type": "kubernetes.io/ssh-auth",
-        "data": {DEPLOY_KEY: STANDARD.encode(keys.to_secret().reveal())},
+        "data": data,
     });
     // The answer repeats what was sent.
     call::apply(client, &path, manager, &object).await.map(drop)

@@ -113,6 +113,11 @@ impl Stored {
         Ok(Self { name, base64 })
     }
 
+    /// The text under a key that need not be there.
+    pub(super) fn optional_text(&self, key: &'static str) -> Result<Option<Secret>, KeysError> {
+        self.base64.contains_key(key).then(|| self.text(key)).transpose()
+    }
+
     pub(super) fn text(&self, key: &'static str) -> Result<Secret, KeysError> {
         let found = self.base64.get(key).and_then(known::text);
         found.ok_or_else(|| KeysError::NoKey { name: self.name.clone(), key })

@@ -7,7 +7,7 @@ use crate::dialer::Secret;
 use futures::future::BoxFuture;
 use renderer::ToolName;
 use renderer::platform::{KnownHost, fingerprint};
-use renderer::request::{HOST_SSH_KEY, KNOWN_HOSTS, SSH_KEY};
+use renderer::request::{HOST_SSH_KEY, KNOWN_HOSTS, SSH_KEY, SSH_KEY_HOST};
 use russh::keys::PrivateKey;
 use russh::keys::ssh_key::LineEnding;
 use russh::keys::ssh_key::private::{Ed25519Keypair, KeypairData};
@@ -147,7 +147,9 @@ impl Ssh {
     /// Where a variable holds something else.
     pub fn from_env(repository: &RepositoryUrl, variable: impl Fn(&str) -> Option<String>) -> Result<Self, BadSsh> {
         let named = |name| variable(name).filter(|text| !text.trim().is_empty());
-        let keys = match named(SSH_KEY).or_else(|| named(HOST_SSH_KEY)) {
+        let is_for_it = named(SSH_KEY_HOST).is_none_or(|host| host.trim() == repository.host());
+        let own = named(SSH_KEY).filter(|_| is_for_it);
+        let keys = match own.or_else(|| named(HOST_SSH_KEY)) {
             Some(text) => Some((repository.clone(), SshKeys::read(&Secret::new(text))?)),
             None => None,
         };
@@ -188,7 +190,7 @@ impl KeyRing {
     pub(super) async fn of(&self, url: &RepositoryUrl) -> Result<SshKeys, SourceError> {
         let Some(tool) = url.tool() else {
             let given = self.given.as_ref().filter(|(repository, _)| *repository == url.key());
-            let why = || no_key(url, format!("{SSH_KEY} is not set"));
+            let why = || no_key(url, format!("{SSH_KEY} holds none for {}", url.host()));
             return given.map(|(_, keys)| keys.clone()).ok_or_else(why);
         };
         let whose = (tool.clone(), url.host().to_owned());
@@ -255,6 +257,26 @@ mod tests {
         let body = text.lines().nth(1).expect("base64");
         let keys = SshKeys::read(&key).expect("a key");
         assert!(!format!("{keys:?}").contains(body));
+    }
+
+    #[test]
+    fn a_key_that_was_made_for_another_host_is_none_and_one_of_the_platform_s_is_then() {
+        let url = RepositoryUrl::parse("git@git.example:x").expect("a URL");
+        let (own, platforms) = (SshKeys::generate("own"), SshKeys::generate("platform"));
+        let found = |made_for: Option<&str>, with_platforms: bool| {
+            let ssh = Ssh::from_env(&url, |name| match name {
+                SSH_KEY => Some(own.to_secret().reveal().to_owned()),
+                SSH_KEY_HOST => made_for.map(str::to_owned),
+                HOST_SSH_KEY if with_platforms => Some(platforms.to_secret().reveal().to_owned()),
+                _ => None,
+            });
+            ssh.expect("good").keys.map(|(_, keys)| keys)
+        };
+        for made_for in [None, Some(""), Some("git.example"), Some("git.example\n")] {
+            assert_eq!(found(made_for, true).as_ref(), Some(&own), "{made_for:?}");
+        }
+        assert_eq!(found(Some("other.example"), true).as_ref(), Some(&platforms));
+        assert_eq!(found(Some("other.example"), false), None);
     }
 
     #[test]

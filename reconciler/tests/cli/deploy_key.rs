@@ -92,6 +92,31 @@ fn a_private_repository_is_deployed_with_a_key_whose_private_half_nobody_is_show
 }
 
 #[test]
+fn a_key_is_offered_to_no_other_host_than_the_one_it_was_made_for() {
+    let mut stage = Stage::new();
+    stage.once();
+    let made = stage.deploy_key(&["bot"]);
+    stage.host.allow(made.out.trim(), "bot");
+    let deployed = stage.once();
+    assert!(deployed.out.contains(DEPLOYED), "{deployed:#?}");
+    // The tool's file names another host: the same server, by another name.
+    let file = fs::read_to_string(stage.home.path("config/tools/bot.yaml")).expect("a file");
+    fs::write(stage.home.path("config/tools/bot.yaml"), file.replace("127.0.0.1", "localhost")).expect("written");
+    stage.home.commit("config", "moved");
+    let before = stage.host.connections();
+    stage.once();
+    let told = toolforge(&stage.home.path("."), &["status", "bot", "--sandbox", "--sandbox-folder", "sandbox"]);
+    assert!(told.out.contains("secret toolforge/deploy-key.bot holds one for 127.0.0.1 alone"), "{told:#?}");
+    assert!(told.out.contains("`toolforge deploy-key bot`"), "{told:#?}");
+    assert_eq!(stage.host.connections(), before, "nobody knocked");
+    // Said again, it makes one for that host, of which the other knows nothing.
+    let again = stage.deploy_key(&["bot"]);
+    assert!(again.err.contains("made for 127.0.0.1 is replaced by one for localhost"), "{again:#?}");
+    assert_ne!(again.out, made.out);
+    assert_eq!(stage.deploy_key(&["bot"]).out, again.out);
+}
+
+#[test]
 fn a_host_has_a_key_for_tools_without_one_and_a_tool_that_is_none_has_no_key() {
     let mut stage = Stage::new();
     stage.once();

@@ -86,6 +86,25 @@ async fn a_key_is_read_once_a_version_and_one_that_is_not_there_not_at_all() {
 }
 
 #[tokio::test]
+async fn a_key_is_for_the_host_that_stands_beside_it_and_by_hand_for_any() {
+    let (fake, kept) = server();
+    let find = lookup(&fake.client(), "toolforge");
+    let find = |host: &str| find(tool("a"), host.to_owned());
+    let keys = SshKeys::generate("a");
+    kept.lock().expect("a lock").insert(OWN, data(&keys));
+    assert_eq!(find("git.example").await.as_ref(), Ok(&keys), "nobody wrote a host down");
+    let mut made = data(&keys);
+    made["host"] = json!(STANDARD.encode("old.example"));
+    kept.lock().expect("a lock").insert(OWN, made);
+    assert_eq!(find("old.example").await.as_ref(), Ok(&keys));
+    let why = find("git.example").await.expect_err("another host");
+    assert_eq!(why, "secret toolforge/deploy-key.a holds one for old.example alone");
+    let platforms = SshKeys::generate("p");
+    kept.lock().expect("a lock").insert(OF_HOST, data(&platforms));
+    assert_eq!(find("git.example").await.as_ref(), Ok(&platforms), "it has none of its own there");
+}
+
+#[tokio::test]
 async fn where_no_watch_tells_each_question_is_asked_anew() {
     let (fake, kept) = server();
     let find = lookup(&fake.client(), "toolforge");

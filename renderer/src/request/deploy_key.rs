@@ -8,8 +8,13 @@ use serde_json::{Value, json};
 
 /// Key of the Secrets, by the type `kubernetes.io/ssh-auth`.
 pub const DEPLOY_KEY: &str = "ssh-privatekey";
+/// Key of the Secrets that says for which host a tool's key was made. Beside the key, not in an annotation: a build's
+/// variables can be filled from nothing else.
+pub const DEPLOY_KEY_HOST: &str = "host";
 /// The variable with the private key of one repository.
 pub const SSH_KEY: &str = "TOOLFORGE_GIT_SSH_KEY";
+/// The variable with the host that key was made for; where it is unset, it is for any.
+pub const SSH_KEY_HOST: &str = "TOOLFORGE_GIT_SSH_KEY_HOST";
 /// The variable with the platform's key for the repository's host, where there is none of its own.
 pub const HOST_SSH_KEY: &str = "TOOLFORGE_GIT_HOST_SSH_KEY";
 /// The variable with lines of `known_hosts`.
@@ -33,12 +38,13 @@ pub fn host_key_secret(host: &str) -> Option<String> {
 pub(super) fn environment(order: &Order<'_>) -> Vec<Value> {
     let (source, own) = (&order.request.source.repository, &order.tool.repository);
     let Some((host, port)) = ssh_host(source).filter(|_| same_repository(source, own)) else { return Vec::new() };
-    let key = |name: &str, secret: String| {
-        let from = json!({"name": secret, "key": DEPLOY_KEY, "optional": true});
+    let from = |name: &str, secret: String, key: &str| {
+        let from = json!({"name": secret, "key": key, "optional": true});
         json!({"name": name, "valueFrom": {"secretKeyRef": from}})
     };
-    let mut env = vec![key(SSH_KEY, deploy_key_secret(&order.tool.name))];
-    env.extend(host_key_secret(&host).map(|secret| key(HOST_SSH_KEY, secret)));
+    let own = deploy_key_secret(&order.tool.name);
+    let mut env = vec![from(SSH_KEY, own.clone(), DEPLOY_KEY), from(SSH_KEY_HOST, own, DEPLOY_KEY_HOST)];
+    env.extend(host_key_secret(&host).map(|secret| from(HOST_SSH_KEY, secret, DEPLOY_KEY)));
     let known = order.platform.git.iter().flat_map(|git| &git.known_hosts).filter(|known| known.is_of(&host, port));
     let lines: Vec<_> = known.map(ToString::to_string).collect();
     if !lines.is_empty() {

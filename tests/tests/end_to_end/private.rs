@@ -1,7 +1,7 @@
 //! Private repositories: from a commit over ssh to a Deployment, with the key of the tool and no other.
 
 use anyhow::{Context as _, ensure};
-use reconciler::secrets::deploy_keys;
+use reconciler::secrets::deploy_keys::{self, Made};
 use reconciler::source::SshKeys;
 use renderer::ToolName;
 use renderer::request::deploy_key_secret;
@@ -14,7 +14,8 @@ use crate::{prebuilt, web};
 /// What `toolforge deploy-key` does, by somebody with all rights.
 async fn give_key(platform: &Platform, tool: &Tool<'_>, keys: &SshKeys) -> anyhow::Result<()> {
     let secret = deploy_key_secret(&ToolName::new(tool.name())?);
-    Ok(deploy_keys::write(platform.client(), &platform.namespace(), &secret, keys, "toolforge-cli").await?)
+    let made = Made { keys: keys.clone(), host: Some("127.0.0.1".to_owned()) };
+    Ok(deploy_keys::write(platform.client(), &platform.namespace(), &secret, &made, "toolforge-cli").await?)
 }
 
 #[tokio::test(flavor = "multi_thread")]
