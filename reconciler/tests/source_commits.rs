@@ -261,6 +261,32 @@ async fn signers_are_read_with_the_config_repository_and_what_is_wrong_there_is_
     assert!(folder.report.errors().all(|error| error.hint.is_some()));
 }
 
+#[tokio::test]
+async fn signers_that_nobody_has_to_sign_by_are_told_where_they_are_named() {
+    let repository = |settings: &str, of_tool: &str| {
+        let folder = tempfile::tempdir().expect("a folder");
+        let repository = config_repository(folder.path());
+        for signers in ["broken.asc", "private"] {
+            std::fs::remove_file(repository.path.join("signers").join(signers)).expect("gone");
+        }
+        for (file, wanted) in [("platform.yaml", settings), ("tools/wordcount.yaml", of_tool)] {
+            let path = repository.path.join(file);
+            let text = std::fs::read_to_string(&path).expect("a file").replace("signed: require", "signed: X");
+            let text = text.replace("[operators, operatrs]", "operators").replace("signed: X, ", wanted);
+            std::fs::write(path, text.replace("signed: X", wanted)).expect("written");
+        }
+        let found = config_repo::read_folder(&repository.path).expect("a folder");
+        let told = found.platforms[0].report.diagnostics.iter();
+        told.map(|told| format!("{}:{} {}", told.file, told.place.map_or(0, |at| at.line), told.code))
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(repository("signed: require", "signed: require, "), [""; 0]);
+    assert_eq!(repository("signed: require", ""), [""; 0], "the platform's word holds for the tool's signers");
+    assert_eq!(repository("signed: ignore", "signed: require, "), ["platform.yaml:8 idle-signers"]);
+    let both = ["platform.yaml:8 idle-signers", "tools/wordcount.yaml:6 idle-signers"];
+    assert_eq!(repository("signed: ignore", ""), both);
+}
+
 const MIT: &str = "MIT License
 
 Copyright (c) 2026 Ada Lovelace

@@ -2,7 +2,7 @@
 //! Initiative's.
 
 use crate::decode::one_of;
-use crate::diagnostic::Findings;
+use crate::diagnostic::{Code, Findings, Report, Severity};
 use crate::yaml::Entry;
 use serde::{Deserialize, Serialize};
 
@@ -95,6 +95,26 @@ impl Licences {
             Says::Unreadable(why) => format!("{file} {why}; commit a file LICENSE with the text of a licence"),
         })
     }
+}
+
+/// What is told of a folder whose files say this, where `file` is the one that is missing: what would be held is an error.
+#[must_use]
+pub fn judged(wanted: Wanted, licences: &Licences, file: &str) -> Report {
+    let mut findings = Findings::new(file);
+    let severity = match wanted {
+        Wanted::Ignore => return findings.finish(),
+        Wanted::Warn => Severity::Note,
+        Wanted::Hold => Severity::Error,
+    };
+    if let Some(why) = licences.lacking() {
+        let (message, next) = why.split_once("; ").unwrap_or((&why, "commit a file LICENSE"));
+        let mut hint = next.to_owned();
+        hint.get_mut(..1).map(str::make_ascii_uppercase);
+        let found = findings.add(Code::NoLicence, None, message);
+        found.severity = severity;
+        found.with_hint(format!("{hint}."));
+    }
+    findings.finish()
 }
 
 /// Whether a file of this name, at the root of a repository, is where its licence stands.

@@ -8,7 +8,7 @@ mod line;
 mod settings;
 mod time;
 
-pub use settings::{Commits, SignedCommits, place_of, wanted};
+pub use settings::{Commits, SignedCommits, idle, place_of, told_idle, wanted};
 pub(crate) use settings::{Whose, commits};
 
 use crate::diagnostic::{Code, Findings, Place, Report};

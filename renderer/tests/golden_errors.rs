@@ -9,7 +9,8 @@
 )]
 
 use renderer::diagnostic::{Code, Report, print};
-use renderer::{Files, Platform, Revision, Siblings, platform, render_revision, signers, tool};
+use renderer::licence::{Licence, Licences, Says, judged};
+use renderer::{Files, Platform, Revision, Siblings, Tool, platform, render_revision, signers, tool};
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
@@ -81,7 +82,9 @@ fn report(case: &Path) -> (Report, Sources) {
     }
     if let Some(bytes) = read("tool.yaml") {
         let name = "tools/wordcount.yaml";
-        return (tool::parse(&bytes, name).1, vec![(name.to_owned(), bytes)]);
+        let (tool, mut report) = tool::parse(&bytes, name);
+        tell_idle(&mut report, &Platform::builtin(), tool.as_slice(), (name, &bytes));
+        return (report, vec![(name.to_owned(), bytes)]);
     }
     let config = generated(case).or_else(|| read("toolforge.yaml"));
     let files = Files {
@@ -101,15 +104,27 @@ fn report(case: &Path) -> (Report, Sources) {
     .collect();
     let mut platform = Platform::builtin();
     if let Some(bytes) = read("platform.yaml") {
-        let (parsed, report) = platform::parse(&bytes, "platform.yaml");
+        let (parsed, mut report) = platform::parse(&bytes, "platform.yaml");
         if sources.is_empty() {
+            parsed.iter().for_each(|platform| tell_idle(&mut report, platform, &[], ("platform.yaml", &bytes)));
             return (report, vec![("platform.yaml".to_owned(), bytes)]);
         }
         platform = parsed.unwrap_or_else(|| panic!("{}: {report:?}", case.display()));
     }
     let tool = tool::parse(TOOL, "tools/wordcount.yaml").0.unwrap();
     let revision = Revision { files, ..Revision::nothing("main") };
-    (render_revision(&platform, &tool, &revision, &Siblings::default()).report, sources)
+    let mut report = render_revision(&platform, &tool, &revision, &Siblings::default()).report;
+    let text = read("LICENSE").map(|_| Licence { file: "LICENSE".to_owned(), says: Says::Unknown });
+    let licences = Licences(text.into_iter().collect());
+    report.diagnostics.extend(judged(platform.licence, &licences, "LICENSE").diagnostics);
+    (report, sources)
+}
+
+/// As it is told of a whole config repository, which is this one file.
+fn tell_idle(report: &mut Report, platform: &Platform, tools: &[Tool], (file, bytes): (&str, &[u8])) {
+    if !signers::idle(platform, tools).is_empty() {
+        report.diagnostics.extend(signers::told_idle(file, bytes).diagnostics);
+    }
 }
 
 #[test]

@@ -151,8 +151,9 @@ fn rsa_bits(blob: &[u8]) -> Option<usize> {
     let (kind, rest) = part(blob)?;
     let (_exponent, rest) = part(rest).filter(|_| kind == b"ssh-rsa")?;
     let (modulus, _) = part(rest)?;
-    let begin = modulus.iter().position(|byte| *byte != 0).unwrap_or(modulus.len());
-    Some(8 * (modulus.len() - begin))
+    let zeros = modulus.iter().position(|byte| *byte != 0).unwrap_or(modulus.len());
+    let (first, rest) = modulus.get(zeros..)?.split_first().unwrap_or((&0, &[]));
+    Some(8 * (rest.len() + 1) - first.leading_zeros() as usize)
 }
 
 /// The words of a line: what stands in quotes is part of one.

@@ -2,7 +2,8 @@
 
 use super::{MAX_FILES, Signers};
 use crate::decode::{one_of, open, text, texts};
-use crate::diagnostic::{Code, Findings, Place, shown};
+use crate::diagnostic::{Code, Findings, Place, Report, shown};
+use crate::names::ToolName;
 use crate::platform::Platform;
 use crate::tool::Tool;
 use crate::yaml::{self, Entry};
@@ -55,16 +56,42 @@ pub fn wanted<'a>(platform: &'a Platform, tool: &'a Tool) -> Option<&'a Signers>
     required.then_some(if own.signers.is_empty() { &platform.commits.signers } else { &own.signers })
 }
 
+/// Whose signers count for nothing: those of a tool where nobody has to sign, and the platform's (no name) where no tool
+/// goes by them either. Whoever wrote them down may take them for a rule.
+#[must_use]
+pub fn idle<'a>(platform: &Platform, tools: &'a [Tool]) -> Vec<Option<&'a ToolName>> {
+    let goes_by_them = |tool: &Tool| tool.commits.signers.is_empty() && wanted(platform, tool).is_some();
+    let idles = platform.commits.signed == SignedCommits::Ignore && !tools.iter().any(goes_by_them);
+    let own = (idles && !platform.commits.signers.is_empty()).then_some(None);
+    let of_tools = tools.iter().filter(|tool| !tool.commits.signers.is_empty() && wanted(platform, tool).is_none());
+    own.into_iter().chain(of_tools.map(|tool| Some(&tool.name))).collect()
+}
+
+/// What is told of [`idle`] signers, where their file names them.
+#[must_use]
+pub fn told_idle(file: &str, bytes: &[u8]) -> Report {
+    let mut findings = Findings::new(file);
+    let root = yaml::read(bytes, &mut Findings::new(""));
+    let place = root.as_ref().and_then(named).map(|named| named.place);
+    findings.add(Code::IdleSigners, place, "nobody has to sign, so every commit is taken, whoever signed it");
+    findings.finish()
+}
+
 /// Where a platform's or a tool's file names these signers: for whoever finds that they are not there.
 #[must_use]
 pub fn place_of(file: &[u8], signers: &str) -> Option<Place> {
     let root = yaml::read(file, &mut Findings::new(""))?;
-    let spec = &root.mapping()?.get("spec")?.value;
-    let commits = &spec.mapping()?.get("commits")?.value;
-    let named = &commits.mapping()?.get("signers")?.value;
+    let named = named(&root)?;
     let items = named.sequence().unwrap_or(std::slice::from_ref(named));
     let is_it = |node: &&yaml::Node| node.scalar().is_some_and(|scalar| scalar.text == signers);
     items.iter().find(is_it).map(|node| node.place)
+}
+
+/// `spec.commits.signers`.
+fn named(root: &yaml::Node) -> Option<&yaml::Node> {
+    let spec = &root.mapping()?.get("spec")?.value;
+    let commits = &spec.mapping()?.get("commits")?.value;
+    Some(&commits.mapping()?.get("signers")?.value)
 }
 
 /// In whose file it stands.

@@ -2,28 +2,16 @@
 
 use crate::cli::local::Local;
 use reconciler::source::licence;
-use renderer::licence::Wanted;
-use renderer::{Diagnostic, Report, Severity};
+use renderer::Report;
+use renderer::licence::judged;
 
-/// Adds what is missing to the report: what would be held is an error.
+/// Adds what is missing to the report.
 pub(super) fn add(local: &Local, report: &mut Report) {
-    let severity = match local.platform.licence {
-        Wanted::Ignore => return,
-        Wanted::Warn => Severity::Note,
-        Wanted::Hold => Severity::Error,
-    };
+    let wanted = local.platform.licence;
+    if wanted.is_ignored() {
+        return;
+    }
     let root = local.place.worktree.root.as_ref().unwrap_or(&local.place.folder);
-    let Some(why) = licence::of_folder(root).lacking() else { return };
-    let (message, hint) = why.split_once("; ").unwrap_or((&why, "commit a file LICENSE"));
-    let mut hint = hint.to_owned();
-    hint.get_mut(..1).map(str::make_ascii_uppercase);
-    report.diagnostics.push(Diagnostic {
-        file: local.place.folder.join("LICENSE").display().to_string(),
-        place: None,
-        severity,
-        code: "no-licence".to_owned(),
-        message: message.to_owned(),
-        hint: Some(format!("{hint}.")),
-        component: None,
-    });
+    let file = local.place.folder.join("LICENSE").display().to_string();
+    report.diagnostics.extend(judged(wanted, &licence::of_folder(root), &file).diagnostics);
 }

@@ -203,6 +203,18 @@ impl<'a> Assembly<'a> {
         }
     }
 
+    fn tell_idle_signers(&mut self) {
+        let Self { found, base, naming, .. } = self;
+        let Some(platform) = &found.platform else { return };
+        for whose in signers::idle(platform, &found.tools) {
+            let name = whose.map_or_else(|| "platform.yaml".to_owned(), |tool| format!("tools/{tool}.yaml"));
+            let file = join(base, &name);
+            let Some(text) = naming.get(&file) else { continue };
+            found.report.diagnostics.extend(signers::told_idle(&file, text).diagnostics);
+            found.texts.insert(file, text.clone());
+        }
+    }
+
     fn unreadable(&mut self, path: &str, name: &str) {
         let unreadable = Unreadable { file: path.to_owned(), name: ToolName::new(stem(name)).ok() };
         self.found.unreadable.push(unreadable);
@@ -211,6 +223,7 @@ impl<'a> Assembly<'a> {
     fn finish(mut self) -> PlatformFolder {
         self.found.tools.sort_by(|a, b| a.name.cmp(&b.name));
         self.fill_signers();
+        self.tell_idle_signers();
         self.rules();
         self.found.report.diagnostics.sort();
         self.found
