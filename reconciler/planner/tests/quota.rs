@@ -223,6 +223,9 @@ fn what_could_never_surge_is_replaced_in_turn_and_surges_again_when_that_is_done
     let words = "deployment/tool-wordcount/web: the tool's quota has no room for one more pod beside those that run, so \
                  they are replaced one at a time, with one fewer meanwhile";
     assert_eq!(told, [words]);
+    let (told, ways) = replaced("4Gi", "replicas: 2, memory: 2Gi", "replicas: 4, memory: 1Gi");
+    assert_eq!(ways, ["RollingUpdate 0 3", "RollingUpdate 0 3", "RollingUpdate 0 1"], "four fill the quota");
+    assert!(told[0].ends_with("so they are replaced in turn, with 3 fewer meanwhile"), "{told:?}");
     let (_, ways) = replaced("2Gi", "replicas: 1, memory: 2Gi", "replicas: 1, memory: 512Mi");
     assert_eq!(ways, ["Recreate null null", "Recreate null null", "RollingUpdate 1 0"]);
     let (told, ways) = replaced("4Gi", "replicas: 2, memory: 1Gi", "replicas: 2, memory: 512Mi");

@@ -9,8 +9,8 @@ use serde_json::Value;
 /// Kubernetes keeps one failed Job of a CronJob, and three successful ones, where nothing else is said.
 const KEPT_FAILED: u32 = 1;
 const KEPT_SUCCESSFUL: u32 = 3;
-/// Of a Deployment where it does not say.
-const SURGE: &str = "25%";
+/// Of a Deployment's pods, more or fewer, where it does not say.
+const SHARE: &str = "25%";
 /// What a CronJob's Jobs count for.
 const JOBS: [&str; 1] = ["count/jobs.batch"];
 
@@ -30,8 +30,8 @@ enum Work {
     /// None, ever.
     #[default]
     Nothing,
-    /// All the time; and so many more while they are replaced. None where all go before the first comes.
-    Always { replicas: u32, surge: Option<u32> },
+    /// All the time; and so many more while they are replaced, or fewer. None more where all go before the first comes.
+    Always { replicas: u32, surge: Option<u32>, away: u32 },
     /// So many while it runs; so many runs at once, each a Job of its own; and so many Jobs that are kept.
     Runs { pods: u32, at_once: u32, kept: u32 },
     /// So many until it is done.
@@ -67,6 +67,14 @@ impl Load {
         }
     }
 
+    /// How many pods fewer than those a rollout may leave.
+    pub(super) fn away(&self) -> u32 {
+        match self.work {
+            Work::Always { away, .. } => away,
+            _ => 0,
+        }
+    }
+
     /// When nothing happens.
     pub(crate) fn at_rest(&self) -> Usage {
         self.counted.clone().plus(&self.pod.times(self.replicas().unwrap_or(0)))
@@ -96,7 +104,7 @@ impl Load {
     pub(crate) fn at_peak(&self, before: Option<&Self>, rolls: bool) -> Usage {
         let most = self.at_most().max(&before.map(Self::at_most).unwrap_or_default());
         let (Some(old), true) = (before, rolls) else { return most };
-        let (Some(r_old), Work::Always { replicas, surge: Some(surge) }) = (old.replicas(), self.work) else {
+        let (Some(r_old), Work::Always { replicas, surge: Some(surge), .. }) = (old.replicas(), self.work) else {
             return most;
         };
         let first = replicas.saturating_add(surge).saturating_sub(r_old);
@@ -149,7 +157,8 @@ fn work<'a>(id: &ObjectId, object: &'a Value, scaled: Option<u32>) -> Option<(Wo
     let found = match (id.group.as_str(), id.kind.as_str()) {
         ("apps", "Deployment") => {
             let replicas = number(spec, "replicas").or(scaled).unwrap_or(1);
-            (Work::Always { replicas, surge: surge(spec, replicas) }, spec.pointer("/template/spec"))
+            let work = Work::Always { replicas, surge: surge(spec, replicas), away: away(spec, replicas) };
+            (work, spec.pointer("/template/spec"))
         }
         ("batch", "CronJob") => {
             let template = spec.pointer("/jobTemplate/spec")?;
@@ -192,13 +201,23 @@ fn surge(spec: &Value, replicas: u32) -> Option<u32> {
         return None;
     }
     let written = strategy.and_then(|strategy| strategy.pointer("/rollingUpdate/maxSurge"));
+    Some(part(written, replicas, u64::div_ceil))
+}
+
+/// How many pods fewer than its replicas a rollout may leave, as the server rounds it: a share down.
+fn away(spec: &Value, replicas: u32) -> u32 {
+    part(spec.pointer("/strategy/rollingUpdate/maxUnavailable"), replicas, |all, of| all / of)
+}
+
+/// A number, or a share of the replicas.
+fn part(written: Option<&Value>, replicas: u32, rounded: impl Fn(u64, u64) -> u64) -> u32 {
     let share = match written {
-        Some(Value::Number(number)) => return Some(number.as_u64().and_then(|n| u32::try_from(n).ok()).unwrap_or(0)),
+        Some(Value::Number(number)) => return number.as_u64().and_then(|n| u32::try_from(n).ok()).unwrap_or(0),
         Some(Value::String(share)) => share.as_str(),
-        _ => SURGE,
+        _ => SHARE,
     };
     let percent: u64 = share.strip_suffix('%').and_then(|percent| percent.parse().ok()).unwrap_or(0);
-    u32::try_from((u64::from(replicas) * percent).div_ceil(100)).ok()
+    u32::try_from(rounded(u64::from(replicas) * percent, 100)).unwrap_or(u32::MAX)
 }
 
 fn number(spec: &Value, key: &str) -> Option<u32> {
