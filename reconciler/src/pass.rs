@@ -265,7 +265,7 @@ impl Draft<'_> {
         }
         observed.memo = memo;
         let hidden = Hidden::of(self.subject, &observed);
-        let unread = hidden.hide(client, plan.said()).await.missed();
+        let unread = hidden.hide_in(client, &mut plan, &observed).await;
         missed = unread.map(|unread| unread.and(missed)).or(missed);
         self.judged(plan, observed, missed, hidden)
     }

@@ -94,6 +94,44 @@ fn a_failed_revision_is_written_down_before_anything_is_taken_back() {
 }
 
 #[test]
+fn a_failure_is_written_down_with_its_words_or_not_yet() {
+    let (mut world, says) = (world(), commit('b', &web("crash", 1)));
+    world.withholds = true;
+    let last = (0..6).map(|_| world.pass(&says)).last().expect("a pass");
+    assert_eq!(
+        (last.due, last.steps.len()),
+        (None, 0),
+        "it is looked at again when the secrets can be read: {last:#?}"
+    );
+    assert_eq!(history(&world), [('b', State::Progressing), ('a', State::Ready)]);
+    assert!(condition(&world, "Ready")["message"].as_str().is_some_and(|m| m.contains("withheld")));
+    world.withholds = false;
+    world.settle(&says);
+    assert_eq!(history(&world), [('b', State::Failed), ('a', State::Ready)]);
+    let why = |world: &World| {
+        let tool = &world.objects[&world.id("Tool", "wordcount")];
+        listed(tool.get("status"))[0].deployment.why.clone().expect("the reason of a failure")
+    };
+    assert!(why(&world).contains("timed out progressing"), "{}", why(&world));
+    world.withholds = true;
+    world.pass(&says);
+    assert!(why(&world).contains("timed out progressing"), "what was written down stays: {}", why(&world));
+}
+
+#[test]
+fn a_first_deployment_that_failed_stays_failed_with_its_words() {
+    let mut world = World::new();
+    world.crashes = Some("crash".to_owned());
+    let says = commit('a', &web("crash", 1));
+    world.settle(&says);
+    let before = world.objects[&world.id("Tool", "wordcount")]["status"]["deployments"].clone();
+    assert_eq!(before[0]["state"], "failed");
+    world.withholds = true;
+    world.pass(&says);
+    assert_eq!(world.objects[&world.id("Tool", "wordcount")]["status"]["deployments"], before);
+}
+
+#[test]
 fn a_commit_that_means_the_same_fails_the_same_and_a_correction_is_tried() {
     let mut world = world();
     world.settle(&commit('b', &web("crash", 1)));

@@ -10,6 +10,7 @@ use crate::cluster::call::CallError;
 use crate::secrets::{LEAST_BYTES, Mask, TooLarge, Vault, values_in_namespace};
 use kube::Client;
 use planner::observed::Observed;
+use planner::plan::Plan;
 use renderer::{Secret, Siblings, ToolName};
 use std::borrow::Cow;
 use std::collections::BTreeSet;
@@ -68,6 +69,15 @@ impl Hidden {
             files: observed.stored.iter().filter_map(|stored| stored.revision.files.secrets.clone()).collect(),
             on_cluster: observed.secrets.as_ref().is_none_or(|names| !names.is_empty()),
         }
+    }
+
+    /// Takes them out of a plan that is made of this. Returned is what has to be tried again.
+    pub(super) async fn hide_in(&self, client: &Client, plan: &mut Plan, observed: &Observed) -> Option<Missed> {
+        let missed = self.hide(client, plan.said()).await.missed();
+        if missed.is_some() {
+            plan.put_off_verdict(observed.live(&planner::tool_id(&plan.tool)).and_then(|tool| tool.get("status")));
+        }
+        missed
     }
 
     /// Takes them out of what was said. Where they can't be searched for, nothing of it is told.

@@ -4,8 +4,10 @@
 //! A plan that does nothing and in which nobody has a say gives none: nothing has to be known to search it.
 
 use super::{Cause, Plan, Step, Why};
+use crate::deployments::{self, State};
 use crate::drift::{ChangeKind, FieldChange};
 use crate::outcome::{Outcome, RowResult};
+use serde_json::Value;
 
 impl Plan {
     /// What others said, wherever a plan repeats it.
@@ -17,6 +19,22 @@ impl Plan {
         let why = self.deployment.as_mut().and_then(|deployment| deployment.why.as_mut());
         let steps = self.steps.iter_mut().flat_map(Step::said);
         held.chain(rows).chain(why).chain(&mut self.remarks).chain(author).chain(steps).collect()
+    }
+
+    /// Puts off the verdict that the deployment has failed, where its words may not be told for now: it is written down
+    /// once, and nobody corrects it. Until it is, what fails goes on, and the next pass finds it again. A verdict that the
+    /// Tool's status has already stays as it stands there.
+    pub fn put_off_verdict(&mut self, status: Option<&Value>) {
+        let Some(deployment) = self.deployment.as_mut().filter(|deployment| deployment.state == State::Failed) else {
+            return;
+        };
+        let written = deployments::failed(status, &deployment.id);
+        if written.is_none() {
+            deployment.state = State::Progressing;
+            // What was to follow at once follows when it can be said.
+            self.due = None;
+        }
+        deployment.why = written;
     }
 }
 
