@@ -2,6 +2,9 @@
 //!
 //! The words are made so that they stay the same while the trouble does: no counters, no times, no back-off that grows.
 //! Else each restart would be news.
+//!
+//! A kubelet takes the end of what a container left or logged, so that a long message may begin within a word, and a
+//! secret that begins before it would not be known again: such a message is told from its second line on.
 
 use super::condition::{condition, list, text};
 use serde_json::Value;
@@ -17,6 +20,14 @@ pub struct Trouble {
 
 /// Longest text of a container or the kubelet that is repeated, in characters.
 const MAX_CHARS: usize = 200;
+/// A message of a kubelet that has so many bytes has lost its beginning: it is the end of a log, at most
+/// `MaxContainerTerminationMessageLogLength` (kubelet, `container/runtime.go`), or of a file of up to twice that.
+const CUT_BYTES: usize = 2048;
+/// All messages of a pod have no more bytes than these, in equal shares: `MaxPodTerminationMessageLogLength` there. What
+/// was cut at its beginning may so be cut at its end, too.
+const CUT_BYTES_OF_POD: usize = 12 * 1024;
+/// Half a character at either end may be gone.
+const SLACK_BYTES: usize = 6;
 /// Reasons of a waiting container that no waiting ends: it was tried and is put off, or can't be tried.
 const HOPELESS: [&str; 9] = [
     "CrashLoopBackOff",
@@ -40,10 +51,11 @@ pub fn pod_trouble(pod: &Value) -> Option<Trouble> {
     if ready || phase == Some("Succeeded") || crate::observed::is_terminating(pod) {
         return None;
     }
+    let cut_bytes = cut_bytes(pod);
     let of_containers = ["initContainerStatuses", "containerStatuses"]
         .into_iter()
         .flat_map(|list_name| list(pod, &format!("/status/{list_name}")))
-        .filter_map(container_trouble);
+        .filter_map(|status| container_trouble(status, cut_bytes));
     let is_over = phase == Some("Failed");
     let of_containers = of_containers.map(|trouble| Trouble { failed: trouble.failed || is_over, ..trouble });
     // What the kubelet says of the whole pod comes before what it says of the containers that went with it.
@@ -54,6 +66,13 @@ pub fn pod_trouble(pod: &Value) -> Option<Trouble> {
     }
     let worst = found.iter().position(|trouble| trouble.failed).unwrap_or(0);
     found.into_iter().nth(worst)
+}
+
+/// From how many bytes on a message may have lost its beginning.
+fn cut_bytes(pod: &Value) -> usize {
+    let lists = ["initContainers", "containers", "ephemeralContainers"];
+    let containers: usize = lists.iter().map(|name| list(pod, &format!("/spec/{name}")).len()).sum();
+    (CUT_BYTES_OF_POD / containers.max(1)).min(CUT_BYTES).saturating_sub(SLACK_BYTES)
 }
 
 /// The pod as a whole is over: evicted, past its deadline, its node gone.
@@ -68,9 +87,10 @@ fn unscheduled(pod: &Value) -> Option<Trouble> {
     Some(Trouble { why: bounded(&scheduled.words()), failed: false })
 }
 
-fn container_trouble(status: &Value) -> Option<Trouble> {
+fn container_trouble(status: &Value, cut_bytes: usize) -> Option<Trouble> {
     let name = status.get("name").and_then(Value::as_str).unwrap_or("a container");
     let named = |why: String, failed| Some(Trouble { why: format!("{name}: {why}"), failed });
+    let end = |terminated: &Value| end(terminated, cut_bytes);
     let last_end = || status.pointer("/lastState/terminated").map(end);
     if let Some(reason) = text(status, "/state/waiting/reason").filter(|reason| !ON_ITS_WAY.contains(reason)) {
         let failed = HOPELESS.contains(&reason) && !is_young_crash(reason, status);
@@ -96,11 +116,20 @@ fn is_young_crash(reason: &str, status: &Value) -> bool {
 }
 
 /// `OOMKilled`, or `exit code 1 (Error): its last words`.
-fn end(terminated: &Value) -> String {
+fn end(terminated: &Value, cut_bytes: usize) -> String {
     let reason = text(terminated, "/reason").unwrap_or("Error");
     let code = terminated.get("exitCode").and_then(Value::as_i64).unwrap_or(-1);
     let head = if reason == "OOMKilled" { reason.to_owned() } else { format!("exit code {code} ({reason})") };
-    said(&head, text(terminated, "/message"))
+    said(
+        &head,
+        text(terminated, "/message")
+            .map(|message| if message.len() < cut_bytes { message } else { whole_lines(message) }),
+    )
+}
+
+/// Without the line whose beginning is gone; of one long line nothing is left.
+fn whole_lines(message: &str) -> &str {
+    message.split_once('\n').map_or("\u{2026}", |(_, lines)| lines)
 }
 
 fn said(reason: &str, message: Option<&str>) -> String {
@@ -224,6 +253,34 @@ mod tests {
         going["metadata"] = json!({"deletionTimestamp": "2026-01-01T00:00:00Z"});
         check(&going, None);
         check(&pod(json!({"phase": "Failed", "reason": "Evicted"})), Some(("Evicted", true)));
+    }
+
+    #[test]
+    fn of_a_message_that_lost_its_beginning_only_whole_lines_are_told() {
+        let told = |containers: usize, message: String| {
+            let mut pod =
+                running(json!([container(json!({"terminated": {"exitCode": 1, "message": message}}), json!({}))]));
+            pod["spec"] = json!({"initContainers": [{}], "containers": vec![json!({}); containers - 1]});
+            pod_trouble(&pod).expect("trouble").why
+        };
+        let long = |line: &str, bytes: usize| format!("{line}\nthe reason\n{}", ".".repeat(bytes - line.len() - 12));
+        let whole = "web: exit code 1 (Error): -hunter2 the reason ";
+        let cut = "web: exit code 1 (Error): the reason ";
+        for (containers, bytes, told_as) in [
+            (2, 2000, whole),
+            (2, 2048, cut),
+            (2, 4096, cut),
+            // Half a character was left out at the beginning.
+            (2, 2045, cut),
+            (6, 2041, whole),
+            // A seventh of what all may say.
+            (7, 1755, cut),
+            (7, 1700, whole),
+        ] {
+            let why = told(containers, long("-hunter2", bytes));
+            assert!(why.starts_with(told_as), "{bytes} bytes of one in {containers}: {why}");
+        }
+        assert_eq!(told(2, "-hunter2 ".repeat(300)), "web: exit code 1 (Error): \u{2026}");
     }
 
     #[test]
