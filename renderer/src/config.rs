@@ -24,7 +24,7 @@ mod source;
 /// Single values, for files that say the same under other names.
 pub(crate) mod fields {
     pub(crate) use super::continuous::health_path;
-    pub(crate) use super::env::{is_name as is_variable, platform_env as env};
+    pub(crate) use super::env::{is_name as is_variable, is_reserved, platform_env as env};
     pub(crate) use super::repository::reference;
     pub(crate) use super::resources::{cpu, memory};
     pub(crate) use super::run::mount;

@@ -10,7 +10,7 @@ use axum::body::Body;
 use axum::extract::Request;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse as _, Response};
-use renderer::platform::{Backend, Builds, Lifecycle};
+use renderer::platform::{Backend, Builds, Lifecycle, Tekton};
 use renderer::request::{BUILD_COMMIT, BUILD_COMPONENTS, BUILD_ID, BUILD_IMAGE, BUILD_OF};
 use serde_json::{Value, json};
 use std::path::PathBuf;
@@ -204,6 +204,82 @@ fn what_a_build_says_comes_phase_by_phase_and_ends_with_it() {
     let build = &listed["builds"][0];
     assert_eq!((&build["state"], &build["waitedSecs"], &build["tookSecs"]), (&json!("failed"), &json!(10), &json!(50)));
     assert!(build["why"].as_str().is_some_and(|why| why.contains("build: exit code 51")), "{build:#}");
+}
+
+/// What a build, or whoever runs it, says to steer a terminal.
+const STEERS: &str = "\u{1b}]8;;https://evil.example\u{7}here\u{9b}2J\u{202e}txt";
+const ESCAPED: &str = "\\u{1b}]8;;https://evil.example\\u{7}here\\u{9b}2J\\u{202e}txt";
+
+/// A failed build by Tekton, of which only its controller says why.
+fn pipeline_run() -> Value {
+    let mut run = job();
+    run["apiVersion"] = json!("tekton.dev/v1");
+    run["kind"] = json!("PipelineRun");
+    let failed = json!({"type": "Succeeded", "status": "False", "reason": "Failed", "message": STEERS});
+    run["status"] = json!({"startTime": "2026-01-01T00:00:10Z", "conditions": [failed]});
+    run
+}
+
+/// The same cluster, with a builder of this kind, on which everything that can be a stranger's word steers terminals.
+fn hostile(backend: Backend) -> Router {
+    let answer = move |request: Request| {
+        let (path, backend) = (request.uri().path().to_owned(), backend.clone());
+        async move {
+            let list = |items: Value| json!({"metadata": {"resourceVersion": "9"}, "items": items}).to_string();
+            let is_tekton = matches!(backend, Backend::Tekton(_));
+            let body = match path.as_str() {
+                "/api/v1/namespaces/toolforge/configmaps/toolforge-platform" => {
+                    let platform =
+                        renderer::Platform { builds: Some(Builds::by(backend)), ..renderer::Platform::builtin() };
+                    json!({"data": {"platform.json": serde_json::to_string(&platform).expect("JSON")}}).to_string()
+                }
+                "/apis/batch/v1/namespaces/toolforge-builds/jobs" if is_tekton => list(json!([])),
+                "/apis/tekton.dev/v1/namespaces/toolforge-builds/pipelineruns" if is_tekton => {
+                    list(json!([pipeline_run()]))
+                }
+                "/api/v1/namespaces/toolforge-builds/pods" if is_tekton => list(json!([])),
+                "/api/v1/namespaces/toolforge-builds/pods" => {
+                    let mut pod = pod();
+                    pod["status"]["initContainerStatuses"][1]["state"]["terminated"]["message"] = json!(STEERS);
+                    list(json!([pod]))
+                }
+                path if path.ends_with("/log") => return Body::from(format!("{STEERS}\n")).into_response(),
+                _ => return cluster(request).await,
+            };
+            ([("content-type", "application/json")], body).into_response()
+        }
+    };
+    Router::new().fallback(answer)
+}
+
+#[test]
+fn the_end_of_a_build_s_log_steers_no_terminal_whoever_builds() {
+    let lifecycle = Backend::Lifecycle(Lifecycle::of("r.example/toolforge@sha256:1".to_owned()));
+    let tekton = Backend::Tekton(Tekton { pipeline: "buildpacks".to_owned(), service_account: None });
+    let steers = |c: char| c != '\n' && c != '\t' && renderer::diagnostic::steers(c);
+    for backend in [lifecycle, tekton] {
+        let is_tekton = matches!(backend, Backend::Tekton(_));
+        let (url, _runtime) = listen(hostile(backend));
+        let home = folder(&[("k", &kubeconfig(&url))]);
+        let ran = |arguments: &[&str]| {
+            let ran = toolforge(home.path(), &[arguments, &["--kubeconfig", "k"]].concat());
+            assert!(ran.exit == 0 && !ran.out.contains(steers) && !ran.err.contains(steers), "{ran:#?}");
+            ran
+        };
+        let table = ran(&["builds", "--color", "never"]);
+        assert!(table.out.contains("https://evil.example"), "{table:#?}");
+        let told = ran(&["builds", "--json"]);
+        assert!(told.json()["builds"][0]["why"].as_str().is_some_and(|why| why.contains("https://evil.example")));
+        let said = ran(&["logs", "bot", "--build"]);
+        if is_tekton {
+            assert!(said.err.contains(ESCAPED), "its pods are gone, so its controller's words are told: {said:#?}");
+        } else {
+            assert_eq!(said.out, format!("fetch     {ESCAPED}\nbuild     {ESCAPED}\n"));
+            let line = ran(&["logs", "bot", "--build", "--json"]);
+            let line: Value = serde_json::from_str(line.out.lines().next().expect("a line")).expect("JSON");
+            assert_eq!(line["line"], STEERS);
+        }
+    }
 }
 
 /// `toolforge run` beside the test; asked to end, and waited for.

@@ -78,15 +78,17 @@ const STEERS: &str = "\u{1b}]8;;https://evil.example\u{7}here\u{9b}2J\u{202e}txt
 
 #[tokio::test]
 async fn what_an_event_repeats_steers_no_terminal() {
-    let (fake, recorder) = (echo(), Recorder::default());
-    let plan = plan(vec![Why::Invalid(STEERS.to_owned())]);
-    recorder.publish(&fake.client(), &live(), &nothing(&plan)).await;
-    let message = fake.asked()[0].body["message"].as_str().expect("a message").to_owned();
-    assert!(!message.contains(steers), "{message:?}");
-    assert!(
-        message.contains("\\u{1b}]8;;https://evil.example\\u{7}here\\u{9b}2J\\u{202e}txt\\u{a}1 more"),
-        "{message}"
-    );
+    let build = ObjectId { group: "batch".into(), kind: "Job".into(), namespace: Some("b".into()), name: "a-1".into() };
+    for why in [Why::Invalid(STEERS.to_owned()), Why::BuildFailed { build, why: STEERS.to_owned() }] {
+        let (fake, recorder) = (echo(), Recorder::default());
+        recorder.publish(&fake.client(), &live(), &nothing(&plan(vec![why]))).await;
+        let message = fake.asked()[0].body["message"].as_str().expect("a message").to_owned();
+        assert!(!message.contains(steers), "{message:?}");
+        assert!(
+            message.contains("\\u{1b}]8;;https://evil.example\\u{7}here\\u{9b}2J\\u{202e}txt\\u{a}1 more"),
+            "{message}"
+        );
+    }
 }
 
 #[test]

@@ -111,7 +111,8 @@ pub(super) fn secrets(entry: &Entry, context: &ParseContext, findings: &mut Find
     names
 }
 
-fn is_reserved(name: &str, context: &ParseContext) -> bool {
+/// Somebody else sets this variable.
+pub(crate) fn is_reserved(name: &str, context: &ParseContext) -> bool {
     RESERVED.contains(&name)
         || RESERVED_PREFIXES.iter().any(|prefix| name.starts_with(prefix))
         || context.reserved_env.contains(name)

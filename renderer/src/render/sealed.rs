@@ -7,7 +7,8 @@
 
 use super::meta::{self, SECRET};
 use super::{Frame, Refusal, pod};
-use crate::config::Component;
+use crate::config::fields::is_reserved;
+use crate::config::{Component, ParseContext};
 use crate::diagnostic::{Code, Diagnostic, Findings, Report};
 use crate::length_prefixed::LengthPrefixed;
 use crate::names::ComponentName;
@@ -16,6 +17,7 @@ use crate::secrets::{self, FILE, Known, Opened, SecretsFile, Standing, Tag};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Map, Value};
+use std::cell::LazyCell;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Annotation of such a Secret and of the pods that use it: a keyed hash of all its values.
@@ -49,12 +51,19 @@ impl<'a> Shelf<'a> {
         self.known.given.values().filter_map(|given| given.as_ref().err().cloned()).collect()
     }
 
-    /// Says which values nobody asked for.
+    /// Says which values nobody asked for, and which nobody can ask for.
     pub(super) fn notes(&self, frame: &Frame<'_>) -> Vec<Diagnostic> {
         let asked: BTreeSet<&str> = frame.config.components.values().flat_map(|c| pod::secrets(frame, c)).collect();
         let mut findings = Findings::new(FILE);
         let all = self.file.iter().flat_map(|file| &file.values);
+        let context = LazyCell::new(|| ParseContext::new(frame.platform, frame.tool));
         for (key, standing) in all.filter(|(key, _)| !asked.contains(key.as_str())) {
+            if is_reserved(key, &context) {
+                findings
+                    .add(Code::ReservedEnvName, standing.place, format!("`{key}` is reserved"))
+                    .with_hint(format!("Choose another name, and run `toolforge secrets rm {key}`."));
+                continue;
+            }
             findings
                 .add(Code::IgnoredKey, standing.place, format!("no component declares `{key}`"))
                 .with_hint(format!("Name it under `secrets:` in toolforge.yaml, or run `toolforge secrets rm {key}`."));
