@@ -2,6 +2,7 @@
 //! who has the identity of a recipient can look into it again.
 
 mod commands;
+mod given;
 mod keygen;
 mod shelf;
 mod typed;
@@ -11,6 +12,7 @@ use super::connect::ClusterArgs;
 use super::local::tool_name;
 use crate::ui::{Exit, Ui};
 use renderer::ToolName;
+use std::ffi::OsString;
 use std::path::PathBuf;
 
 /// Keep secret values in the tool's repository, encrypted for the platform
@@ -81,7 +83,7 @@ struct ReaderArgs {
 #[derive(Debug, Clone, clap::Args)]
 struct OneValue {
     /// The variable
-    #[arg(value_name = "NAME", value_parser = key)]
+    #[arg(value_name = "NAME")]
     key: String,
     #[command(flatten)]
     here: Here,
@@ -103,8 +105,11 @@ Examples:
 One line end at the end of stdin is left out. Exit code: 0 written, 2 something is wrong.")]
 struct SetArgs {
     /// The variable
-    #[arg(value_name = "NAME", value_parser = key)]
+    #[arg(value_name = "NAME")]
     key: String,
+    /// Taken so that it can be refused without being repeated
+    #[arg(hide = true)]
+    value: Vec<OsString>,
     #[command(flatten)]
     here: Here,
     #[command(flatten)]
@@ -210,14 +215,6 @@ enum Change {
         #[arg(required = true, value_name = "RECIPIENT")]
         recipients: Vec<String>,
     },
-}
-
-/// For clap: a variable's name, or why it is none.
-fn key(text: &str) -> Result<String, String> {
-    if renderer::secrets::is_key(text) {
-        return Ok(text.to_owned());
-    }
-    Err("a variable's name, such as `API_KEY`; the value is asked for".to_owned())
 }
 
 pub async fn run(args: &Args, ui: &Ui) -> anyhow::Result<Exit> {

@@ -127,7 +127,7 @@ fn what_can_be_no_value_is_refused_and_the_file_stays() {
         ("API_KEY", "", "no value was given"),
         ("API_KEY", &"x".repeat(20_000), "at most 16384"),
         ("API_KEY", "a\0b", "NUL"),
-        ("hunter2 canary", "x", "a variable's name"),
+        ("hunter2 canary", "x", "the place of the variable's name"),
     ] {
         let told = set(&tool, key, value);
         assert!(told.exit == 2 && told.err.contains(why), "{told:#?}");
@@ -165,4 +165,51 @@ fn check_refuses_credentials_that_git_would_take_in_and_prints_none() {
     assert!(!String::from_utf8_lossy(&json.stdout).contains(&token[8..20]));
     fs::write(stage.path().join("src/app.py"), python.replace("\"\n", "\"  # not a secret\n")).expect("written");
     assert_eq!(toolforge(stage.path(), &["check"]).exit, 0);
+}
+
+#[test]
+fn a_secret_in_the_wrong_place_of_the_command_line_is_known_for_one_and_not_repeated() {
+    let stage = stage();
+    let tool = stage.path().join("wordcount");
+    set(&tool, "API_KEY", "canary");
+    let whole = fs::read_to_string(stage.path().join("identity")).expect("the identity");
+    let key = whole.lines().find(|line| line.starts_with("AGE-SECRET-KEY-")).expect("its secret half");
+    let public = whole.split_whitespace().find(|word| word.starts_with("age1")).expect("its public half");
+    let refused = |told: Ran, says: &[&str], hidden: &str| {
+        assert_eq!((told.exit, told.out.as_str()), (2, ""), "{told:#?}");
+        assert!(says.iter().all(|words| told.err.contains(words)), "{says:?}: {told:#?}");
+        assert!(!told.err.to_uppercase().contains(&hidden.to_uppercase()), "{told:#?}");
+    };
+    let get = ["secrets", "get", "API_KEY"];
+    let named = [&get[..], &["-i", key]].concat();
+    refused(toolforge(&tool, &named), &["not the file of one", "`--identity FILE`"], &key[15..25]);
+    for held in [key, &whole, &key.to_lowercase()] {
+        let told = command(&tool, &get).env("TOOLFORGE_IDENTITY", held).output().expect("it runs");
+        refused(ran(told), &["not the file of one", "`export TOOLFORGE_IDENTITY=FILE`"], &key[15..25]);
+    }
+    for change in ["add", "remove"] {
+        let next = format!("`toolforge secrets recipients {change} {public}`");
+        refused(
+            toolforge(&tool, &["secrets", "recipients", change, key]),
+            &["not its public half", &next],
+            &key[15..25],
+        );
+    }
+    let piped = "`printf %s \"$VALUE\" | toolforge secrets set API_KEY`";
+    for value in [&["API_KEY=hunter2"][..], &["API_KEY", "hunter2"], &["API_KEY", "--", "-hunter2", "x"]] {
+        refused(
+            toolforge(&tool, &[&["secrets", "set"], value].concat()),
+            &["stands on the command line", piped],
+            "unter2",
+        );
+    }
+    for command in ["get", "rm", "edit", "set"] {
+        refused(
+            toolforge(&tool, &["secrets", command, "API_KEY=hunter2"]),
+            &["toolforge secrets set API_KEY"],
+            "unter2",
+        );
+        refused(toolforge(&tool, &["secrets", command, "hunter2!"]), &["`API_KEY`"], "unter2");
+        refused(toolforge(&tool, &["secrets", command, "api-key"]), &["Write `API_KEY`"], "canary");
+    }
 }

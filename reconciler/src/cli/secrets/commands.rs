@@ -1,7 +1,7 @@
 //! What each command does with the file.
 
 use super::shelf::{Shelf, seal, standing};
-use super::{Change, EditArgs, GetArgs, ListArgs, RecipientsArgs, RmArgs, RotateArgs, SetArgs, typed};
+use super::{Change, EditArgs, GetArgs, ListArgs, RecipientsArgs, RmArgs, RotateArgs, SetArgs, given, typed};
 use crate::ui::{Exit, Style, Table, Ui, wrong_use};
 use reconciler::secrets::Recipients;
 use renderer::Secret;
@@ -32,6 +32,10 @@ fn counted(count: usize, word: &str) -> String {
 }
 
 pub(super) async fn set(args: &SetArgs, ui: &Ui) -> anyhow::Result<Exit> {
+    given::variable(&args.key)?;
+    if !args.value.is_empty() {
+        return Err(given::value(&args.key).into());
+    }
     let mut shelf = Shelf::open(&args.here, ui)?;
     let file = args.platform.current(shelf.file.as_ref(), ui).await?;
     if file.values.len() >= limits::VALUES && !file.values.contains_key(&args.key) {
@@ -67,6 +71,7 @@ fn declared(shelf: &Shelf) -> BTreeSet<String> {
 
 pub(super) fn get(args: &GetArgs, ui: &Ui) -> anyhow::Result<Exit> {
     let args = &args.one;
+    given::variable(&args.key)?;
     let shelf = Shelf::open(&args.here, ui)?;
     shelf.sealed(&args.key)?;
     let value = shelf.opened(&args.key, &args.reader.identities("get")?)?.value;
@@ -130,6 +135,7 @@ pub(super) fn list(args: &ListArgs, ui: &Ui) -> anyhow::Result<Exit> {
 
 pub(super) fn edit(args: &EditArgs, ui: &Ui) -> anyhow::Result<Exit> {
     let args = &args.one;
+    given::variable(&args.key)?;
     let mut shelf = Shelf::open(&args.here, ui)?;
     shelf.sealed(&args.key)?;
     let identities = args.reader.identities("edit")?;
@@ -148,11 +154,12 @@ pub(super) fn edit(args: &EditArgs, ui: &Ui) -> anyhow::Result<Exit> {
 }
 
 pub(super) fn rm(args: &RmArgs, ui: &Ui) -> anyhow::Result<Exit> {
+    args.keys.iter().try_for_each(|key| given::variable(key).map(|_| ()))?;
     let mut shelf = Shelf::open(&args.here, ui)?;
     let mut file = shelf.file()?.clone();
     for key in &args.keys {
         if file.values.remove(key).is_none() {
-            return Err(wrong_use(format!("{} holds no {}", shelf.path.display(), renderer::diagnostic::shown(key)))
+            return Err(wrong_use(format!("{} holds no `{key}`", shelf.path.display()))
                 .hint("Run `toolforge secrets list` to see what there is; nothing was removed.")
                 .into());
         }
@@ -195,10 +202,12 @@ pub(super) fn recipients(args: &RecipientsArgs, ui: &Ui) -> anyhow::Result<Exit>
             return Ok(Exit::Done);
         }
         Some(Change::Add { recipients }) => {
+            recipients.iter().try_for_each(|one| given::recipient(one, "add"))?;
             let new = recipients.iter().filter(|one| !file.recipients.contains(one)).cloned().collect::<Vec<_>>();
             file.recipients.extend(new);
         }
         Some(Change::Remove { recipients }) => {
+            recipients.iter().try_for_each(|one| given::recipient(one, "remove"))?;
             if let Some(strange) = recipients.iter().find(|one| !file.recipients.contains(one)) {
                 let message = format!("{} is no recipient of the file", renderer::diagnostic::shown(strange));
                 return Err(wrong_use(message).hint("Run `toolforge secrets recipients` to see them.").into());

@@ -1,6 +1,6 @@
 //! To whom values are encrypted, and who asks to read them.
 
-use super::{PlatformArgs, ReaderArgs};
+use super::{PlatformArgs, ReaderArgs, given};
 use crate::cli::local;
 use crate::cli::place;
 use crate::cli::target::Declared;
@@ -17,14 +17,17 @@ const VARIABLE: &str = "TOOLFORGE_IDENTITY";
 impl ReaderArgs {
     /// The identity of the person.
     pub(super) fn identities(&self, command: &str) -> anyhow::Result<Identities> {
-        let named = || std::env::var_os(VARIABLE).filter(|path| !path.is_empty()).map(PathBuf::from);
-        let Some(path) = self.identity.clone().or_else(named) else {
+        let option = self.identity.clone().map(|path| (path, "--identity FILE".to_owned()));
+        let variable = std::env::var_os(VARIABLE).filter(|path| !path.is_empty());
+        let variable = variable.map(|path| (PathBuf::from(path), format!("export {VARIABLE}=FILE")));
+        let Some((path, named)) = option.or(variable) else {
             return Err(wrong_use(format!("`{command}` needs the identity of a recipient"))
                 .hint(format!(
                     "Name its file with `--identity` or in ${VARIABLE}. The platform's own stays with the platform."
                 ))
                 .into());
         };
+        given::file(&path.to_string_lossy(), &named)?;
         let text = Secret::new(String::from_utf8(place::read(&path)?).unwrap_or_default());
         let hint = "Make one with `toolforge secrets keygen`, or with `age-keygen`.";
         Ok(Identities::read(text.reveal())
