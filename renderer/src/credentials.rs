@@ -8,6 +8,8 @@
 pub struct Found {
     /// Byte at which it begins.
     pub at: usize,
+    /// Byte behind its last.
+    pub end: usize,
     /// What it is, a noun: `a GitHub token`.
     pub what: &'static str,
 }
@@ -76,7 +78,19 @@ pub(crate) fn token(line: &str) -> Option<Found> {
     let line = cut(line);
     let token = SHAPES.iter().filter_map(|shape| shape.find(line));
     let key = line.find("-----BEGIN ").filter(|at| line[*at..].contains("PRIVATE KEY-----"));
-    token.chain(key.map(|at| Found { at, what: "a private key" })).min_by_key(|found| found.at)
+    token.chain(key.map(|at| Found { at, end: line.len(), what: "a private key" })).min_by_key(|found| found.at)
+}
+
+/// The text with `***` for its tokens and keys.
+#[must_use]
+pub fn without_tokens(text: &str) -> String {
+    let (mut out, mut rest) = (String::new(), text);
+    while let Some(found) = token(rest) {
+        out.push_str(&rest[..found.at]);
+        out.push_str("***");
+        rest = &rest[found.end..];
+    }
+    out + rest
 }
 
 fn cut(line: &str) -> &str {
@@ -86,20 +100,19 @@ fn cut(line: &str) -> &str {
 
 impl Shape {
     fn find(&self, line: &str) -> Option<Found> {
-        let fits = |at: &usize| {
-            let word = line[..*at].bytes().next_back().is_some_and(|b| b.is_ascii_alphanumeric() || b == b'_');
-            let tail = line[at + self.begins.len()..].chars();
+        line.match_indices(self.begins).find_map(|(at, _)| {
+            let word = line[..at].bytes().next_back().is_some_and(|b| b.is_ascii_alphanumeric() || b == b'_');
+            let tail = &line[at + self.begins.len()..];
             let body = |c: &char| c.is_ascii_alphanumeric() || self.also.contains(*c);
             let (mut length, mut digits) = (0, 0);
-            for c in tail.take_while(body) {
+            for c in tail.chars().take_while(body) {
                 length += 1;
                 digits += usize::from(c.is_ascii_digit());
             }
-            // No token of this length is without a digit; a name in words is.
-            !word && length >= self.least && digits > 0
-        };
-        let at = line.match_indices(self.begins).map(|(at, _)| at).find(fits)?;
-        Some(Found { at, what: self.what })
+            // No token of this length is without a digit; a name in words is. One letter of it is one byte.
+            let fits = !word && length >= self.least && digits > 0;
+            fits.then_some(Found { at, end: line.len() - tail.len() + length, what: self.what })
+        })
     }
 }
 
@@ -110,7 +123,12 @@ fn in_url(line: &str) -> Option<Found> {
         let authority = rest.split(['/', '?', '"', '\'', ' ', '`', '<', '>']).next().unwrap_or_default();
         let (_, password) = authority.rsplit_once('@')?.0.split_once(':')?;
         let start = line[..at].rfind(|c: char| !c.is_ascii_alphanumeric() && c != '+').map_or(0, |before| before + 1);
-        (!password.is_empty() && !is_stand_in(password)).then_some(Found { at: start, what: "a password in a URL" })
+        let end = at + 3 + authority.len();
+        (!password.is_empty() && !is_stand_in(password)).then_some(Found {
+            at: start,
+            end,
+            what: "a password in a URL",
+        })
     })
 }
 
@@ -171,7 +189,8 @@ fn assigned(line: &str, settings: bool) -> Option<Found> {
         let gap = after.len() - after.trim_start().len();
         let (value, quote) = literal(&after[gap..], settings)?;
         let drawn = is_drawn(value) && !is_stand_in(value) && of_key(name, value);
-        drawn.then_some(Found { at: at + 1 + gap + quote, what: "what looks like a password" })
+        let begin = at + 1 + gap + quote;
+        drawn.then_some(Found { at: begin, end: begin + value.len(), what: "what looks like a password" })
     })
 }
 

@@ -56,7 +56,7 @@ pub struct Diagnostic {
 impl Diagnostic {
     /// Adds the hint.
     pub fn with_hint(&mut self, hint: impl Into<String>) {
-        self.hint = Some(hint.into());
+        self.hint = Some(mask::without_credentials(&hint.into()));
     }
 
     /// The message with its file and line before it, where it has one: `toolforge.yaml:16: ...`.

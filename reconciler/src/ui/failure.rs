@@ -1,6 +1,7 @@
 //! How a command ends, and how an error is told: one line with the layers of the chain, and a hint below it.
 
 use super::{Style, Ui};
+use renderer::credentials::without_tokens;
 use std::fmt;
 use std::process::ExitCode;
 
@@ -120,9 +121,10 @@ impl Ui {
             return Exit::Done;
         }
         let (hint, exit) = hint_of(error);
-        self.say(&format!("{} {}", self.talk_in(Style::Bad, "error:"), chain(error)));
+        // What a person typed is often repeated, and may have been the token that belonged into a file.
+        self.say(&format!("{} {}", self.talk_in(Style::Bad, "error:"), without_tokens(&chain(error))));
         if let Some(hint) = hint {
-            self.hint(hint);
+            self.hint(&without_tokens(hint));
         }
         exit
     }

@@ -213,3 +213,17 @@ fn a_secret_in_the_wrong_place_of_the_command_line_is_known_for_one_and_not_repe
         refused(toolforge(&tool, &["secrets", command, "api-key"]), &["Write `API_KEY`"], "canary");
     }
 }
+
+#[test]
+fn a_token_in_the_place_of_a_name_is_shown_in_no_part_of_a_report() {
+    let token = format!("ghp_{}", "a1B2c3D4e5F6g7H8i9J0k1L2m3N4o5P6q7R8");
+    let text =
+        format!("components:\n  {token}: {{run: {{command: web, cpu: {token}}}}}\n  web: {{run: {{command: web}}}}\n");
+    let stage = folder(&[("toolforge.yaml", &text)]);
+    for arguments in [&["check"][..], &["check", "--json"], &["render"], &["check", &token]] {
+        let told = toolforge(stage.path(), arguments);
+        assert_eq!(told.exit, 2, "{told:#?}");
+        assert!(format!("{told:?}").contains("***"), "{told:#?}");
+        assert!(!format!("{told:?}").to_lowercase().contains("c3d4e5"), "{told:#?}");
+    }
+}

@@ -3,6 +3,7 @@
 use super::keys::{At, KINDS};
 use super::run::{self, Typed};
 use super::{Component, ParseContext, Source, advice, continuous, env, source};
+use crate::credentials::first;
 use crate::decode::{Section, one_of};
 use crate::diagnostic::{Code, Findings, Place, shown};
 use crate::names::ComponentName;
@@ -86,7 +87,8 @@ fn check_name(entry: &Entry, findings: &mut Findings) {
     };
     let folded: String =
         entry.key.to_lowercase().chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '-' }).collect();
-    let better = ComponentName::new(folded.trim_matches('-')).ok();
+    // A token that was pasted here is as good as known in lower case.
+    let better = ComponentName::new(folded.trim_matches('-')).ok().filter(|_| first(&entry.key).is_none());
     let hint = better.map_or_else(|| format!("Use {}.", bad.expected), |name| format!("Write `{name}`."));
     findings
         .add(Code::BadName, entry.key_place, format!("{} is a name Kubernetes will refuse", shown(&entry.key)))

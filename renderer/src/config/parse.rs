@@ -230,7 +230,7 @@ fn keep_good(drafts: Vec<Draft<'_>>, config: &mut Config, findings: &Findings) -
     for draft in drafts {
         let name = ComponentName::new(draft.name);
         match (draft.component, name) {
-            (Some(component), Ok(name)) if !blamed.contains(&Some(draft.name)) => {
+            (Some(component), Ok(name)) if !blamed.contains(&Some(name.as_str())) => {
                 config.components.insert(name, component);
             }
             _ => withheld.push(Withheld {

@@ -1,15 +1,21 @@
 //! Collects findings while a file is read: nothing stops at the first error, and nothing grows without bound.
 
+use super::mask::without_credentials;
 use super::{Code, Diagnostic, Place, Report, Severity};
+use crate::names::ComponentName;
 use std::collections::BTreeSet;
 
 /// Findings a report lists of one file; what is beyond is counted.
 pub const MAX_LISTED: usize = 50;
 
-/// A component's name as reports hold it: no name that can run is longer, and a longer one tells nothing.
+/// A component's name as reports hold it: no name that can run is longer, and a longer one tells nothing. What can't run
+/// may be a credential that was pasted into the wrong line.
 #[must_use]
 pub fn named(component: &str) -> String {
-    component.chars().take(64).collect()
+    if ComponentName::new(component).is_ok() {
+        return component.to_owned();
+    }
+    without_credentials(component).chars().take(64).collect()
 }
 
 /// The findings of one file, in the making.
@@ -40,7 +46,7 @@ impl Findings {
             place: place.into(),
             severity: code.severity(),
             code: code.id().to_owned(),
-            message: message.into(),
+            message: without_credentials(&message.into()),
             hint: Some(code.fix().to_owned()),
             component: self.component.clone(),
         });

@@ -53,8 +53,8 @@ fn masked(line: &str, is_hidden: bool, place: Place) -> Masked {
         _ => (caret, caret.saturating_add(place.width as usize)),
     };
     let shown = |end: usize| without_userinfo(&text.chars().take(end).collect::<String>()).chars().count();
-    let start = shown(caret);
-    Masked { caret: start, width: shown(end).saturating_sub(start).max(1), text: without_userinfo(&text) }
+    let (start, text) = (shown(caret), without_userinfo(&text));
+    Masked { caret: start, width: shown(end).saturating_sub(start).max(1), text }
 }
 
 /// Where on the line a hidden block's value begins.
@@ -96,26 +96,40 @@ fn hide_from(line: &str, at: usize) -> String {
     format!("{}{MASK}", &line[..at + gap])
 }
 
-/// `https://user:password@host` never shows what stands before the `@`; the last one, for a password may hold `/`, `@`
-/// and quotes, and a hidden path is no loss.
-pub(super) fn without_userinfo(line: &str) -> String {
+/// A text with `***` for what in it is a credential by how it looks.
+pub(super) fn without_credentials(text: &str) -> String {
+    without_userinfo(&credentials::without_tokens(text))
+}
+
+/// `https://user:password@host` never shows what stands before the `@`, nor does `user:password@host`; the last one, for a
+/// password may hold `/`, `@` and quotes, and a hidden path is no loss.
+fn without_userinfo(line: &str) -> String {
     let mut out = String::new();
-    let mut rest = line;
-    while let Some(at) = rest.find("://") {
-        let (head, tail) = rest.split_at(at + 3);
-        out.push_str(head);
+    for word in line.split_inclusive(char::is_whitespace) {
         // What is looked through is never looked at again: a line of `://` alone takes no time.
-        let (url, after) = tail.split_at(tail.find(char::is_whitespace).unwrap_or(tail.len()));
-        match url.rfind('@') {
-            Some(user) => {
-                out.push_str(MASK);
-                out.push_str(&url[user..]);
-            }
-            None => out.push_str(url),
-        }
-        rest = after;
+        let hidden = match word.find("://") {
+            Some(at) => word[at + 3..].rfind('@').map(|user| (at + 3, at + 3 + user)),
+            None => of_bare_host(word),
+        };
+        let (from, to) = hidden.unwrap_or_default();
+        out.push_str(&word[..from]);
+        out.push_str(if hidden.is_some() { MASK } else { "" });
+        out.push_str(&word[to..]);
     }
-    out + rest
+    out
+}
+
+/// From where to where `user:password` stands, as people write it before a registry. A digest's `@` is none of theirs.
+fn of_bare_host(word: &str) -> Option<(usize, usize)> {
+    let is_host = |at: usize| {
+        let host = &word[at + 1..];
+        let digest = host.strip_prefix("sha").is_some_and(|rest| rest.starts_with(|c: char| c.is_ascii_digit()));
+        !digest && host.starts_with(|c: char| c.is_ascii_alphanumeric())
+    };
+    let at = word.rmatch_indices('@').map(|(at, _)| at).find(|at| is_host(*at))?;
+    let from = word.find(|c: char| !"\"'`({[<,-".contains(c))?;
+    let (_, password) = word.get(from..at)?.split_once(':')?;
+    (!password.is_empty()).then_some((from, at))
 }
 
 #[cfg(test)]
@@ -146,11 +160,18 @@ mod tests {
             ("https://a:x@h/ https://b:y/z@h/", "https://***@h/ https://***@h/"),
             ("https://h/x", "https://h/x"),
             ("me@h https://h/x me@h", "me@h https://h/x me@h"),
+            ("image: me:canary@h/x:1", "image: ***@h/x:1"),
+            ("{a: \"me:can@a/ry@h:5000/x\"}", "{a: \"***@h:5000/x\"}"),
+            ("me:canary@h/x@sha256:12", "***@h/x@sha256:12"),
+            ("h:5000/x:tag@sha256:12", "h:5000/x:tag@sha256:12"),
+            ("- git@h:x/y", "- git@h:x/y"),
+            ("a: @b me: x@h", "a: @b me: x@h"),
         ] {
             assert_eq!(without_userinfo(url), masked);
         }
-        let long = "://".repeat(300_000);
-        assert_eq!(without_userinfo(&long), long);
+        for long in ["://".repeat(300_000), "a:@".repeat(300_000), "a@sha1".repeat(300_000)] {
+            assert!(without_userinfo(&long).len() <= long.len());
+        }
     }
 
     #[test]

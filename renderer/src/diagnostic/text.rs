@@ -15,14 +15,14 @@ pub fn lines(text: &str) -> impl Iterator<Item = &str> {
     })
 }
 
-/// A text as messages quote it: in backticks, cut after 40 characters, control characters escaped, and without what
-/// stands before the `@` of a URL.
+/// A text as messages quote it: in backticks, cut after 40 characters, control characters escaped, and with `***` for
+/// credentials: people paste them into the wrong line, and messages are pasted into chats.
 #[must_use]
 pub fn shown(text: &str) -> String {
     const MAX: usize = 40;
     // A URL's authority ends within this; the rest is cut off anyway.
     let head = text.char_indices().nth(1_000).map_or(text, |(end, _)| &text[..end]);
-    let text = &super::mask::without_userinfo(head);
+    let text = &super::mask::without_credentials(head);
     let mut out = String::from("`");
     for c in text.chars().take(MAX) {
         push_escaped(&mut out, c);
