@@ -286,15 +286,15 @@ impl Driver {
         }
         let Some(live) = self.world.tool(&subject.tool.name) else { return Told::Nothing };
         let (now, wall) = (self.begun.elapsed(), subject.circumstances.now);
-        let Before { rows, since, patient } = lock(&self.unsaid).before(plan, now, self.limits.patience);
+        let Before { entries, since, patient } = lock(&self.unsaid).before(plan, now, self.limits.patience);
         let since = since.unwrap_or(wall);
-        let news = News { subject, live: &live, decided, outcome, unsaid: &rows, since, patient };
+        let news = News { subject, live: &live, decided, outcome, unsaid: &entries, since, patient };
         let told = pass::tell(&self.cluster.client, &self.recorder, &news).await;
         if let Told::Written(answer) = &told {
             self.world.learn(&planner::tool_id(&plan.tool), answer);
         }
         match told {
-            Told::Unsaid => lock(&self.unsaid).note(plan, outcome, (now, wall)),
+            Told::Unsaid => lock(&self.unsaid).note(plan, decided.entries(outcome), (now, wall)),
             _ => lock(&self.unsaid).forget(&plan.tool),
         }
         told

@@ -1,6 +1,6 @@
 //! What `kubectl describe tool` shows: Kubernetes Events about a Tool, in the plan's own words.
 //!
-//! One event per word and pass, not per object; the same event again within [`QUIET`] is only counted; and a tool may
+//! One event per word, cause and pass, not per object; the same event again within [`QUIET`] is only counted; and a tool may
 //! cause [`BUDGET`] of them in that time. So a pass that finds what the last one found sends nothing, and no tool can
 //! flood the namespace that all of them share (Events about cluster-scoped objects live in `default`).
 
@@ -9,10 +9,9 @@ use crate::cluster::call;
 use crate::execute::FIELD_MANAGER;
 use jiff::Timestamp;
 use kube::Client;
-use planner::audit;
+use planner::audit::Entry;
 use planner::observed::uid_of;
-use planner::outcome::{FailureKind, Row, RowResult};
-use planner::pin::Pin;
+use planner::outcome::FailureKind;
 use planner::plan::{Action, Plan};
 use renderer::diagnostic::on_one_line;
 use renderer::length_prefixed::hex;
@@ -51,12 +50,10 @@ struct Sent {
 /// What was done, and at whose word.
 #[derive(Clone)]
 pub struct Wrote<'a> {
-    /// The plan.
+    /// The plan: what waits stands in it.
     pub plan: &'a Plan,
     /// What came of its steps, and of those of earlier passes of which nothing was told.
-    pub rows: &'a [Row],
-    /// The pin in force.
-    pub pin: Pin,
+    pub entries: &'a [Entry],
 }
 
 /// One event before it is sent.
@@ -131,35 +128,29 @@ fn body(tool: &Value, name: &str, event: &Event, sent: &Sent, time: &str) -> Val
 
 /// What a pass has to say. What was written is told with who asked for it, once for all objects of which that is so: who
 /// scaled something up wants to know why it did not last.
-fn events(Wrote { plan, rows, pin, .. }: &Wrote<'_>) -> Vec<Event> {
-    let mut notes: BTreeMap<(bool, String), BTreeMap<String, Vec<String>>> = BTreeMap::new();
+fn events(Wrote { plan, entries }: &Wrote<'_>) -> Vec<Event> {
+    let mut notes: BTreeMap<(bool, String, String), Vec<String>> = BTreeMap::new();
     let mut say = |warning, reason: &str, lead: String, note: String| {
-        notes.entry((warning, reason.to_owned())).or_default().entry(lead).or_default().push(note);
+        notes.entry((warning, reason.to_owned(), lead)).or_default().push(note);
     };
-    for row in *rows {
-        match &row.result {
-            RowResult::Done { .. } => match audit::entry(plan, row, pin) {
-                Some(entry) => say(false, word(row.action), entry.why(), entry.what()),
-                None => say(false, word(row.action), String::new(), row.id.to_string()),
-            },
+    for entry in *entries {
+        match &entry.failed {
+            None => say(false, word(entry.action), entry.why(), entry.what()),
             // The next pass plans anew; there is nothing to tell yet.
-            RowResult::Failed(failure) if failure.kind == FailureKind::Stale => {}
-            RowResult::Failed(failure) => {
-                let note = format!("{} {}: {failure}", row.action, row.id);
-                say(true, &format!("{:?}", failure.kind), String::new(), note);
+            Some(failure) if failure.kind == FailureKind::Stale => {}
+            Some(failure) => {
+                let note = format!("{} {}: {failure}", entry.action, entry.object);
+                say(true, &format!("{:?}", failure.kind), entry.why(), note);
             }
         }
     }
     for held in plan.held.iter().filter(|held| !held.why.passes()) {
         say(true, held.why.word(), String::new(), format!("{}: {}", held.id, held.why));
     }
-    let led = |(lead, notes): (&String, &Vec<String>)| match lead.as_str() {
-        "" => notes.join("; "),
-        lead => format!("{lead}: {}", notes.join(", ")),
-    };
-    let joined = |((warning, reason), notes): (_, BTreeMap<String, Vec<String>>)| {
-        let all: Vec<_> = notes.iter().map(led).collect();
-        Event { reason, note: note(&all), warning }
+    let joined = |((warning, reason, lead), notes): ((bool, String, String), Vec<String>)| {
+        let notes = notes.join(if warning { "; " } else { ", " });
+        let text = if lead.is_empty() { notes } else { format!("{lead}: {notes}") };
+        Event { reason, note: note(&text), warning }
     };
     notes.into_iter().map(joined).collect()
 }
@@ -178,8 +169,8 @@ fn word(action: Action) -> &'static str {
 }
 
 /// Whoever reads Events prints them as they are.
-fn note(notes: &[String]) -> String {
-    let mut text = on_one_line(&notes.join("; "));
+fn note(text: &str) -> String {
+    let mut text = on_one_line(text);
     if text.len() > NOTE_BYTES {
         let end = (0..=NOTE_BYTES - '…'.len_utf8()).rev().find(|end| text.is_char_boundary(*end)).unwrap_or(0);
         text.truncate(end);

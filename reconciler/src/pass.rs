@@ -16,14 +16,14 @@ pub(crate) use asked::seen;
 use asked::{confirm, look_up_images};
 pub use hidden::{Hidden, Search, withhold};
 use kube::Client;
-use planner::audit;
+use planner::audit::{self, Entry};
 use planner::check::Violation;
 use planner::conditions::Pass;
 use planner::contract::{Contract, Terms};
 use planner::drift::FieldVerdict;
 use planner::images::ImageRow;
 use planner::observed::Observed;
-use planner::outcome::{Outcome, Row};
+use planner::outcome::Outcome;
 use planner::pin::Pin;
 use planner::plan::{Plan, Why};
 use planner::{Admission, Circumstances, Input, Judge, Memo, Moment, Newest, quota};
@@ -307,21 +307,21 @@ pub async fn execute(decided: &Decided, doors: Doors<'_>, learn: &(dyn Fn(&Objec
     for (row, failure) in outcome.failures() {
         tracing::info!(object = %row.id, action = %row.action, kind = ?failure.kind, %failure, "step failed");
     }
-    let pin = decided.pin();
-    for entry in outcome.rows.iter().filter_map(|row| audit::entry(&decided.plan, row, &pin)) {
+    for entry in decided.entries(&outcome) {
         let (tool, object, action) = (&entry.tool, &entry.object, entry.action);
         let (who, cause, fields) = (&entry.who, &entry.cause, entry.fields.join(" "));
         let more = (entry.more_fields > 0).then_some(entry.more_fields);
-        let failed = entry.failed.map(|kind| format!("{kind:?}"));
+        let failed = entry.failed.as_ref().map(|failure| format!("{:?}", failure.kind));
         tracing::info!(%tool, %object, %action, %who, %cause, fields, more, failed, "audit");
     }
     outcome
 }
 
 impl Decided {
-    /// The pin in force.
-    fn pin(&self) -> Pin {
-        Pin::of(self.observed.live(&planner::tool_id(&self.plan.tool)), now())
+    /// What came of its steps: who asked for each, and why.
+    pub(crate) fn entries(&self, outcome: &Outcome) -> Vec<Entry> {
+        let pin = Pin::of(self.observed.live(&planner::tool_id(&self.plan.tool)), now());
+        audit::entries(&self.plan, outcome, &pin)
     }
 }
 
@@ -350,7 +350,7 @@ pub struct News<'a> {
     /// What came of it.
     pub outcome: &'a Outcome,
     /// What came of earlier passes of which nothing was told.
-    pub unsaid: &'a [Row],
+    pub unsaid: &'a [Entry],
     /// When the first of those was; else now.
     pub since: planner::Moment,
     /// What passes by itself may go unsaid.
@@ -389,9 +389,9 @@ pub async fn tell(client: &Client, recorder: &Recorder, news: &News<'_>) -> Told
         }
     };
     // What the status says already was an event once, also where another process said it.
-    let rows: Vec<_> = news.unsaid.iter().chain(&outcome.rows).cloned().collect();
-    if previous != Some(&status) || !rows.is_empty() {
-        recorder.publish(client, live, &Wrote { plan, rows: &rows, pin: decided.pin() }).await;
+    let entries = [news.unsaid, &decided.entries(outcome)].concat();
+    if previous != Some(&status) || !entries.is_empty() {
+        recorder.publish(client, live, &Wrote { plan, entries: &entries }).await;
     }
     told
 }

@@ -673,7 +673,8 @@ async fn kubectl_describe_shows_what_a_pass_did_and_the_same_words_are_sent_once
     let step = step(Action::Create, here.id("apps", "Deployment", "web"), Request::Apply { body: here.deployment() });
     let plan = here.plan(vec![step.clone()]);
     let outcome = here.execute(vec![step], &|_, _| {}).await;
-    let wrote = Wrote { plan: &plan, rows: &outcome.rows, pin: Pin::default() };
+    let entries = planner::audit::entries(&plan, &outcome, &Pin::default());
+    let wrote = Wrote { plan: &plan, entries: &entries };
     let recorder = Recorder::default();
     recorder.publish(&here.cluster.client, &tool, &wrote).await;
     let described = here.plane.kubectl(&["describe", "tool", "described"]).await?;

@@ -196,5 +196,13 @@ async fn a_first_rollout_reads_nothing_and_makes_each_object_by_one_request() ->
     ];
     let expected: BTreeMap<_, _> = made.iter().map(|what| (format!("apply {what}"), 1)).collect();
     assert_eq!(asked, expected);
+    // Its passes told nothing in between, and the last one planned none of it.
+    let events = platform.kubectl(&["get", "events", "--namespace", "default", "--output", "json"]).await?;
+    let events: Value = serde_json::from_str(&events)?;
+    let of_tool = |event: &&Value| event["involvedObject"]["name"] == name && event["reason"] == "Create";
+    let said: Vec<_> = events["items"].as_array().into_iter().flatten().filter(of_tool).collect();
+    let said: Vec<_> = said.iter().filter_map(|event| event["message"].as_str()).collect();
+    ensure!(said.iter().all(|message| message.starts_with("by ")), "a write without who and why: {said:#?}");
+    ensure!(said.iter().flat_map(|message| message.split(", ")).count() >= expected.len(), "{said:#?}");
     Ok(())
 }

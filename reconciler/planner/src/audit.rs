@@ -1,6 +1,6 @@
 //! Who wrote what to the cluster, and why: an entry for each write that was tried. Paths of fields, never their values.
 
-use crate::outcome::{FailureKind, Row, RowResult};
+use crate::outcome::{Failure, Outcome, Row, RowResult};
 use crate::pin::Pin;
 use crate::plan::{Action, Cause, Plan, Step};
 use renderer::{CommitId, ObjectId, ToolName};
@@ -27,7 +27,7 @@ pub struct Entry {
     /// How many there are besides.
     pub more_fields: usize,
     /// How it failed; none where the server took it.
-    pub failed: Option<FailureKind>,
+    pub failed: Option<Failure>,
 }
 
 /// At whose word something is written.
@@ -46,14 +46,18 @@ pub enum Who {
     Pin(String),
 }
 
-/// What a row of a plan's outcome writes down; none where the plan has no such step. `pin` is the one in force when the
-/// plan was made.
+/// What came of a plan's steps. `pin` is the one in force when the plan was made. No later plan can tell why these were
+/// made, so they are told with this one or kept as they are.
 #[must_use]
-pub fn entry(plan: &Plan, row: &Row, pin: &Pin) -> Option<Entry> {
+pub fn entries(plan: &Plan, outcome: &Outcome, pin: &Pin) -> Vec<Entry> {
+    outcome.rows.iter().filter_map(|row| entry(plan, row, pin)).collect()
+}
+
+fn entry(plan: &Plan, row: &Row, pin: &Pin) -> Option<Entry> {
     let step = plan.steps.iter().find(|step| step.id == row.id && step.action == row.action)?;
     let failed = match &row.result {
         RowResult::Done { .. } => None,
-        RowResult::Failed(failure) => Some(failure.kind),
+        RowResult::Failed(failure) => Some(failure.clone()),
     };
     Some(Entry {
         tool: plan.tool.clone(),
@@ -172,7 +176,9 @@ mod tests {
     #[test]
     fn what_the_plan_did_not_plan_is_no_entry() {
         let (mut plan, row) = plan(Cause::NewRevision, 0);
+        let outcome = Outcome { rows: vec![row], settled: Vec::new() };
+        assert_eq!(entries(&plan, &outcome, &Pin::default()).len(), 1);
         plan.steps.clear();
-        assert_eq!(entry(&plan, &row, &Pin::default()), None);
+        assert_eq!(entries(&plan, &outcome, &Pin::default()), []);
     }
 }

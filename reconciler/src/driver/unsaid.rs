@@ -5,7 +5,7 @@
 //! events of what was done are missing.
 
 use crate::queue::Moment;
-use planner::outcome::{Outcome, Row};
+use planner::audit::Entry;
 use planner::plan::Plan;
 use renderer::ToolName;
 use std::collections::BTreeMap;
@@ -23,14 +23,14 @@ struct Silence {
     since: (Moment, planner::Moment),
     /// The last step.
     stepped: Moment,
-    rows: Vec<Row>,
+    entries: Vec<Entry>,
 }
 
 /// What a pass must know of those before it.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Before {
     /// What they did and did not tell.
-    pub rows: Vec<Row>,
+    pub entries: Vec<Entry>,
     /// When the first of them was.
     pub since: Option<planner::Moment>,
     /// This one need not tell either.
@@ -42,21 +42,21 @@ impl Unsaid {
     pub(super) fn before(&self, plan: &Plan, now: Moment, patience: Duration) -> Before {
         let steps = !plan.steps.is_empty();
         let Some(silence) = self.0.get(&plan.tool) else {
-            return Before { rows: Vec::new(), since: None, patient: steps };
+            return Before { entries: Vec::new(), since: None, patient: steps };
         };
         let has_just_stepped = steps || now.saturating_sub(silence.stepped) < patience;
         let patient = has_just_stepped && now.saturating_sub(silence.since.0) < LONGEST;
-        Before { rows: silence.rows.clone(), since: Some(silence.since.1), patient }
+        Before { entries: silence.entries.clone(), since: Some(silence.since.1), patient }
     }
 
     /// A pass was not told: at this time, and by the wall.
-    pub(super) fn note(&mut self, plan: &Plan, outcome: &Outcome, (now, wall): (Moment, planner::Moment)) {
-        let new = || Silence { since: (now, wall), stepped: now, rows: Vec::new() };
+    pub(super) fn note(&mut self, plan: &Plan, entries: Vec<Entry>, (now, wall): (Moment, planner::Moment)) {
+        let new = || Silence { since: (now, wall), stepped: now, entries: Vec::new() };
         let silence = self.0.entry(plan.tool.clone()).or_insert_with(new);
         if !plan.steps.is_empty() {
             silence.stepped = now;
         }
-        silence.rows.extend(outcome.rows.iter().cloned());
+        silence.entries.extend(entries);
     }
 
     /// Everything was told, or there is nobody to tell it of.
@@ -68,6 +68,8 @@ impl Unsaid {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use planner::outcome::Outcome;
+    use planner::pin::Pin;
     use serde_json::json;
 
     const PATIENCE: Duration = Duration::from_secs(2);
@@ -84,10 +86,11 @@ mod tests {
         serde_json::from_value(plan).expect("a plan")
     }
 
-    fn outcome() -> Outcome {
+    fn entries() -> Vec<Entry> {
         let id = json!({"group": "", "kind": "Service", "namespace": "tool-a", "name": "web"});
         let row = json!({"id": id, "action": "create", "result": {"done": {"uid": "1"}}});
-        Outcome { rows: vec![serde_json::from_value(row).expect("a row")], settled: Vec::new() }
+        let outcome = Outcome { rows: vec![serde_json::from_value(row).expect("a row")], settled: Vec::new() };
+        planner::audit::entries(&plan(1), &outcome, &Pin::default())
     }
 
     fn at(secs: u64) -> Moment {
@@ -103,9 +106,9 @@ mod tests {
         let mut unsaid = Unsaid::default();
         assert!(!patient(&unsaid, 0, 0), "nothing of ours led to it");
         assert!(patient(&unsaid, 1, 0));
-        unsaid.note(&plan(1), &outcome(), (at(0), WALL));
+        unsaid.note(&plan(1), entries(), (at(0), WALL));
         assert!(patient(&unsaid, 0, 1));
-        unsaid.note(&plan(0), &Outcome::default(), (at(1), WALL));
+        unsaid.note(&plan(0), Vec::new(), (at(1), WALL));
         assert!(!patient(&unsaid, 0, 2), "it takes longer");
         assert!(patient(&unsaid, 1, 5), "it goes on");
         assert!(!patient(&unsaid, 1, 30), "it goes on and on");
@@ -114,12 +117,12 @@ mod tests {
     #[test]
     fn what_was_done_is_told_once_and_in_full() {
         let mut unsaid = Unsaid::default();
-        unsaid.note(&plan(1), &outcome(), (at(0), WALL));
-        unsaid.note(&plan(1), &outcome(), (at(1), WALL));
+        unsaid.note(&plan(1), entries(), (at(0), WALL));
+        unsaid.note(&plan(1), entries(), (at(1), WALL));
         let before = unsaid.before(&plan(0), at(1), PATIENCE);
-        assert_eq!((before.rows.len(), before.since), (2, Some(WALL)));
+        assert_eq!((before.entries.len(), before.since), (2, Some(WALL)));
         unsaid.forget(&plan(0).tool);
-        let nothing = Before { rows: Vec::new(), since: None, patient: false };
+        let nothing = Before { entries: Vec::new(), since: None, patient: false };
         assert_eq!(unsaid.before(&plan(0), at(1), PATIENCE), nothing);
     }
 }

@@ -1,12 +1,14 @@
 //! Events and statuses: said when there is something to say.
 
 use crate::fake::{Fake, Reply, tool};
+use planner::audit;
+use planner::outcome::{Outcome, Row, RowResult};
 use planner::pin::Pin;
-use planner::plan::{Held, Plan, Target, Why};
+use planner::plan::{Action, Cause, Held, Plan, Step, Target, Why};
 use reconciler::events::{BUDGET, Recorder, Wrote};
 use reconciler::status;
-use renderer::ObjectId;
 use renderer::diagnostic::steers;
+use renderer::{CommitId, ObjectId};
 use serde_json::{Value, json};
 
 fn plan(held: Vec<Why>) -> Plan {
@@ -22,6 +24,21 @@ fn plan(held: Vec<Why>) -> Plan {
     }
 }
 
+fn step(cause: Cause) -> Plan {
+    let mut plan = plan(vec![Why::Terminating]);
+    let id = plan.held.remove(0).id;
+    plan.target.commit = Some(CommitId::new("2".repeat(40)).expect("a commit"));
+    let (action, identity) = (Action::Create, planner::identity::of(&id));
+    plan.steps = vec![Step { id, action, cause, identity, changes: Vec::new(), requests: Vec::new() }];
+    plan
+}
+
+fn done(plan: &Plan) -> Outcome {
+    let result = RowResult::Done { uid: None };
+    let row = |step: &Step| Row { id: step.id.clone(), action: step.action, result: result.clone() };
+    Outcome { rows: plan.steps.iter().map(row).collect(), settled: Vec::new() }
+}
+
 fn live() -> Value {
     json!({"apiVersion": "toolforge.org/v1alpha1", "kind": "Tool", "metadata": {"name": "a", "uid": "u1"}})
 }
@@ -32,7 +49,7 @@ fn echo() -> Fake {
 
 /// Nothing was written, and nobody has pinned the tool.
 fn nothing(plan: &Plan) -> Wrote<'_> {
-    Wrote { plan, rows: &[], pin: Pin::default() }
+    Wrote { plan, entries: &[] }
 }
 
 #[tokio::test]
@@ -63,6 +80,19 @@ async fn a_tool_cannot_flood_the_namespace_that_all_share() {
     other["metadata"]["name"] = json!("b");
     recorder.publish(&fake.client(), &other, &nothing(&plan(vec![Why::NotOurs]))).await;
     assert_eq!(fake.asked().len(), BUDGET as usize + 1, "another tool still speaks");
+}
+
+/// A rollout tells its passes at once, and the last of them planned nothing of what the first ones did.
+#[tokio::test]
+async fn every_write_of_several_passes_is_told_with_the_word_and_the_cause_it_had() {
+    let (fake, recorder) = (echo(), Recorder::default());
+    let by_commit = step(Cause::NewRevision);
+    let by_drift = step(Cause::Drift { manager: Some("kubectl".to_owned()), time: None });
+    let entries = [&by_commit, &by_drift].map(|plan| audit::entries(plan, &done(plan), &Pin::default())).concat();
+    recorder.publish(&fake.client(), &live(), &Wrote { plan: &plan(Vec::new()), entries: &entries }).await;
+    let said: Vec<_> = fake.asked().into_iter().map(|ask| ask.body["message"].to_string()).collect();
+    let both = ["by commit 2222222, new revision", "by platform, drift by kubectl"];
+    assert_eq!(said, both.map(|lead| format!("\"{lead}: deployment/tool-a/w\"")));
 }
 
 #[tokio::test]
