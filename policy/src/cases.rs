@@ -105,6 +105,8 @@ impl Case {
         let text = |value: &'a Value| value.as_str().unwrap_or_default();
         let api_version = text(&object["apiVersion"]);
         let (group, version) = api_version.split_once('/').unwrap_or(("", api_version));
+        let metadata = &object["metadata"];
+        let namespace = if self.resource == "namespaces" { &metadata["name"] } else { &metadata["namespace"] };
         Request {
             operation: if old_object.is_some() { Operation::Update } else { Operation::Create },
             group,
@@ -112,9 +114,9 @@ impl Case {
             resource: &self.resource,
             subresource: &self.subresource,
             kind: text(&object["kind"]),
-            namespace: text(&object["metadata"]["namespace"]),
+            namespace: text(namespace),
             namespace_labels,
-            name: text(&object["metadata"]["name"]),
+            name: text(&metadata["name"]),
             user,
             object: Some(object),
             old_object,

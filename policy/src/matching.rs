@@ -67,8 +67,7 @@ impl ResourceRule {
     }
 
     fn scope_matches(&self, request: &Request<'_>) -> bool {
-        let cluster = request.namespace.is_empty()
-            || (request.group, request.version, request.resource) == ("", "v1", "namespaces");
+        let cluster = request.namespace.is_empty() || request.is_namespace();
         match self.scope {
             Scope::All => true,
             Scope::Cluster => cluster,

@@ -53,7 +53,7 @@ pub struct Request<'a> {
     pub subresource: &'a str,
     /// The kind of the object that is sent.
     pub kind: &'a str,
-    /// The namespace; empty for what stands in none.
+    /// The namespace; empty for what stands in none. A Namespace stands in itself, as the server has it.
     pub namespace: &'a str,
     /// Labels of that namespace. The one that the API server writes itself may be missing.
     pub namespace_labels: &'a BTreeMap<String, String>,
@@ -71,9 +71,20 @@ pub struct Request<'a> {
 const OWN_NAME: &str = "kubernetes.io/metadata.name";
 
 impl<'a> Request<'a> {
-    /// A label of its namespace.
+    /// A label of its namespace; of a Namespace that is written, as it shall be.
     pub(crate) fn label_of_namespace(&self, key: &str) -> Option<&'a str> {
-        if key == OWN_NAME { Some(self.namespace) } else { self.namespace_labels.get(key).map(String::as_str) }
+        match self.object {
+            _ if key == OWN_NAME => Some(self.namespace),
+            Some(object) if self.is_namespace() && self.subresource.is_empty() => {
+                object["metadata"]["labels"].get(key).and_then(Value::as_str)
+            }
+            _ => self.namespace_labels.get(key).map(String::as_str),
+        }
+    }
+
+    /// Whether it is about a Namespace, or a part of one.
+    pub(crate) fn is_namespace(&self) -> bool {
+        (self.group, self.resource) == ("", "namespaces")
     }
 
     /// The variable `request`: what is empty is absent, as in the server's JSON.
@@ -99,7 +110,7 @@ impl<'a> Request<'a> {
 
     /// The variable `namespaceObject`, as far as a rule may ask for it.
     pub(crate) fn namespace_object(&self) -> Value {
-        if self.namespace.is_empty() || self.kind == "Namespace" {
+        if self.namespace.is_empty() || self.is_namespace() {
             return Value::Null;
         }
         let mut labels = json!(self.namespace_labels);

@@ -68,7 +68,8 @@ fn every_shipped_validation_has_an_example_that_it_denies() {
 fn who_is_no_tool_is_held_by_no_shipped_rule() {
     let (rules, params) = (rules(), params());
     let user = User::default();
-    for (file, case) in cases() {
+    // A Namespace says by its own labels whose it is, and has an example of it.
+    for (file, case) in cases().into_iter().filter(|(_, case)| case.resource() != "namespaces") {
         let denials = rules.denials(&case.request(case.objects(), &BTreeMap::new(), &user), &params);
         assert_eq!(denials, [], "{file}: {}", case.name);
     }

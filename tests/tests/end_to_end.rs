@@ -30,6 +30,8 @@ mod neighbours;
 mod network;
 #[path = "end_to_end/not_ours.rs"]
 mod not_ours;
+#[path = "end_to_end/own_namespace.rs"]
+mod own_namespace;
 #[path = "end_to_end/own_objects.rs"]
 mod own_objects;
 #[path = "end_to_end/pipeline_runs.rs"]

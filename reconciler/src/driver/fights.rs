@@ -1,11 +1,15 @@
 //! What we correct again and again. People try things by hand, so the first few times are no fight; then we leave off, a
 //! little longer each time. What a fight means for a plan is the planner's business ([`planner::fight`]).
 //!
+//! What the platform sends as itself bounds a tool: its namespace's labels, by which admission rules know it, its quota,
+//! its network policies. Who sets those back each time gains no pause by it worth having.
+//!
 //! A value: time is an argument. It is lost with the process, as it may be: then a fight begins anew.
 
 use crate::queue::Moment;
 use planner::Fight;
 use planner::fight::Matter;
+use planner::kinds::Identity;
 use planner::outcome::{Outcome, RowResult};
 use planner::plan::{Cause, Plan, Step};
 use renderer::{CommitId, ObjectId, ToolName};
@@ -18,6 +22,8 @@ const PATIENCE: u32 = 5;
 const PEACE: Duration = Duration::from_secs(600);
 /// Longest pause between two corrections.
 const LONGEST_SECS: u64 = 256;
+/// The same, where the correction is of what bounds the tool.
+const LONGEST_OF_BOUNDS_SECS: u64 = 1;
 
 /// The fights of all tools.
 #[derive(Debug, Default)]
@@ -29,6 +35,8 @@ struct Bout {
     /// What was set, as far as it is shown, and by which revision. Another one is no fight but a new wish.
     to: (Option<String>, Option<CommitId>),
     manager: Option<String>,
+    /// Longest pause.
+    longest_secs: u64,
     times: u32,
     first: Moment,
     last: Moment,
@@ -38,7 +46,7 @@ impl Bout {
     /// How long it is left alone after the last correction; not at all while it may be chance.
     fn pause(&self) -> Option<Duration> {
         let over = self.times.checked_sub(PATIENCE)?;
-        Some(Duration::from_secs(1_u64.checked_shl(over).unwrap_or(LONGEST_SECS).min(LONGEST_SECS)))
+        Some(Duration::from_secs(1_u64.checked_shl(over).unwrap_or(self.longest_secs).min(self.longest_secs)))
     }
 
     fn left(&self, now: Moment) -> Option<Duration> {
@@ -110,14 +118,17 @@ fn corrected(plan: &Plan, step: &Step, matter: &Matter, now: Moment) -> Bout {
     };
     let manager = change.and_then(|change| change.by.as_ref()).map(|by| by.manager.clone()).or(of_step);
     let to = change.and_then(|change| change.to.as_ref()).map(ToString::to_string);
-    Bout { to: (to, plan.target.commit.clone()), manager, times: 1, first: now, last: now }
+    let longest_secs = match step.identity {
+        Identity::Platform => LONGEST_OF_BOUNDS_SECS,
+        Identity::Deployer => LONGEST_SECS,
+    };
+    Bout { to: (to, plan.target.commit.clone()), manager, longest_secs, times: 1, first: now, last: now }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use planner::drift::{By, ChangeKind, FieldChange};
-    use planner::kinds::Identity;
     use planner::outcome::Row;
     use planner::plan::{Action, Target};
 
@@ -135,6 +146,10 @@ mod tests {
     }
 
     fn plan(path: &str, to: u32) -> Plan {
+        plan_as(Identity::Deployer, path, to)
+    }
+
+    fn plan_as(identity: Identity, path: &str, to: u32) -> Plan {
         let shown = |n: u32| serde_json::from_value(n.to_string().into()).expect("a value that is shown");
         let change = FieldChange {
             path: path.to_owned(),
@@ -144,7 +159,7 @@ mod tests {
             by: Some(By { manager: "greedy".to_owned(), time: None }),
         };
         let (cause, changes) = (Cause::NewRevision, vec![change]);
-        let (action, identity) = (Action::Configure, Identity::Deployer);
+        let action = Action::Configure;
         let step = Step { id: web(), action, cause, identity, changes, requests: Vec::new() };
         let target = Target { branch: "main".to_owned(), commit: None, author: None };
         let json = serde_json::json!({
@@ -179,6 +194,17 @@ mod tests {
             now += pause;
             assert_eq!(fight(&fights, at(now)), None, "{pause}");
         }
+    }
+
+    #[test]
+    fn what_bounds_a_tool_is_set_right_again_within_seconds_however_often() {
+        let mut fights = Fights::default();
+        for n in 0..100 {
+            fights.note(&plan_as(Identity::Platform, "metadata.labels.tenancy", 1), &done(), at(n));
+            assert_eq!(fight(&fights, at(n + 1)), None, "{n}");
+        }
+        let until = fight(&fights, at(99)).expect("a fight, as it is told").until;
+        assert!(until <= planner::Moment::from_unix_secs(2), "{until:?}");
     }
 
     #[test]

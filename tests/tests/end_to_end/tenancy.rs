@@ -79,8 +79,8 @@ fn merged(mut object: Value, patch: &Value) -> Value {
 }
 
 /// A tool whose platform allows images of one place, and the spec of a pod that nothing is wrong with.
-struct Ground<'a> {
-    tool: Tool<'a>,
+pub(crate) struct Ground<'a> {
+    pub(crate) tool: Tool<'a>,
     client: kube::Client,
     pod: Value,
 }
@@ -88,7 +88,7 @@ struct Ground<'a> {
 const MALLORY: &str = "mallory@example";
 
 impl<'a> Ground<'a> {
-    async fn new(platform: &'a Platform) -> anyhow::Result<Self> {
+    pub(crate) async fn new(platform: &'a Platform) -> anyhow::Result<Self> {
         let image = prebuilt(platform, "web").await?;
         let registry = platform.registry()?.address().to_owned();
         platform.commit_setting(&format!("allowed_images: [\"{registry}/library/\"]"))?;
@@ -114,7 +114,7 @@ impl<'a> Ground<'a> {
         Ok(ground)
     }
 
-    fn object(&self, api_version: &str, kind: &str, content: &Value) -> Value {
+    pub(crate) fn object(&self, api_version: &str, kind: &str, content: &Value) -> Value {
         let metadata = json!({"name": "probe", "namespace": self.tool.namespace()});
         merged(json!({"apiVersion": api_version, "kind": kind, "metadata": metadata}), content)
     }
@@ -126,7 +126,7 @@ impl<'a> Ground<'a> {
         self.object("apps/v1", "Deployment", &json!({"spec": spec}))
     }
 
-    async fn make(&self, object: &Value) -> anyhow::Result<Answer> {
+    pub(crate) async fn make(&self, object: &Value) -> anyhow::Result<Answer> {
         try_to_make(&self.client, MALLORY, object).await
     }
 

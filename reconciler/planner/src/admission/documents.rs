@@ -26,7 +26,10 @@ pub(super) fn of_platform(document: &Value, platform: &Platform) -> Value {
         if let Some(reference) = spec.get_mut("paramRef") {
             reference["namespace"] = json!(platform.namespace);
         }
-        spec["matchResources"]["namespaceSelector"]["matchLabels"][PLATFORM_MARK] = json!(platform.name);
+        let about_marked = spec["matchResources"]["objectSelector"]["matchLabels"].get(PLATFORM_MARK).is_some();
+        // By the mark of the object where it goes by that, else by that of the namespace.
+        let selector = if about_marked { "objectSelector" } else { "namespaceSelector" };
+        spec["matchResources"][selector]["matchLabels"][PLATFORM_MARK] = json!(platform.name);
     }
     document
 }
