@@ -30,7 +30,7 @@ use planner::{Admission, Circumstances, Input, Judge, Memo, Moment, Newest, quot
 use renderer::build::Siblings;
 use renderer::config::Config;
 use renderer::render::{build_inputs, render_known};
-use renderer::secrets::{Known, Opened};
+use renderer::secrets::{Known, LiveSecret};
 use renderer::{Diagnostic, Object, ObjectId, Platform, Rendered, Report, Revision, Tool, render_config};
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
@@ -108,17 +108,13 @@ impl Subject {
     /// Renders one revision: the newest, or the one that was Ready last.
     #[must_use]
     pub fn render(&self, revision: &Revision) -> Rendered {
-        self.render_beside(revision, &BTreeMap::new())
+        self.render_beside(revision, &Arc::default())
     }
 
-    /// The same, with the marks that its Secrets bear now.
-    fn render_beside(&self, revision: &Revision, marks: &BTreeMap<String, String>) -> Rendered {
+    /// The same, beside the Secrets of its components as they are now.
+    fn render_beside(&self, revision: &Revision, live: &Arc<BTreeMap<String, LiveSecret>>) -> Rendered {
         let opened = self.vault.opened(&self.tool.name, &self.siblings.tools, revision.files.secrets.as_deref());
-        let opened = match *opened {
-            Opened::Elsewhere(_) => Arc::new(Opened::Elsewhere(marks.clone())),
-            _ => opened,
-        };
-        let known = Known { opened, given: self.vault.given(&self.tool.name) };
+        let known = Known { opened, given: self.vault.given(&self.tool.name), live: Arc::clone(live) };
         render_known(&self.platform, &self.tool, revision, &self.siblings, &known)
     }
 
@@ -133,8 +129,9 @@ impl Subject {
     /// elsewhere in the repository is none of this tool's.
     #[must_use]
     pub fn draft(&self, observed: &Observed) -> Draft<'_> {
-        let marks = if self.vault.is_elsewhere() { unseen::marks(observed) } else { BTreeMap::new() };
-        let render = |revision: &Revision| self.render_beside(revision, &marks);
+        let live = if self.vault.knows_all(&self.tool.name) { BTreeMap::new() } else { unseen::live(observed) };
+        let live = Arc::new(live);
+        let render = |revision: &Revision| self.render_beside(revision, &live);
         let newest = self.newest.as_ref().map_err(String::as_str).map(|revision| {
             let files = planner::files_that_count(&revision.files, &observed.stored);
             let revision = Revision { files, ..revision.clone() };

@@ -16,7 +16,7 @@ pub use file::{SecretsFile, Standing, parse};
 pub use record::{FORMAT, Record, Refusal, Terms};
 pub use sealed::{Flaw, Sealed};
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 /// The file's name, beside `toolforge.yaml`.
@@ -58,6 +58,17 @@ pub struct Known {
     pub opened: Arc<Opened>,
     /// Of those that the platform gives it.
     pub given: Arc<Given>,
+    /// By component, what its Secret holds as it stands on the cluster: what can't be known here is taken for unchanged.
+    pub live: Arc<BTreeMap<String, LiveSecret>>,
+}
+
+/// A component's Secret as it stands on the cluster, without its values.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct LiveSecret {
+    /// The mark it bears.
+    pub mark: Option<String>,
+    /// The keys of its `data`.
+    pub keys: BTreeSet<String>,
 }
 
 /// What the platform's keys made of a file's values.
@@ -68,8 +79,16 @@ pub enum Opened {
     Unasked,
     /// There are no keys to try, and why, as a fragment.
     NoKeys(String),
-    /// Whoever looks may not have the keys, and only looks: by component, the mark that its Secret bears now.
-    Elsewhere(BTreeMap<String, String>),
+    /// Whoever looks may not have the keys, and only looks.
+    Elsewhere,
     /// Each value that was well formed, by key.
     Read(BTreeMap<String, Result<Tag, Refusal>>),
+}
+
+impl Opened {
+    /// Whether the values are taken for unchanged.
+    #[must_use]
+    pub fn is_elsewhere(&self) -> bool {
+        *self == Self::Elsewhere
+    }
 }

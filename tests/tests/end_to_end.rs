@@ -10,6 +10,8 @@ mod branches;
 mod builds;
 #[path = "end_to_end/continuity.rs"]
 mod continuity;
+#[path = "end_to_end/credentials.rs"]
+mod credentials;
 #[path = "end_to_end/deployments.rs"]
 mod deployments;
 #[path = "end_to_end/diff.rs"]

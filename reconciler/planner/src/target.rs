@@ -116,8 +116,7 @@ impl Targets {
     fn fall_back(&mut self, last_good: Option<&Rendered>, observed: &Observed) {
         let stored = observed.stored.first();
         for component in last_good.iter().flat_map(|rendered| &rendered.components) {
-            // What runs keeps what it was given, also where the platform has it no more.
-            if !self.kept.contains(component.name.as_str()) || !component.lacks.is_empty() {
+            if !self.kept.contains(component.name.as_str()) {
                 continue;
             }
             let Some(image) = stored.and_then(|s| s.images.get(&component.name)) else { continue };

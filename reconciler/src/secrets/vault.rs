@@ -135,6 +135,12 @@ impl Vault {
         self.0.looks_only.load(Ordering::Relaxed) && self.keys().is_err_and(|none| none.denied)
     }
 
+    /// Whether everything that a tool uses can be known here.
+    #[must_use]
+    pub fn knows_all(&self, tool: &ToolName) -> bool {
+        !self.is_elsewhere() && self.given(tool).values().all(Result::is_ok)
+    }
+
     fn keys(&self) -> Result<Arc<Keys>, NoKeys> {
         self.0.keys.read().unwrap_or_else(PoisonError::into_inner).0.clone()
     }
@@ -144,7 +150,7 @@ impl Vault {
     #[must_use]
     pub fn opened(&self, tool: &ToolName, joined: &BTreeSet<ToolName>, file: Option<&[u8]>) -> Arc<Opened> {
         if self.is_elsewhere() {
-            return Arc::new(Opened::Elsewhere(BTreeMap::new()));
+            return Arc::new(Opened::Elsewhere);
         }
         let Some(file) = file else { return Arc::default() };
         let keys = match self.keys() {

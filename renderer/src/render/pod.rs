@@ -114,7 +114,7 @@ fn env(
     for (name, value) in &frame.platform.env {
         entries.insert(name.clone(), json!({"value": value}));
     }
-    for name in frame.platform.credentials.keys() {
+    for name in frame.platform.credentials.keys().filter(|name| sealed.has(name)) {
         let from = json!({"name": sealed_name(component_name), "key": name});
         entries.insert(name.clone(), json!({"valueFrom": {"secretKeyRef": from}}));
     }

@@ -119,16 +119,25 @@ pub(super) fn used(frame: &Frame<'_>, name: &ComponentName, component: &Componen
         hash.text(key).optional(tag);
         tags += usize::from(tag.is_some());
     }
+    let live = shelf.known.live.get(name.as_str());
+    let is_there = |variable: &str| live.is_some_and(|live| live.keys.contains(variable));
+    let mut keeps = shelf.known.opened.is_elsewhere();
     for (variable, at) in &frame.platform.credentials {
+        // What the platform has no more stays as it is, and what it never had is no reason to touch what runs.
+        if let Some(Err(_)) = shelf.known.given.get(variable) {
+            if !is_there(variable) {
+                continue;
+            }
+            keeps = true;
+        }
         used.values.insert(variable.clone(), STANDARD.encode(format!("{}/{}", at.secret_of(&frame.tool.name), at.key)));
         let tag = shelf.known.given.get(variable).and_then(|given| given.as_ref().ok());
         hash.text(variable).optional(tag.map(Tag::as_str));
         tags += usize::from(tag.is_some());
     }
-    used.mark = match &*shelf.known.opened {
-        // What can't be seen here is taken for unchanged.
-        Opened::Elsewhere(marks) => marks.get(name.as_str()).filter(|_| !used.values.is_empty()).cloned(),
-        _ => (tags > 0).then(|| hash.hex()[..32].to_owned()),
+    used.mark = match keeps {
+        true => live.and_then(|live| live.mark.clone()).filter(|_| !used.values.is_empty()),
+        false => (tags > 0).then(|| hash.hex()[..32].to_owned()),
     };
     Ok(used)
 }
@@ -139,7 +148,7 @@ type Told = (String, String);
 /// The tag of a value that the platform's keys open; none where nobody tried.
 fn tag<'a>(opened: &'a Opened, key: &str) -> Result<Option<&'a str>, Told> {
     match opened {
-        Opened::Unasked | Opened::Elsewhere(_) => Ok(None),
+        Opened::Unasked | Opened::Elsewhere => Ok(None),
         Opened::NoKeys(why) => {
             Err((format!("`{key}` can't be decrypted: {why}"), "Ask the operators for the platform's key.".to_owned()))
         }

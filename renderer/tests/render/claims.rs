@@ -7,7 +7,7 @@ use renderer::platform::Route;
 use renderer::render::VALUES;
 use renderer::rendered::ONE_OFF_KEY;
 use renderer::revision::ResolvedSource;
-use renderer::secrets::{Known, Tag};
+use renderer::secrets::{Known, LiveSecret, Tag};
 use renderer::{
     CommitId, Digest, Files, Image, Object, PinnedImage, Platform, Rendered, Revision, Severity, Siblings, TreeId,
     render_config, render_known, render_platform, render_revision,
@@ -182,14 +182,18 @@ fn a_credential_of_the_platform_stands_in_the_component_s_secret_beside_no_value
 }
 
 #[test]
-fn a_changed_credential_is_a_changed_mark_and_a_missing_one_is_said() {
-    let given = |tag: Result<&[u8], &str>| {
+fn a_changed_credential_is_a_changed_mark_and_a_missing_one_is_said_and_left_as_it_is() {
+    const USER: &str = "TOOL_TOOLSDB_USER";
+    let beside = |tag: Result<&[u8], &str>, keys: &[&str]| {
         let tag = tag.map(Tag::of).map_err(str::to_owned);
-        let known = Known { given: BTreeMap::from([("TOOL_TOOLSDB_USER".to_owned(), tag)]).into(), ..Known::default() };
+        let keys = keys.iter().map(|key| (*key).to_owned()).collect();
+        let live = BTreeMap::from([("web".to_owned(), LiveSecret { mark: Some("as it was".to_owned()), keys })]).into();
+        let known = Known { given: BTreeMap::from([(USER.to_owned(), tag)]).into(), live, ..Known::default() };
         let files = Files { config: Some(b"components: {web: {run: {command: web}}}".to_vec()), ..Files::default() };
         let revision = Revision { files, ..world::revision() };
         render_known(&world::giving(), &world::tool(), &revision, &Siblings::default(), &known)
     };
+    let given = |tag| beside(tag, &[]);
     let mark = |rendered: &Rendered| {
         let of = |object: &Object| object.value["spec"]["template"]["metadata"]["annotations"][VALUES].clone();
         rendered.components[0].objects.iter().find(|object| object.id.kind == "Deployment").map(of)
@@ -198,7 +202,14 @@ fn a_changed_credential_is_a_changed_mark_and_a_missing_one_is_said() {
     assert_eq!(mark(&one), mark(&same));
     assert!(mark(&one).is_some_and(|mark| mark.is_string()) && mark(&one) != mark(&other));
     assert!(one.components[0].lacks.is_empty());
-    assert_eq!(given(Err("secret x is not there")).components[0].lacks, ["secret x is not there"]);
+    // What runs has it still, or never had it: it is healed as it is.
+    for (keys, expected) in [(&[USER][..], json!("as it was")), (&[], Value::Null)] {
+        let lacking = beside(Err("secret x is not there"), keys);
+        assert_eq!(lacking.components[0].lacks, ["secret x is not there"]);
+        assert_eq!(mark(&lacking), Some(expected));
+        let text = serde_json::to_string(&lacking.components[0].objects).expect("JSON");
+        assert_eq!(text.contains(USER), !keys.is_empty(), "{text}");
+    }
 }
 
 #[test]

@@ -45,7 +45,7 @@ fn config(image: &Prebuilt) -> String {
 }
 
 /// The platform's keys, as operators make them.
-async fn give_keys(platform: &Platform, identities: &Identities) -> anyhow::Result<()> {
+pub async fn give_keys(platform: &Platform, identities: &Identities) -> anyhow::Result<()> {
     let identity = identities.one_to_text().context("an identity")?;
     let literals =
         [format!("--from-literal={IDENTITIES}={}", identity.reveal()), format!("--from-literal={HMAC}={MARKS}")];
@@ -55,7 +55,7 @@ async fn give_keys(platform: &Platform, identities: &Identities) -> anyhow::Resu
     platform.kubectl(&create).await.map(drop)
 }
 
-fn settings(identities: &Identities) -> String {
+pub fn settings(identities: &Identities) -> String {
     format!("secrets: {{recipients: [{}], keys: toolforge-keys}}", identities.public().concat())
 }
 
@@ -139,11 +139,32 @@ async fn a_ciphertext_of_a_stranger_is_refused_and_what_ran_goes_on() -> anyhow:
 
     // Moved to another variable, it holds its component, and the last good revision goes on with its own.
     let moved = config(&image).replace("[API_KEY]", "[API_KEY, OTHER]");
-    tool.commit_file(FILE, &file(&tool, [("API_KEY", own.clone()), ("OTHER", own)]))?;
+    tool.commit_file(FILE, &file(&tool, [("API_KEY", own.clone()), ("OTHER", own.clone())]))?;
     tool.commit(&moved)?;
     let held = tool.reason("Ready", "Invalid").await?;
     ensure!(held.message.contains("`OTHER` is refused: it was encrypted as `API_KEY`"), "{held:?}");
     ensure!(value_of(&tool, "toolforge-secrets.web", "API_KEY").await? == CANARY);
+
+    // Cut off, or made for the tool of that name on another platform, it is no better.
+    let standing = sealed(&public, &tool, "OTHER", CANARY)?;
+    let whole = file(&tool, [("API_KEY", own.clone()), ("OTHER", standing.clone())]);
+    let last_line = whole.lines().rev().find(|line| !line.contains("-----")).context("a line of the ciphertext")?;
+    let cut_off = whole.replace(&format!("{last_line}\n"), "");
+    let record = Record {
+        platform: "another".to_owned(),
+        tools: vec![tool.name().to_owned()],
+        key: "OTHER".to_owned(),
+        value: Secret::new(CANARY),
+    };
+    let elsewhere = Recipients::read(public.iter().map(String::as_str))?.seal(&record)?;
+    let elsewhere = file(&tool, [("API_KEY", own), ("OTHER", Standing { sealed: Ok(elsewhere), ..standing })]);
+    for (broken, words) in [(cut_off, "cut off"), (elsewhere, "it was encrypted for the platform `another`")] {
+        tool.commit_file(FILE, &broken)?;
+        let told = async || Ok(tool.condition("Ready").await?.filter(|held| held.message.contains(words)));
+        let held = platform.until(words, told).await?;
+        ensure!(held.reason == "Invalid" && held.message.contains(FILE), "{held:?}");
+        ensure!(value_of(&tool, "toolforge-secrets.web", "API_KEY").await? == CANARY);
+    }
 
     // Without the component its Secret goes, too.
     tool.commit(&format!("components:\n{}", component("worker", &image, "command: work")))?;

@@ -96,6 +96,79 @@ async fn a_name_that_two_platforms_claim_belongs_to_the_first() -> anyhow::Resul
     Ok(())
 }
 
+/// Also where both begin at one time: one of them has it, whole, and the other one's operators are told.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_name_that_two_platforms_claim_at_once_is_had_by_one_alone() -> anyhow::Result<()> {
+    let (one, two) =
+        (Platform::prepare("atonce", Route::Ingress).await?, Platform::prepare("rival", Route::Ingress).await?);
+    let image = prebuilt(&one, "web").await?;
+    let (tool, other) = (one.tool("web")?, two.tool("other")?);
+    for repository in [&tool, &other] {
+        repository.commit(&web(&image))?;
+    }
+    two.commit_tool_file(tool.name(), &format!("  repository: {}\n", other.repository().url()))?;
+    let (one_runs, two_runs) = tokio::join!(one.run(), two.run());
+    one_runs.and(two_runs)?;
+    tool.until("Deployment", "web", "is there", |_| true).await?;
+    let namespace = one.object("Namespace", None, &tool.namespace()).await?.context("its namespace")?;
+    let (won, lost) = match namespace["metadata"]["labels"]["toolforge.org/platform"] == one.name() {
+        true => (&one, &two),
+        false => (&two, &one),
+    };
+    let told = async || Ok(lost.log().has("another platform of this cluster serves").then_some(()));
+    lost.until("the operators are told", told).await?;
+    won.quiet().await?;
+    lost.quiet().await?;
+    let (before, mark) = (spec_of(&tool).await?, lost.plane().mark()?);
+
+    // Whoever has it heals it, and nobody else writes there.
+    tool.kubectl(&["scale", "deployment/web", "--replicas=4"]).await?;
+    tool.until("Deployment", "web", "is scaled back", |web| web["spec"]["replicas"] == 1).await?;
+    lost.quiet().await?;
+    let strays = lost.writes_since(mark)?;
+    ensure!(strays.iter().all(|write| write.namespace != tool.namespace()), "{strays:#?}");
+    ensure!(spec_of(&tool).await? == before, "it follows another repository");
+    Ok(())
+}
+
+/// Whoever makes an object in their namespace can name anybody as its owner.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_object_that_names_a_neighbour_as_its_owner_is_none_of_theirs() -> anyhow::Result<()> {
+    let platform = Platform::start("owned").await?;
+    let image = prebuilt(&platform, "web").await?;
+    let (mine, theirs) = (platform.tool("mine")?, platform.tool("theirs")?);
+    for tool in [&mine, &theirs] {
+        tool.commit(&web(&image))?;
+        tool.ready().await?;
+    }
+    let before = as_they_are(&theirs).await?;
+    let owner = theirs.custom_resource().await?.context("a Tool")?;
+    let owners = json!([{
+        "apiVersion": owner["apiVersion"], "kind": "Tool", "name": theirs.name(), "uid": owner["metadata"]["uid"],
+        "controller": true, "blockOwnerDeletion": true,
+    }]);
+    let forged = json!({
+        "apiVersion": "v1", "kind": "Service",
+        "metadata": {"name": "forged", "namespace": mine.namespace(), "ownerReferences": owners},
+        "spec": {"ports": [{"port": 80}], "selector": {"app": "web"}},
+    });
+    tests::rights::put(platform.client(), &forged).await?;
+    let mut owners = owners;
+    owners[0]["controller"] = false.into();
+    let patch = json!({"metadata": {"ownerReferences": owners}}).to_string();
+    mine.kubectl(&["patch", "deployment/web", "--type=merge", "-p", &patch]).await?;
+    theirs.commit(&web(&image).replace("publish: /", "publish: /, replicas: 2"))?;
+    theirs.ready().await?;
+    mine.ready().await?;
+    platform.quiet().await?;
+    let status = theirs.custom_resource().await?.context("a Tool")?["status"].to_string();
+    ensure!(!status.contains(&mine.namespace()) && !status.contains("forged"), "it is counted as theirs: {status}");
+    mine.must_have("Service", "forged").await?;
+    let after = as_they_are(&theirs).await?;
+    ensure!(after.len() == before.len(), "{after:?}");
+    Ok(())
+}
+
 /// Each is told, and none is a reason to change what runs, or to keep anybody waiting.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_file_made_to_hurt_is_told_and_the_last_good_revision_serves_on() -> anyhow::Result<()> {
