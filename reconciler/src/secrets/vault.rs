@@ -1,14 +1,15 @@
 //! The platform's keys, and what they made of each file: tried once for each file and tool, remembered as tags.
 
+mod given;
+
 use super::keys::{Keys, NoKeys};
-use super::sources::{Source, Sources};
-use crate::cluster::call::CallError;
+use super::sources::Sources;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use kube::Client;
 use planner::kinds::Kind;
 use renderer::length_prefixed::LengthPrefixed;
-use renderer::secrets::{self, FILE, Given, Opened, Refusal, Sealed, Tag, Terms};
+use renderer::secrets::{self, FILE, Given, Opened, Refusal, Sealed, Terms};
 use renderer::{ObjectId, Platform, Secret, ToolName};
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -135,12 +136,6 @@ impl Vault {
         self.0.looks_only.load(Ordering::Relaxed) && self.keys().is_err_and(|none| none.denied)
     }
 
-    /// Whether everything that a tool uses can be known here.
-    #[must_use]
-    pub fn knows_all(&self, tool: &ToolName) -> bool {
-        !self.is_elsewhere() && self.given(tool).values().all(Result::is_ok)
-    }
-
     fn keys(&self) -> Result<Arc<Keys>, NoKeys> {
         self.0.keys.read().unwrap_or_else(PoisonError::into_inner).0.clone()
     }
@@ -201,95 +196,6 @@ impl Vault {
         let values = secrets::parse(file, FILE).0.map(|file| file.values).unwrap_or_default();
         let good = values.iter().filter_map(|(key, standing)| Some((key, standing.sealed.as_ref().ok()?)));
         good.filter_map(|(key, sealed)| self.open(&keys, sealed, &tools, key).ok()).collect()
-    }
-
-    /// Looks at what the platform gives a tool, as far as its version is a new one. `seen` has the versions that stand
-    /// there, where somebody watches. Returned is why something could not be read that may be readable later.
-    pub async fn look(
-        &self,
-        client: &Client,
-        tool: &ToolName,
-        seen: Option<&BTreeMap<String, String>>,
-    ) -> Option<CallError> {
-        if self.is_elsewhere() {
-            return None;
-        }
-        let sources = &self.0.sources;
-        let (mut all, mut unread) = (Given::new(), None);
-        for name in sources.names(tool) {
-            let version = seen.map(|seen| seen.get(&name));
-            let known = self.known().sources.get(&name).cloned();
-            let given = match (version, known) {
-                (Some(None), _) => Ok(None),
-                (Some(Some(version)), Some((known, given))) if known == *version => Ok(Some(given)),
-                (_, known) => match sources.read(client, &name).await {
-                    Ok(source) => Ok(source.map(|source| self.tagged(tool, &name, source))),
-                    // What was read before is not forgotten over it.
-                    Err(error) => known.map(|(_, given)| Some(given)).ok_or(error),
-                },
-            };
-            let lacking = |why: String| -> Given {
-                sources.variables(tool, &name).into_iter().map(|(key, _)| (key.to_owned(), Err(why.clone()))).collect()
-            };
-            all.extend(match given {
-                Ok(Some(given)) => given,
-                Ok(None) => lacking(format!("{} is not there", sources.told(&name))),
-                Err(error) => {
-                    let why = error.code().map_or_else(|| "no answer".to_owned(), |code| code.to_string());
-                    unread = Some(error).filter(CallError::may_pass).or(unread);
-                    lacking(format!("{} can't be read: {why}", sources.told(&name)))
-                }
-            });
-        }
-        self.known().given.insert(tool.clone(), Arc::new(all));
-        unread
-    }
-
-    /// What a Secret of the platform's is worth to its tool.
-    fn tagged(&self, tool: &ToolName, name: &str, source: Source) -> Given {
-        let keys = self.keys();
-        let tag = |variable: &str, key: &str| -> Result<Tag, String> {
-            let keys = keys.as_ref().map_err(|none| none.why.clone())?;
-            let value = source.text(key);
-            let value = value.ok_or_else(|| format!("{} has no `{key}` that is text", self.0.sources.told(name)))?;
-            Ok(keys.tag(tool.as_str(), variable, &value))
-        };
-        let variables = self.0.sources.variables(tool, name).into_iter();
-        let given: Given = variables.map(|(variable, key)| (variable.to_owned(), tag(variable, key))).collect();
-        self.known().sources.insert(name.to_owned(), (source.version, given.clone()));
-        given
-    }
-
-    /// What the platform gives a tool, as it was looked at last.
-    #[must_use]
-    pub fn given(&self, tool: &ToolName) -> Arc<Given> {
-        self.known().given.get(tool).cloned().unwrap_or_default()
-    }
-
-    /// The credentials that a request sets, by variable, read for it and nothing else.
-    ///
-    /// # Errors
-    /// Where one of them can't be read.
-    pub async fn credentials(
-        &self,
-        client: &Client,
-        id: &ObjectId,
-        body: &Value,
-    ) -> Result<BTreeMap<String, Secret>, Unfilled> {
-        let (sources, mut values) = (&self.0.sources, BTreeMap::new());
-        let is_secret = Kind::of_id(id).is_some_and(|row| !row.secret_paths.is_empty());
-        let Some(tool) = tool_of(id).filter(|_| is_secret && !sources.credentials.is_empty() && holds_values(body))
-        else {
-            return Ok(values);
-        };
-        for name in sources.names(&tool) {
-            let unread = || Unfilled::NoCredential(sources.told(&name));
-            let source = sources.read(client, &name).await.ok().flatten().ok_or_else(unread)?;
-            for (variable, key) in sources.variables(&tool, &name) {
-                values.insert(variable.to_owned(), source.text(key).ok_or_else(unread)?);
-            }
-        }
-        Ok(values)
     }
 
     /// Remembers passwords of the process itself, which nobody may repeat either. What was said first counts.
