@@ -26,6 +26,8 @@ mod idle;
 mod images;
 #[path = "end_to_end/lease.rs"]
 mod lease;
+#[path = "end_to_end/licences.rs"]
+mod licences;
 #[path = "end_to_end/neighbours.rs"]
 mod neighbours;
 #[path = "end_to_end/network.rs"]
