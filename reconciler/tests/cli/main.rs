@@ -13,4 +13,5 @@ mod plans;
 mod promote;
 mod secrets;
 mod server;
+mod signatures;
 mod world;
