@@ -19,6 +19,7 @@ mod images;
 mod newest;
 pub mod platform;
 mod polling;
+mod publishing;
 mod reader;
 mod reads;
 mod space;
@@ -44,12 +45,12 @@ use everyone::Everyone;
 use fights::Fights;
 use images::{Answers, Ask, Images};
 use planner::outcome::Outcome;
+use publishing::Publishing;
 use reader::Due;
 use renderer::platform::{Backend, Credentials, Registry as RegistrySettings, Route, Secrets};
 use renderer::{Platform, ToolName};
 use space::{Look, Space};
 use std::panic::AssertUnwindSafe;
-use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::sync::{Notify, mpsc};
@@ -104,8 +105,7 @@ pub struct Driver {
     everyone: Everyone,
     /// The beginning of this driver's time.
     begun: Instant,
-    /// The platform's own objects are still to be written.
-    publish_due: AtomicBool,
+    publishing: Mutex<Publishing>,
     /// What was fixed at the start is no longer so: everything begins anew.
     restart: CancellationToken,
     /// What the reader is to read.

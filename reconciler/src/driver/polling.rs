@@ -4,12 +4,11 @@
 
 use super::book::{NewPage, News};
 use super::reader::Due;
-use super::{Driver, Wakes, is_fixed, platform, send};
+use super::{Driver, Wakes, is_fixed, lock, platform, send};
 use crate::source::{Poller, Wanted};
 use futures::StreamExt as _;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
@@ -158,6 +157,7 @@ impl Driver {
             // What was last known keeps being served.
             Err(error) => tracing::warn!(%error, "the config repository could not be read"),
         }
+        lock(&self.publishing).polled();
         self.publish_platform().await;
     }
 
@@ -168,7 +168,9 @@ impl Driver {
             self.restart.cancel();
             return;
         }
-        self.publish_due.fetch_or(platform_before != platform || new_rules, Ordering::Relaxed);
+        if platform_before != platform || new_rules {
+            lock(&self.publishing).anew();
+        }
         self.watch_folders();
         self.images.ask_anew();
         for tool in tools {
@@ -184,22 +186,21 @@ impl Driver {
     /// to keep us busy.
     async fn look_after_its_own(&self) {
         tokio::time::sleep(self.limits.patience).await;
-        self.publish_due.store(true, Ordering::Relaxed);
+        lock(&self.publishing).anew();
         self.publish_platform().await;
     }
 
-    /// Writes the platform's own objects where they differ; tried again with the next poll until it went well.
+    /// Writes the platform's own objects where they differ, if it is time for that.
     async fn publish_platform(&self) {
-        if self.restart.is_cancelled() || !self.publish_due.swap(false, Ordering::Relaxed) {
+        if self.restart.is_cancelled() || !lock(&self.publishing).begins() {
             return;
         }
         let (client, platform) = (&self.cluster.client, self.book.platform());
         let admission = self.book.admission();
         let settings = platform::publish(client, &platform, &admission).await;
         let rules = platform::publish_rules(client, &platform, &admission).await;
-        if let Err(error) = settings.and(rules) {
-            self.publish_due.store(true, Ordering::Relaxed);
-            tracing::warn!(error = format!("{error:#}"), "the platform's own objects were not written");
-        }
+        let Err(error) = settings.and(rules) else { return lock(&self.publishing).succeeded() };
+        lock(&self.publishing).failed();
+        tracing::warn!(error = format!("{error:#}"), "the platform's own objects were not written");
     }
 }

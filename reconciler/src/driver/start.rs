@@ -3,7 +3,7 @@
 
 use super::images::Images;
 use super::space::Space;
-use super::{Book, Driver, Inbox, Limits, Listener, platform};
+use super::{Book, Driver, Inbox, Limits, Listener, lock, platform};
 use crate::cluster::Cluster;
 use crate::cluster::door::Requests;
 use crate::dialer::{Credentials, Dialer};
@@ -20,7 +20,6 @@ use anyhow::Context as _;
 use renderer::{Platform, Secret};
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError};
 use tokio::net::TcpListener;
 use tokio::sync::{Notify, mpsc};
@@ -137,7 +136,7 @@ impl Start<'_> {
         // Where the cluster does not take them, tools are served all the same, and it is tried again with each poll.
         if let Err(error) = rules {
             tracing::warn!(error = format!("{error:#}"), "the platform's rules were not written");
-            driver.publish_due.store(true, Ordering::Relaxed);
+            lock(&driver.publishing).failed();
         }
         // Not a child of `stop`: the loop ends when it is told to below, and never in a race with that.
         let running = CancellationToken::new();
@@ -198,7 +197,7 @@ impl Start<'_> {
             unsaid: Default::default(),
             everyone: Default::default(),
             begun: tokio::time::Instant::now(),
-            publish_due: Default::default(),
+            publishing: Default::default(),
             restart: CancellationToken::new(),
             due,
             folders: Default::default(),

@@ -468,6 +468,13 @@ async fn a_rule_of_the_operators_holds_everyone_and_a_broken_one_leaves_the_last
     platform.until("the server's words are told", told).await?;
     ensure!(kubectl().await?.is_some(), "a rule that the server refuses took the last good one away");
     tool.reason("Ready", "Denied").await?;
+    // Nor is it sent with each poll.
+    platform.polled_times(3).await?;
+    let mark = platform.plane().mark()?;
+    platform.polled_times(12).await?;
+    let asked = platform.requests_since(mark)?;
+    let tries = asked.iter().filter(|one| one.verb == "patch" && one.resource == "validatingadmissionpolicies").count();
+    ensure!(tries <= 6, "{tries} tries in 12 polls");
 
     // Who is allowed more, gets it; and what is no rule any more is gone.
     platform.config().commit_entries(
