@@ -91,6 +91,15 @@ async fn a_rollout_that_could_never_surge_ends() -> anyhow::Result<()> {
     let rolling = json!({"type": "RollingUpdate", "rollingUpdate": {"maxSurge": 1, "maxUnavailable": 0}});
     ensure!(web["spec"]["strategy"] == rolling, "{web}");
     ensure!(web["status"]["updatedReplicas"] == 2 && web["status"]["availableReplicas"] == 2, "{web}");
+
+    // Two that fill the quota become four that fill it: one fewer than four would leave both, and no room.
+    tool.commit(&says(&image, &[("web", "command: web, memory: 1Gi, replicas: 2")]))?;
+    tool.ready().await?;
+    counted(&tool, "limits.memory", "2Gi").await?;
+    tool.commit(&says(&image, &[("web", "command: web, memory: 512Mi, replicas: 4")]))?;
+    tool.ready().await?;
+    let web = tool.object("Deployment", "web").await?;
+    ensure!(web["status"]["updatedReplicas"] == 4 && web["status"]["availableReplicas"] == 4, "{web}");
     platform.quiet().await
 }
 
