@@ -172,7 +172,7 @@ struct Made {
     objects: Vec<Object>,
     one_off_key: Option<String>,
     notes: Vec<Note>,
-    /// Names of Secrets that somebody else makes.
+    /// Variables whose Secrets somebody else makes.
     secrets: Vec<String>,
     lacks: Vec<String>,
 }
@@ -193,7 +193,7 @@ fn component_objects(frame: &Frame<'_>, name: &ComponentName, component: &Compon
     };
     let sealed = sealed::used(frame, name, component)?;
     let elsewhere = pod::secrets(frame, component).into_iter().filter(|variable| !sealed.has(variable));
-    let secrets = elsewhere.map(secret_name).collect();
+    let secrets = elsewhere.map(str::to_owned).collect();
     let objects = sealed::object(frame, name, component, &sealed).into_iter().chain(objects).collect();
     Ok(Made { objects, one_off_key, notes, secrets, lacks: frame.sealed.lacks() })
 }

@@ -43,7 +43,8 @@ pub struct RenderedComponent {
     pub kind: ComponentKind,
     /// Where its image comes from.
     pub image: Image,
-    /// Names of the Secrets it needs to start, one a declared variable (`render::secret_name`).
+    /// Declared variables whose values somebody else makes, each in a Secret of its own (`render::secret_name`); without,
+    /// it can't start.
     pub secrets: Vec<String>,
     /// What the platform gives each tool and has not for this one, as fragments: without, it must not be touched.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]

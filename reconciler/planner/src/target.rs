@@ -9,6 +9,7 @@ use crate::plan::{Held, Why};
 use crate::promotion::{self, Offer};
 use crate::readiness::{self, Readiness};
 use crate::stored::{StoredImage, StoredRevision};
+use renderer::render::secret_name;
 use renderer::rendered::{ComponentKind, PinnedImage};
 use renderer::{
     CommitId, ComponentName, Diagnostic, Digest, Files, Image, Object, ObjectId, Rendered, RenderedComponent,
@@ -346,7 +347,8 @@ fn missing_secrets(component: &RenderedComponent, observed: &Observed) -> Result
     let Some(known) = &observed.secrets else {
         return Err(Why::NotObserved("secrets could not be listed".to_owned()));
     };
-    let missing: Vec<_> = component.secrets.iter().filter(|name| !known.contains(*name)).cloned().collect();
+    let missing: Vec<_> =
+        component.secrets.iter().filter(|variable| !known.contains(&secret_name(variable))).cloned().collect();
     Ok((!missing.is_empty()).then_some(missing))
 }
 

@@ -55,7 +55,7 @@ fn nothing(plan: &Plan) -> Wrote<'_> {
 #[tokio::test]
 async fn what_waits_for_somebody_is_said_once_and_what_passes_by_itself_is_not_said() {
     let (fake, recorder) = (echo(), Recorder::default());
-    let plan = plan(vec![Why::NotOurs, Why::Terminating, Why::MissingSecret(vec!["db".to_owned()])]);
+    let plan = plan(vec![Why::NotOurs, Why::Terminating, Why::MissingSecret(vec!["DB_KEY".to_owned()])]);
     for _ in 0..3 {
         recorder.publish(&fake.client(), &live(), &nothing(&plan)).await;
     }
@@ -63,7 +63,10 @@ async fn what_waits_for_somebody_is_said_once_and_what_passes_by_itself_is_not_s
     let reasons: Vec<_> = said.iter().map(|event| event["reason"].as_str().expect("a reason")).collect();
     assert_eq!(reasons, ["MissingSecret", "NotOurs"]);
     assert_eq!(said[0]["type"], "Warning");
-    assert_eq!(said[0]["message"], "deployment/tool-a/w: missing secret db; `toolforge secrets set` sets it");
+    assert_eq!(
+        said[0]["message"],
+        "deployment/tool-a/w: missing secret DB_KEY (on the cluster toolforge-secret-db-key); `toolforge secrets set DB_KEY` sets it"
+    );
     assert_eq!(said[0]["involvedObject"]["uid"], "u1");
     assert_eq!(said[0]["metadata"]["namespace"], "default");
 }

@@ -3,6 +3,7 @@
 use crate::image::Misfit;
 use crate::moment::Moment;
 use crate::quota::Shortage;
+use renderer::render::secret_name;
 use renderer::{CommitId, ObjectId, ToolName};
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -45,7 +46,7 @@ pub enum Why {
     Invalid(String),
     /// The API server, or a rule, refused.
     Denied(String),
-    /// Secrets that don't exist.
+    /// Variables whose Secrets don't exist.
     MissingSecret(Vec<String>),
     /// What the platform gives each tool, and has not for this one.
     MissingCredential(String),
@@ -216,8 +217,12 @@ impl fmt::Display for Why {
             Self::GateFailed { job, why } => write!(f, "{job} failed: {why}"),
             Self::Invalid(why) => write!(f, "invalid: {why}"),
             Self::Denied(why) => write!(f, "denied: {why}"),
-            Self::MissingSecret(names) => {
-                write!(f, "missing secret {}; `toolforge secrets set` sets it", names.join(", "))
+            Self::MissingSecret(variables) => {
+                let told = |variable: &String| format!("{variable} (on the cluster {})", secret_name(variable));
+                let all: Vec<_> = variables.iter().map(told).collect();
+                let first = variables.first().map_or("NAME", String::as_str);
+                let one = if all.len() > 1 { "the first" } else { "it" };
+                write!(f, "missing secret {}; `toolforge secrets set {first}` sets {one}", all.join(", "))
             }
             Self::MissingCredential(what) => write!(f, "missing credential: {what}; the operators make it"),
             Self::OverQuota(what) => write!(f, "over quota: {what}"),
