@@ -16,6 +16,8 @@ pub use file::{SecretsFile, Standing, parse};
 pub use record::{FORMAT, Record, Refusal, Terms};
 pub use sealed::{Flaw, Sealed};
 
+use crate::config::{ParseContext, fields};
+use crate::platform::Platform;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -45,6 +47,14 @@ impl Tag {
 #[must_use]
 pub fn is_key(text: &str) -> bool {
     crate::config::fields::is_variable(text) && text.len() <= limits::KEY_BYTES
+}
+
+/// Whether somebody else sets this variable: the cluster, an image, or the platform where one is known. A value for it would
+/// be refused.
+#[must_use]
+pub fn is_reserved(key: &str, platform: Option<&Platform>) -> bool {
+    let of_platform = |platform: &Platform| platform.env.contains_key(key) || platform.credentials.contains_key(key);
+    fields::is_reserved(key, &ParseContext::default()) || platform.is_some_and(of_platform)
 }
 
 /// What a tool has of the platform's credentials, by variable: a tag, or what is not there, as a fragment. Empty where

@@ -37,7 +37,9 @@ pub(super) async fn set(args: &SetArgs, ui: &Ui) -> anyhow::Result<Exit> {
         return Err(given::value(&args.key).into());
     }
     let mut shelf = Shelf::open(&args.here, ui)?;
-    let file = args.platform.current(shelf.file.as_ref(), ui).await?;
+    given::unreserved(&args.key, None)?;
+    let (file, platform) = args.platform.current(shelf.file.as_ref(), ui).await?;
+    given::unreserved(&args.key, platform.as_ref())?;
     if file.values.len() >= limits::VALUES && !file.values.contains_key(&args.key) {
         let message = format!("the file holds {} values; more are not allowed", file.values.len());
         return Err(wrong_use(message).hint("Remove what nobody uses: `toolforge secrets list`.").into());
@@ -175,7 +177,7 @@ pub(super) fn rm(args: &RmArgs, ui: &Ui) -> anyhow::Result<Exit> {
 pub(super) async fn rotate(args: &RotateArgs, ui: &Ui) -> anyhow::Result<Exit> {
     let mut shelf = Shelf::open(&args.here, ui)?;
     let identities = args.reader.identities("rotate")?;
-    let mut file = args.platform.current(Some(shelf.file()?), ui).await?;
+    let (mut file, _) = args.platform.current(Some(shelf.file()?), ui).await?;
     recipients_of(&file)?;
     let keys: Vec<String> = file.values.keys().cloned().collect();
     for key in &keys {

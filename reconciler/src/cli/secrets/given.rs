@@ -2,6 +2,7 @@
 
 use crate::ui::{Failure, wrong_use};
 use reconciler::secrets::{Identities, Recipients};
+use renderer::Platform;
 
 /// Changing it is a person's own work: whoever could see the command line has it.
 const SEEN: &str = "this one stands in your shell's history, where others may find it";
@@ -28,6 +29,18 @@ pub(super) fn variable(text: &str) -> Result<&str, Failure> {
         }
     };
     Err(wrong_use("what stands in the place of the variable's name is none").hint(hint))
+}
+
+/// That a tool may have a value under this name.
+pub(super) fn unreserved(key: &str, platform: Option<&Platform>) -> Result<(), Failure> {
+    if !renderer::secrets::is_reserved(key, platform) {
+        return Ok(());
+    }
+    let hint = match key {
+        "PORT" => "Write `port:` under `run:` in toolforge.yaml; the platform sets `PORT` from it.",
+        _ => "Choose another name: the platform, the cluster or the image sets this one.",
+    };
+    Err(wrong_use(format!("`{key}` is reserved")).hint(hint))
 }
 
 /// A value stands on the command line, beside this name.

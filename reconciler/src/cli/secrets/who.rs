@@ -44,14 +44,18 @@ impl PlatformArgs {
     }
 
     /// The file with the platform's recipients of now among its own: as a person says where they are; else as the file has
-    /// them; else as the cluster has published them.
-    pub(super) async fn current(&self, file: Option<&SecretsFile>, ui: &Ui) -> anyhow::Result<SecretsFile> {
+    /// them; else as the cluster has published them. With it the platform, where it was asked.
+    pub(super) async fn current(
+        &self,
+        file: Option<&SecretsFile>,
+        ui: &Ui,
+    ) -> anyhow::Result<(SecretsFile, Option<Platform>)> {
         let known = file.filter(|file| !file.recipients.is_empty());
         if let (Some(file), false) = (known, self.is_chosen()) {
-            return Ok(file.clone());
+            return Ok((file.clone(), None));
         }
         let platform = self.settings(ui).await?;
-        let own = platform.secrets.map(|secrets| secrets.recipients).unwrap_or_default();
+        let own = platform.secrets.as_ref().map(|secrets| secrets.recipients.clone()).unwrap_or_default();
         if own.is_empty() {
             return Err(wrong_use(format!("platform {} has published no public key", platform.name))
                 .hint("Ask its operators for `secrets.recipients` in platform.yaml, or use the platform's own way to keep secrets.")
@@ -68,7 +72,7 @@ impl PlatformArgs {
             ui.say(&format!("platform {} has {} new public keys: {}", platform.name, new.len(), new.join(", ")));
         }
         file.recipients.extend(new);
-        Ok(file)
+        Ok((file, Some(platform)))
     }
 
     async fn settings(&self, ui: &Ui) -> anyhow::Result<Platform> {
