@@ -3,6 +3,8 @@
 //!
 //! It finds what was forgotten, not what was hidden, and no finding holds what was found: only where, and of what kind.
 
+use base64::Engine as _;
+
 /// A credential in a line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Found {
@@ -166,13 +168,30 @@ pub fn of_key(name: &str, value: &str) -> bool {
     is_secret_name(name) && !is_reference && !plain
 }
 
-/// Credentials of a file, in order, one a line; `settings` where what stands unquoted after a name is its value (YAML,
-/// .env), and not an expression.
+/// What a file is for, by which what stands in it is read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// What stands unquoted behind a name is an expression.
+    Program,
+    /// What stands behind a name is its value: YAML, .env.
+    Settings,
+    /// It is there to log somebody in, as `replica.my.cnf`: a password need not look like one.
+    Login,
+    /// The same, in the words of `.netrc`: `machine h login u password p`.
+    Netrc,
+}
+
+/// Credentials of a file, in order, one a line.
 #[must_use]
-pub fn scan(text: &str, settings: bool) -> Vec<Hit> {
+pub fn scan(text: &str, kind: Kind) -> Vec<Hit> {
     let mut hits = Vec::new();
     for (at, line) in crate::diagnostic::lines(text).enumerate() {
-        let Some(found) = first(line).or_else(|| assigned(cut(line), settings)) else { continue };
+        let short = cut(line);
+        let found = first(line).or_else(|| docker_auth(short)).or_else(|| match kind {
+            Kind::Netrc => netrc(short),
+            _ => assigned(short, kind),
+        });
+        let Some(found) = found else { continue };
         let column = line[..found.at].chars().count() + 1;
         hits.push(Hit { line: at + 1, column, what: found.what });
     }
@@ -180,28 +199,72 @@ pub fn scan(text: &str, settings: bool) -> Vec<Hit> {
 }
 
 /// `db_password = "x8Kq2..."`: a literal, under such a name, that looks drawn by lot.
-fn assigned(line: &str, settings: bool) -> Option<Found> {
+fn assigned(line: &str, kind: Kind) -> Option<Found> {
     line.match_indices(['=', ':']).find_map(|(at, _)| {
         let name = line[..at].trim_end().trim_end_matches(['"', '\'', ']', ')']);
         let begin = name.rfind(|c: char| !(c.is_ascii_alphanumeric() || c == '_' || c == '-')).map_or(0, |i| i + 1);
         let name = name.get(begin..).filter(|name| is_secret_name(name))?;
         let after = &line[at + 1..];
         let gap = after.len() - after.trim_start().len();
-        let (value, quote) = literal(&after[gap..], settings)?;
-        let drawn = is_drawn(value) && !is_stand_in(value) && of_key(name, value);
+        let (value, quote) = literal(&after[gap..], kind).or_else(|| of_dsn(line, at))?;
+        let (drawn, what) = match kind {
+            Kind::Login => (true, "a password"),
+            _ => (is_drawn(value), "what looks like a password"),
+        };
         let begin = at + 1 + gap + quote;
-        drawn.then_some(Found { at: begin, end: begin + value.len(), what: "what looks like a password" })
+        let fits = drawn && !is_stand_in(value) && of_key(name, value);
+        fits.then_some(Found { at: begin, end: begin + value.len(), what })
     })
 }
 
 /// A quoted text, or a bare word where such a thing is a value; and the bytes of its quote.
-fn literal(text: &str, settings: bool) -> Option<(&str, usize)> {
+fn literal(text: &str, kind: Kind) -> Option<(&str, usize)> {
     let quote = text.chars().next().filter(|c| matches!(c, '"' | '\''));
     match quote {
         Some(quote) => text[1..].split_once(quote).map(|(value, _)| (value, 1)),
-        None if settings => text.split([' ', '\t', ',', ';', '}']).next().map(|value| (value, 0)),
+        None if kind != Kind::Program => text.split([' ', '\t', ',', ';', '}']).next().map(|value| (value, 0)),
         None => None,
     }
+}
+
+/// Of a program: the word behind a `=` that stands inside a quoted text, as in `"host=db user=me password=..."`.
+fn of_dsn(line: &str, at: usize) -> Option<(&str, usize)> {
+    let value = line[at..].strip_prefix('=')?;
+    let mut open = None;
+    for c in line[..at].chars().filter(|c| matches!(c, '"' | '\'')) {
+        open = match open {
+            None => Some(c),
+            Some(quote) if quote == c => None,
+            within => within,
+        };
+    }
+    let end = value.find(|c: char| c.is_whitespace() || ";&,\"'".contains(c));
+    open.and(Some((&value[..end.unwrap_or(value.len())], 0)))
+}
+
+/// The word behind `password`.
+fn netrc(line: &str) -> Option<Found> {
+    let line = if line.trim_start().starts_with('#') { "" } else { line };
+    let at = line.match_indices("password").find_map(|(at, word)| {
+        let behind = at + word.len();
+        let alone = line[..at].chars().next_back().is_none_or(char::is_whitespace);
+        (alone && line[behind..].starts_with(char::is_whitespace)).then_some(behind)
+    })?;
+    let begin = line.len() - line[at..].trim_start().len();
+    let value = line[begin..].split_whitespace().next().filter(|value| !is_stand_in(value))?;
+    Some(Found { at: begin, end: begin + value.len(), what: "a password" })
+}
+
+/// `"auth": "..."` as `docker login` writes it: name and password, in base64.
+fn docker_auth(line: &str) -> Option<Found> {
+    let behind = line.find("\"auth\"")? + "\"auth\"".len();
+    let text = line[behind..].trim_start().strip_prefix(':')?.trim_start().strip_prefix('"')?;
+    let begin = line.len() - text.len();
+    let text = text.split('"').next()?;
+    let plain = String::from_utf8(base64::engine::general_purpose::STANDARD.decode(text).ok()?).ok()?;
+    let (name, password) = plain.split_once(':')?;
+    let fits = !name.is_empty() && !password.is_empty() && !plain.contains(char::is_control) && !is_stand_in(password);
+    fits.then_some(Found { at: begin, end: begin + text.len(), what: "the login of a registry" })
 }
 
 /// No word: letters and digits, long, and many different ones.
@@ -269,9 +332,16 @@ mod tests {
             "secret_name: toolforge-secret-api-key",
             "password: your-password-12345-here",
             "PASSWORD_MIN_LENGTH = '12'",
+            "connect(\"host=tools.db user=me password=%s\" % password)",
+            "connect(f\"host=tools.db password={password1234567}\")",
+            "dsn = \"host=db user=me password=your-password-1\"",
+            "{\"auth\": \"bearer\"}",
+            "{\"auth\": \"dXNlcjpwYXNzd29yZA==\"}",
+            "{\"auth\": \"c29tZSBvdGhlciB0ZXh0\"}",
+            "machine h login u password x8Kq2mPz71vT",
             "sha256:9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08",
         ] {
-            assert_eq!(scan(line, true), [], "{line}");
+            assert_eq!(scan(line, Kind::Settings), [], "{line}");
         }
     }
 
@@ -281,18 +351,44 @@ mod tests {
         let text = format!(
             "[db]\npassword = {password}\nurl = mysql://me:hunter2@tools.db/x\n\"secret\": \"{password}\"\n-----BEGIN RSA PRIVATE KEY-----\n"
         );
-        let found = |settings| -> Vec<_> { scan(&text, settings).iter().map(|h| (h.line, h.column, h.what)).collect() };
+        let found = |kind| -> Vec<_> { scan(&text, kind).iter().map(|h| (h.line, h.column, h.what)).collect() };
         let quoted = [(3, 7, "a password in a URL"), (4, 12, "what looks like a password"), (5, 1, "a private key")];
-        assert_eq!(found(true)[0], (2, 12, "what looks like a password"));
-        assert_eq!(found(true)[1..], quoted);
-        assert_eq!(found(false), quoted, "what stands unquoted in a program is an expression");
+        assert_eq!(found(Kind::Settings)[0], (2, 12, "what looks like a password"));
+        assert_eq!(found(Kind::Settings)[1..], quoted);
+        assert_eq!(found(Kind::Program), quoted, "what stands unquoted in a program is an expression");
+    }
+
+    #[test]
+    fn files_that_log_somebody_in_are_read_as_what_they_are() {
+        let found =
+            |text: &str, kind| -> Vec<_> { scan(text, kind).iter().map(|h| (h.line, h.column, h.what)).collect() };
+        let cnf = "[client]\nuser = s51234\npassword = hunterhunter\n";
+        assert_eq!(found(cnf, Kind::Login), [(3, 12, "a password")]);
+        assert_eq!(found(cnf, Kind::Settings), [], "elsewhere a word is an example");
+        assert_eq!(found("password = \npassword = <yours>\npassword = changeme\n", Kind::Login), []);
+        let netrc =
+            "machine h login me password hunter\nmachine i\n  login me\n  password\tx\n# the password is asked for\n";
+        assert_eq!(found(netrc, Kind::Netrc), [(1, 29, "a password"), (4, 12, "a password")]);
+        assert_eq!(found("default login password password <password>\n", Kind::Netrc), []);
+        let docker = "{\"auths\": {\"r.example\": {\"auth\": \"bWU6aHVudGVyMg==\"}}}";
+        assert_eq!(found(docker, Kind::Program), [(1, 35, "the login of a registry")]);
+        let password = token("x8Kq2mPz", "71vT");
+        for dsn in
+            [format!("c = connect(\"host=db password={password}\")"), format!("X('a=b;Password={password};c=d')")]
+        {
+            assert_eq!(found(&dsn, Kind::Program).len(), 1, "{dsn}");
+        }
+        assert_eq!(found("connect('host=db', password=settings1234.key)", Kind::Program), [], "an expression");
     }
 
     #[test]
     fn hostile_lines_take_no_time() {
         for line in ["://".repeat(400_000), "=".repeat(1_000_000), "ghp_".repeat(300_000), "password:".repeat(100_000)]
         {
-            assert_eq!(scan(&line, true), []);
+            for kind in [Kind::Program, Kind::Settings, Kind::Netrc] {
+                assert_eq!(scan(&line, kind), []);
+            }
+            assert!(scan(&line, Kind::Login).len() <= 1, "one a line");
         }
     }
 }

@@ -227,3 +227,44 @@ fn a_token_in_the_place_of_a_name_is_shown_in_no_part_of_a_report() {
         assert!(!format!("{told:?}").to_lowercase().contains("c3d4e5"), "{told:#?}");
     }
 }
+
+#[test]
+fn a_folder_that_is_no_git_work_tree_is_searched_too_and_login_files_are_known() {
+    let stage = folder(&[
+        ("toolforge.yaml", "components:\n  web: {run: {command: web}}\n"),
+        ("keys/id_ed25519", "-----BEGIN OPENSSH PRIVATE KEY-----\ncanary\n"),
+        ("replica.my.cnf", "[client]\nuser = s51234\npassword = canarycanary\n"),
+        (".netrc", "machine h login me password canary\n"),
+        (".docker/config.json", "{\"auths\": {\"r.example\": {\n\"auth\": \"bWU6Y2FuYXJ5MQ==\"}}}\n"),
+        ("node_modules/x/id_rsa", "-----BEGIN RSA PRIVATE KEY-----\n"),
+    ]);
+    let told = toolforge(stage.path(), &["check"]);
+    assert_eq!(told.exit, 2, "{told:#?}");
+    for place in ["./keys/id_ed25519:1:1", "./replica.my.cnf:3:12", "./.netrc:1:29", "./.docker/config.json:2:10"] {
+        assert!(told.err.contains(place), "{place}: {told:#?}");
+    }
+    assert!(told.out.ends_with(": 4 errors\n") && !format!("{told:?}").contains("canary"), "{told:#?}");
+    let broken = folder(&[("toolforge.yaml", "components:\n  web: {run: {command: web}}\n")]);
+    let git = std::process::Command::new("git").args(["init", "-q"]).current_dir(broken.path()).status();
+    assert!(git.expect("git runs").success());
+    let told = ran(command(broken.path(), &["check"]).env("PATH", "/nowhere").output().expect("it runs"));
+    assert!(told.exit == 0 && told.err.contains("nothing was searched for credentials"), "{told:#?}");
+}
+
+#[test]
+fn a_name_that_somebody_else_sets_is_refused_before_a_value_is_asked_for() {
+    let stage = stage();
+    let (tool, settings) = (stage.path().join("wordcount"), stage.path().join("platform.yaml"));
+    let with = fs::read_to_string(&settings).expect("the settings").replace(
+        "  secrets: {",
+        "  credentials:\n    TOOL_DB_USER: {secret: toolsdb.<tool>, key: user}\n  secrets: {keys: k, ",
+    );
+    fs::write(&settings, with).expect("written");
+    for (key, hint) in [("PORT", "`port:` under `run:`"), ("HOME", "another name"), ("TOOL_DB_USER", "another name")] {
+        let told = set(&tool, key, "canary");
+        assert_eq!((told.exit, told.out.as_str()), (2, ""), "{told:#?}");
+        assert!(told.err.contains(&format!("`{key}` is reserved")) && told.err.contains(hint), "{told:#?}");
+        assert!(!tool.join("toolforge.secrets.yaml").exists());
+    }
+    assert_eq!(set(&tool, "API_KEY", "canary").exit, 0);
+}

@@ -1,12 +1,13 @@
 //! Credentials in the clear, in everything of a tool's folder that git holds or would take in. What git ignores is where
-//! such things belong.
+//! such things belong; where there is no git yet, everything is looked at but what programs have installed.
 
 use crate::cli::place::ToolPlace;
 use crate::ui::Ui;
 use reconciler::source::worktree;
-use renderer::credentials::scan;
+use renderer::credentials::{Kind, scan};
 use renderer::diagnostic::{Code, Place};
 use renderer::{Diagnostic, Report, Severity};
+use std::collections::VecDeque;
 use std::fs::File;
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
@@ -21,7 +22,9 @@ const MAX_FOUND: usize = 50;
 /// Who writes this on a line says that what stands there opens nothing: a key of a test.
 const ALLOWED: &str = "not a secret";
 /// Here what stands unquoted behind a name is its value.
-const SETTINGS: &[&str] = &["yaml", "yml", "env", "ini", "cfg", "conf", "toml", "properties", "json"];
+const SETTINGS: &[&str] = &["yaml", "yml", "env", "ini", "cfg", "cnf", "conf", "toml", "properties", "json"];
+/// Folders that nobody commits, where nothing says so.
+const INSTALLED: &[&str] = &["node_modules", "venv", ".venv", "__pycache__", ".git"];
 
 /// Adds what is found to the report, and makes errors of what reading the file only noted.
 pub(super) fn add(place: &ToolPlace, report: &mut Report, ui: &Ui) {
@@ -37,17 +40,16 @@ pub(super) fn add(place: &ToolPlace, report: &mut Report, ui: &Ui) {
     for path in &files {
         let name = place.folder.join(path).display().to_string();
         let Some(text) = text(&place.folder.join(path)) else { continue };
-        let settings = settings(path);
         let lines: Vec<&str> = renderer::diagnostic::lines(&text).collect();
-        let hits = scan(&text, settings).into_iter().filter(|hit| !lines[hit.line - 1].contains(ALLOWED));
+        let hits = scan(&text, kind(path)).into_iter().filter(|hit| !lines[hit.line - 1].contains(ALLOWED));
         found.extend(hits.filter(|hit| !told(&name, hit.line)).map(|hit| diagnostic(&name, hit)));
     }
     if found.len() > MAX_FOUND {
         ui.say(&format!("{} more lines look like credentials", found.len() - MAX_FOUND));
         found.truncate(MAX_FOUND);
     }
-    if left > 0 {
-        ui.say(&format!("{left} files were not searched for credentials: the folder has too many"));
+    if let Some(left) = left {
+        ui.say(&left);
     }
     report.diagnostics.extend(found);
 }
@@ -67,10 +69,19 @@ fn diagnostic(file: &str, hit: renderer::credentials::Hit) -> Diagnostic {
     }
 }
 
-/// The folder's files by their paths in it, and how many are left out.
-fn files(place: &ToolPlace) -> (Vec<PathBuf>, usize) {
+/// The folder's files by their paths in it, and what is to be said of those that are left out.
+fn files(place: &ToolPlace) -> (Vec<PathBuf>, Option<String>) {
+    let all = match place.worktree.root {
+        Some(_) => worktree::listed(&place.folder).map(|all| (all, true)),
+        None => Some(walked(&place.folder)),
+    };
+    let Some((all, whole)) = all else {
+        return (
+            Vec::new(),
+            Some("nothing was searched for credentials: git does not say which files it holds".into()),
+        );
+    };
     let (mut files, mut bytes) = (Vec::new(), 0);
-    let all = worktree::listed(&place.folder).unwrap_or_default();
     let count = all.len();
     for path in all {
         let found = std::fs::symlink_metadata(place.folder.join(&path)).ok();
@@ -83,8 +94,32 @@ fn files(place: &ToolPlace) -> (Vec<PathBuf>, usize) {
         }
         files.push(path);
     }
-    let left = count - files.len();
+    let left = "not every file was searched for credentials: the folder has too many";
+    let left = (!whole || files.len() < count).then(|| left.to_owned());
     (files, left)
+}
+
+/// The files below a folder that no git knows, the nearest first, and whether these are all. Links are not followed.
+fn walked(folder: &Path) -> (Vec<PathBuf>, bool) {
+    let (mut files, mut folders) = (Vec::new(), VecDeque::from([PathBuf::new()]));
+    while let Some(below) = folders.pop_front() {
+        let entries = std::fs::read_dir(folder.join(&below)).into_iter().flatten().flatten();
+        let mut entries: Vec<_> = entries.take(MAX_FILES + 1).collect();
+        entries.sort_by_key(std::fs::DirEntry::file_name);
+        for entry in entries {
+            let is_folder = entry.file_type().is_ok_and(|is| is.is_dir());
+            let name = entry.file_name();
+            match is_folder {
+                false => files.push(below.join(name)),
+                true if INSTALLED.iter().any(|installed| name == *installed) => {}
+                true => folders.push_back(below.join(name)),
+            }
+            if files.len() + folders.len() > MAX_FILES {
+                return (files, false);
+            }
+        }
+    }
+    (files, true)
 }
 
 /// None for what is no text, no file, or too large to have been written by a person.
@@ -98,8 +133,13 @@ fn text(path: &Path) -> Option<String> {
     if bytes.contains(&0) { None } else { String::from_utf8(bytes).ok() }
 }
 
-fn settings(path: &Path) -> bool {
+fn kind(path: &Path) -> Kind {
     let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
     let extension = name.rsplit_once('.').map_or("", |(_, extension)| extension);
-    name.starts_with(".env") || SETTINGS.contains(&extension)
+    match name {
+        ".netrc" | "_netrc" => Kind::Netrc,
+        _ if name.ends_with("my.cnf") => Kind::Login,
+        _ if name.starts_with(".env") || SETTINGS.contains(&extension) => Kind::Settings,
+        _ => Kind::Program,
+    }
 }
