@@ -12,6 +12,8 @@ pub mod deploy_keys;
 mod keys;
 mod known;
 mod mask;
+#[cfg(test)]
+mod redacted;
 mod sources;
 mod vault;
 

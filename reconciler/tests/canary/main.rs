@@ -7,6 +7,7 @@ mod outputs;
 mod search;
 mod stage;
 mod troubles;
+mod voices;
 
 use anyhow::{Context as _, ensure};
 use search::Searcher;
@@ -21,6 +22,7 @@ async fn no_output_gives_a_secret_away_whatever_others_repeat() -> anyhow::Resul
     stage.deploys_and_rotates().await.with_context(|| stage.log())?;
     search_all(&stage, &searcher, "all is well").await?;
     maintainer::looks(&stage).await?;
+    stage.becomes_private().await?;
     for trouble in troubles::ALL {
         stage.meets(trouble).await?;
         search_all(&stage, &searcher, trouble.name).await?;

@@ -2,8 +2,9 @@
 
 use crate::stage::{Channel, Stage, canary};
 use anyhow::ensure;
-use reconciler::secrets::{Vault, values_in_namespace};
+use reconciler::secrets::{Vault, deploy_keys, values_in_namespace};
 use reconciler::source::RepositoryUrl;
+use renderer::request::deploy_key_secret;
 use renderer::{Secret, ToolName};
 use std::path::PathBuf;
 
@@ -26,6 +27,8 @@ const COMMANDS: &[&str] = &[
     "audit TOOL",
     "audit TOOL --json",
     "image TOOL",
+    "deploy-key TOOL",
+    "deploy-key TOOL --json",
     "builds TOOL",
     "builds TOOL --json",
     "logs TOOL",
@@ -122,11 +125,14 @@ async fn panic_of(stage: &Stage<'_>) -> anyhow::Result<String> {
     let settings = stage.platform.settings()?;
     let vault = Vault::of_platform(stage.platform.client(), &settings).await;
     vault.keep(vec![Secret::new(canary(Channel::Registry))]);
-    let known = values_in_namespace(stage.platform.client(), &ToolName::new(stage.tool.name())?).await?;
+    let tool = ToolName::new(stage.tool.name())?;
+    let known = values_in_namespace(stage.platform.client(), &tool).await?;
     ensure!(!known.is_empty(), "there are secrets in the tool's namespace");
     let mut address = url::Url::parse(stage.platform.config().url())?;
     let taken = address.set_username("me").and_then(|()| address.set_password(Some(canary(Channel::Git))));
     let address = RepositoryUrl::parse(address.as_str())?;
     ensure!(taken.is_ok() && address.credentials().is_some(), "{address} has no password");
-    Ok(format!("{vault:?} {settings:?} {address:?} {address}"))
+    let keys = deploy_keys::read(stage.platform.client(), &settings.namespace, &deploy_key_secret(&tool)).await;
+    ensure!(keys.as_ref().is_ok_and(Option::is_some), "there is a key of the tool's: {keys:?}");
+    Ok(format!("{vault:?} {settings:?} {address:?} {address} {keys:?}"))
 }

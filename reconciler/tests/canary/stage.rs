@@ -4,11 +4,14 @@ use crate::search::Searcher;
 use anyhow::{Context as _, ensure};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use reconciler::secrets::deploy_keys::{self, Made};
 use reconciler::secrets::{HMAC, IDENTITIES, Identities, Recipients};
-use renderer::Secret;
+use reconciler::source::SshKeys;
 use renderer::diagnostic::Place;
 use renderer::render::secret_name;
+use renderer::request::deploy_key_secret;
 use renderer::secrets::{FILE, Record, SecretsFile, Standing};
+use renderer::{Secret, ToolName};
 use serde_json::{Value, json};
 use std::net::TcpListener;
 use std::path::Path;
@@ -16,6 +19,7 @@ use tests::git_server::Fault;
 use tests::platform::{CONFIG, Platform, Route, Tool, platform_yaml};
 use tests::program::{Program, Running};
 use tests::registry::{Image, Registry};
+use tests::ssh_server::SshServer;
 
 /// How a secret comes in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -36,7 +40,8 @@ pub enum Channel {
     Hmac,
 }
 
-/// Each channel with its canary. The platform's age identity is one more, which nobody can choose.
+/// Each channel with its canary. The platform's age identity and the private half of the tool's deploy key are two more,
+/// which nobody can choose.
 pub const CHANNELS: &[(&str, Channel, &str)] = &[
     ("a value rotated away", Channel::Rotated("API_KEY"), "cnry-old/17 \"+x"),
     ("an encrypted value", Channel::Sealed("API_KEY"), "cnry-sealed/42 \"+x"),
@@ -56,6 +61,8 @@ const PREFIX: &str = "CANARY_REGISTRY";
 /// More memory than any node has: what asks for it never begins, and its pod says what we make it say.
 pub const NEVER: &str = "900Ti";
 
+const LIMITS: &str = "  limits: {max: {memory: 1000Ti}, quota: {limits.memory: 2000Ti, requests.memory: 2000Ti}}\n";
+
 pub struct Stage<'a> {
     pub platform: &'a Platform,
     pub tool: Tool<'a>,
@@ -63,6 +70,9 @@ pub struct Stage<'a> {
     pub running: Running,
     pub web: std::net::SocketAddr,
     pub identities: Identities,
+    /// With which the tool's repository is read.
+    deploy_key: SshKeys,
+    host: SshServer,
     registry: Registry,
     /// Its folder stays as long as it runs.
     _runs: Program,
@@ -78,7 +88,10 @@ impl<'a> Stage<'a> {
         let registry = Registry::start_with_login(REGISTRY_USER, canary(Channel::Registry)).await?;
         let identities = Identities::generate();
         give_keys(platform, &identities).await?;
-        platform.config().commit(&[("platform.yaml", &settings(platform, &registry, &identities))])?;
+        let tool = platform.tool_without_file("a")?;
+        let host = SshServer::start(tool.repository().path().parent().context("a folder")?).await?;
+        let settings = settings(platform, &registry, &identities, &host)?;
+        platform.config().commit(&[("platform.yaml", &settings)])?;
         platform.git().set_fault(CONFIG, Some(Fault::Login(GIT_USER.into(), canary(Channel::Git).into())));
         let binary = Path::new(env!("CARGO_BIN_EXE_toolforge"));
         let program = Program::on(platform.plane(), binary)?;
@@ -95,8 +108,8 @@ impl<'a> Stage<'a> {
         let web_address = web.to_string();
         let run = ["run", platform.config().url(), "--interval", "1", "--json", "--web", &web_address];
         let running = runs.start(&run)?;
-        let tool = platform.tool_without_file("a")?;
-        Ok(Self { platform, tool, program, running, web, identities, registry, _runs: runs })
+        let deploy_key = SshKeys::generate("canary");
+        Ok(Self { platform, tool, program, running, web, identities, deploy_key, host, registry, _runs: runs })
     }
 
     /// Who looks for all of them.
@@ -108,14 +121,20 @@ impl<'a> Stage<'a> {
         if let Some(identity) = self.identities.one_to_text() {
             searcher.plant("the platform's identity", identity.reveal());
         }
+        // Of its lines only the fourth is in no public half.
+        let text = self.deploy_key.to_secret();
+        let seed = text.reveal().lines().filter(|line| !line.starts_with('-')).nth(3);
+        searcher.plant("the private half of a deploy key", seed.unwrap_or_default());
         searcher
     }
 
     /// The tool is deployed with the first value, and then with another.
     pub async fn deploys_and_rotates(&self) -> anyhow::Result<()> {
         let tool = &self.tool;
-        let limits = "  limits: {max: {memory: 1000Ti}, quota: {limits.memory: 2000Ti, requests.memory: 2000Ti}}\n";
-        self.platform.commit_tool_file(tool.name(), &format!("  repository: {}\n{limits}", tool.repository().url()))?;
+        self.platform.commit_tool_file(tool.name(), &format!("  repository: {}\n{LIMITS}", tool.repository().url()))?;
+        let made = Made { keys: self.deploy_key.clone(), host: Some("127.0.0.1".to_owned()) };
+        let (client, secret) = (self.platform.client(), deploy_key_secret(&ToolName::new(tool.name())?));
+        deploy_keys::write(client, &self.platform.namespace(), &secret, &made, "canary").await?;
         self.image().await?;
         self.seal(Channel::Rotated("API_KEY"))?;
         tool.commit(&self.config("web", ""))?;
@@ -146,6 +165,16 @@ impl<'a> Stage<'a> {
         ensure!(self.has(canary(Channel::Given("DB_PASSWORD"))).await? == last, "it restarted for nothing");
         self.seal(Channel::Sealed("API_KEY"))?;
         tool.ready().await
+    }
+
+    /// From now on its repository is read with the deploy key.
+    pub async fn becomes_private(&self) -> anyhow::Result<()> {
+        let path = format!("{}.git", self.tool.name());
+        self.host.allow(&self.deploy_key.public()[0], &path);
+        let file = format!("  repository: {}\n{LIMITS}", self.host.url(&path));
+        self.platform.commit_tool_file(self.tool.name(), &file)?;
+        let asked = async || Ok((!self.host.accepted().is_empty()).then_some(()));
+        self.platform.until("it is asked over ssh", asked).await.with_context(|| self.log())
     }
 
     /// The tool's Secret in the platform's namespace.
@@ -215,16 +244,22 @@ impl<'a> Stage<'a> {
     }
 }
 
-fn settings(platform: &Platform, registry: &Registry, identities: &Identities) -> String {
+fn settings(
+    platform: &Platform,
+    registry: &Registry,
+    identities: &Identities,
+    host: &SshServer,
+) -> anyhow::Result<String> {
     let frame = platform_yaml(platform.name(), Route::Ingress, registry.address());
     let frame = frame.replace("{host:", &format!("{{credentials: {PREFIX}, host:"));
     let recipients = identities.public().concat();
     let lifecycle = format!("registry.example/toolforge@sha256:{}", "1".repeat(64));
-    format!(
-        "{frame}  secrets: {{recipients: [{recipients}], keys: toolforge-keys}}\n  \
+    let known_hosts = host.known_hosts()?;
+    Ok(format!(
+        "{frame}  git: {{known_hosts: ['{known_hosts}']}}\n  secrets: {{recipients: [{recipients}], keys: toolforge-keys}}\n  \
          credentials: {{DB_PASSWORD: {{secret: {DATABASE}.<tool>, key: password}}}}\n  \
          builds: {{backend: lifecycle, lifecycle: {{image: \"{lifecycle}\", memory: \"{NEVER}\"}}}}\n"
-    )
+    ))
 }
 
 /// The platform's keys, as operators make them.

@@ -31,7 +31,7 @@ pub const ALL: &[Trouble] = &[
 ];
 
 /// Values that a tool's own program can have.
-fn own() -> impl Iterator<Item = &'static str> {
+pub fn own() -> impl Iterator<Item = &'static str> {
     CHANNELS.iter().filter(|row| !matches!(row.1, Channel::Registry | Channel::Git | Channel::Hmac)).map(|row| row.2)
 }
 
