@@ -39,7 +39,11 @@ pub struct TooLarge;
 pub struct Mask {
     /// None where there is nothing to hide.
     finder: Option<AhoCorasick>,
+    /// In order.
     forms: Vec<Vec<u8>>,
+    longest: usize,
+    /// With which bytes one of them begins.
+    firsts: [bool; 256],
 }
 
 impl Mask {
@@ -67,12 +71,30 @@ impl Mask {
             }
         }
         let forms: Vec<Vec<u8>> = forms.into_iter().collect();
+        let (mut longest, mut firsts) = (0, [false; 256]);
+        for form in &forms {
+            longest = longest.max(form.len());
+            form.first().into_iter().for_each(|first| firsts[usize::from(*first)] = true);
+        }
         if forms.is_empty() {
-            return Ok(Self { finder: None, forms });
+            return Ok(Self { finder: None, forms, longest, firsts });
         }
         let kind = (size > FAST_BYTES).then_some(AhoCorasickKind::ContiguousNFA);
         let finder = AhoCorasick::builder().match_kind(MatchKind::LeftmostLongest).kind(kind).build(&forms);
-        Ok(Self { finder: Some(finder.map_err(|_| TooLarge)?), forms })
+        Ok(Self { finder: Some(finder.map_err(|_| TooLarge)?), forms, longest, firsts })
+    }
+
+    /// How many bytes at the end are the longest beginning, but not all, of a form.
+    fn begun(&self, bytes: &[u8]) -> usize {
+        let from = bytes.len().saturating_sub(self.longest.saturating_sub(1));
+        let begins = |at: &usize| self.firsts[usize::from(bytes[*at])] && self.is_beginning(&bytes[*at..]);
+        (from..bytes.len()).find(begins).map_or(0, |at| bytes.len() - at)
+    }
+
+    /// Those that begin so follow each other; the first of them may be the very same, which is whole.
+    fn is_beginning(&self, bytes: &[u8]) -> bool {
+        let first = self.forms.partition_point(|form| form.as_slice() < bytes);
+        self.forms[first..].iter().take(2).any(|form| form.len() > bytes.len() && form.starts_with(bytes))
     }
 
     /// Nothing is hidden.
@@ -111,7 +133,7 @@ impl Mask {
     }
 
     fn without_beginning<'a>(&self, text: &'a str) -> Cow<'a, str> {
-        let begun = self.forms.iter().map(|form| begun(text.as_bytes(), form)).max().unwrap_or_default();
+        let begun = self.begun(text.as_bytes());
         match text.get(..text.len() - begun) {
             Some(before) if begun >= LEAST_BYTES => Cow::Owned(format!("{before}{MASK}")),
             _ => Cow::Borrowed(text),
@@ -182,8 +204,7 @@ impl<'a> Masking<'a> {
     /// What may go on of all that came up to here.
     pub fn feed(&mut self, chunk: &[u8]) -> Vec<u8> {
         self.kept.extend_from_slice(chunk);
-        let open = self.mask.forms.iter().map(|form| begun(&self.kept, form)).max().unwrap_or_default();
-        self.pass(self.kept.len() - open)
+        self.pass(self.kept.len() - self.mask.begun(&self.kept))
     }
 
     /// What was kept back: nothing more comes.
@@ -202,7 +223,8 @@ impl<'a> Masking<'a> {
                 out.extend_from_slice(MASK.as_bytes());
             }
             told = told.max(found.end());
-            at = found.start() + 1;
+            // What begins within it and ends there, too, is hidden already.
+            at = found.end() - self.mask.begun(&self.kept[found.start() + 1..found.end()]);
         }
         if told < safe {
             out.extend_from_slice(&self.kept[told..safe]);
@@ -223,12 +245,6 @@ pub fn masked<E>(mask: &Mask, bytes: impl Stream<Item = Result<Bytes, E>>) -> im
         Some(Err(error)) => Err(error),
         None => Ok(Bytes::from(masking.end())),
     })
-}
-
-/// The longest part of `form`, but not all of it, with which `bytes` end.
-fn begun(bytes: &[u8], form: &[u8]) -> usize {
-    let most = bytes.len().min(form.len() - 1);
-    (1..=most).rev().find(|length| bytes.ends_with(&form[..*length])).unwrap_or_default()
 }
 
 #[cfg(test)]
@@ -309,6 +325,33 @@ mod tests {
                     masked,
                     "{text} by {size}"
                 );
+            }
+        }
+    }
+
+    #[test]
+    fn every_text_of_two_letters_is_masked_as_by_marking_what_is_part_of_a_value() {
+        let values = ["abaa", "aabab", "bbbb", "ababab"];
+        let mask = mask(&values);
+        let marked = |text: &str| {
+            let (mut out, mut told) = (String::new(), 0);
+            for at in 0..=text.len() {
+                let longest =
+                    values.iter().filter(|value| text[at..].starts_with(**value)).map(|value| value.len()).max();
+                if let Some(longest) = longest {
+                    out.push_str(if at >= told { MASK } else { "" });
+                    told = told.max(at + longest);
+                }
+                out.push_str(if at >= told { text.get(at..=at).unwrap_or_default() } else { "" });
+            }
+            out
+        };
+        for number in 0..1_u32 << 12 {
+            let text: String = (0..12).map(|bit| if number >> bit & 1 == 0 { 'a' } else { 'b' }).collect();
+            let expected = marked(&text);
+            for size in [1, 5, 12] {
+                let out = streamed(&mask, text.as_bytes(), size);
+                assert_eq!(String::from_utf8_lossy(&out), expected, "{text} in chunks of {size}");
             }
         }
     }
