@@ -3,7 +3,7 @@
 use super::ParseContext;
 use super::source::empty;
 use crate::decode::text;
-use crate::diagnostic::{Code, Findings, shown};
+use crate::diagnostic::{Code, Findings, nearest, shown};
 use crate::yaml::Entry;
 
 /// A branch, tag or commit.
@@ -58,7 +58,13 @@ pub(super) fn repository(entry: &Entry, context: &ParseContext, findings: &mut F
     if !own && !context.allowed_hosts.iter().any(|allowed| covers(allowed, &host)) {
         let hint = match context.allowed_hosts.as_slice() {
             [] => "Leave `repository` out, or ask the operators to allow the host.".to_owned(),
-            hosts => format!("Allowed are {}.", hosts.join(", ")),
+            hosts => {
+                let allowed = format!("Allowed are {}.", hosts.join(", "));
+                match hosts.iter().find(|known| is_near(&host, known)) {
+                    Some(near) => format!("Did you mean `{near}`? {allowed}"),
+                    None => allowed,
+                }
+            }
         };
         findings
             .add(
@@ -70,6 +76,12 @@ pub(super) fn repository(entry: &Entry, context: &ParseContext, findings: &mut F
         return None;
     }
     Some(url.to_owned())
+}
+
+/// Each part is this one's, or nearly: as a whole most hosts under one domain are near each other.
+fn is_near(host: &str, known: &str) -> bool {
+    let alike = |(typed, known): (&str, &str)| typed == known || nearest(typed, [known]).is_some();
+    host.split('.').count() == known.split('.').count() && host.split('.').zip(known.split('.')).all(alike)
 }
 
 /// `*` covers every host, `*.example.org` every host below, a name itself.
