@@ -3,8 +3,9 @@
 use super::target::Declared;
 use crate::ui::{Exit, Ui, wrong_use};
 use planner::install::{Process, install};
-use renderer::Platform;
+use renderer::diagnostic::shown;
 use renderer::platform::Backend;
+use renderer::{Digest, Platform};
 use serde_json::Value;
 
 /// Print what a cluster needs before a platform runs there
@@ -29,7 +30,7 @@ pub struct Args {
     /// Which of its platforms, where it has several
     #[arg(long, value_name = "NAME")]
     platform: Option<String>,
-    /// Image with this program; by default the one that the platform's builds use
+    /// Image with this program, with its digest; by default the one that the platform's builds use
     #[arg(long, value_name = "REFERENCE")]
     image: Option<String>,
     /// Print it; nothing is applied
@@ -38,6 +39,10 @@ pub struct Args {
 }
 
 pub async fn run(args: &Args, ui: &Ui) -> anyhow::Result<Exit> {
+    if let Some(image) = args.image.as_deref().filter(|image| !has_digest(image)) {
+        let hint = "Say which content is to run: `--image registry.example/name@sha256:` and its 64 digits.";
+        return Err(wrong_use(format!("{} names no digest", shown(image))).hint(hint).into());
+    }
     let declared = Declared::of_repository(&args.config, args.platform.as_deref(), ui).await?;
     let Some(image) = args.image.as_deref().or_else(|| own_image(&declared.platform)) else {
         let message = "no image with this program is known".to_owned();
@@ -52,6 +57,11 @@ pub async fn run(args: &Args, ui: &Ui) -> anyhow::Result<Exit> {
         ui.data(&renderer::to_yaml(&objects))?;
     }
     Ok(Exit::Done)
+}
+
+/// What a tag stands for may change, and this program has every right on the platform.
+fn has_digest(image: &str) -> bool {
+    image.split_once('@').is_some_and(|(name, digest)| !name.is_empty() && Digest::new(digest).is_ok())
 }
 
 fn own_image(platform: &Platform) -> Option<&str> {
