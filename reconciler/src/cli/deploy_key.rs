@@ -97,6 +97,11 @@ struct Purpose {
 impl Purpose {
     fn of_tool(tool: &Tool, platform: &Platform, ui: &Ui) -> Result<Self, Failure> {
         let url = RepositoryUrl::of(tool).map_err(|error| wrong_use(error.to_string()))?;
+        if url.scheme() == Scheme::File {
+            let hint = "Name its repository in its file as git@HOST:PATH first, and say it again.";
+            let message = format!("{} is read from a folder of this machine, and needs no key", tool.name);
+            return Err(wrong_use(message).hint(hint));
+        }
         if url.scheme() != Scheme::Ssh {
             ui.say(&format!("{} is read as {url}, and needs no key there", tool.name));
             let file = format!("tools/{}.yaml", tool.name);

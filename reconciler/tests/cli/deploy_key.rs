@@ -117,6 +117,15 @@ fn a_key_is_offered_to_no_other_host_than_the_one_it_was_made_for() {
 }
 
 #[test]
+fn a_repository_in_a_folder_needs_no_key_and_none_is_made() {
+    let stage =
+        Home::new(&[("config/platform.yaml", PLATFORM), ("config/tools/bot.yaml", TOOL), ("bot/toolforge.yaml", BOT)]);
+    let told = stage.run(".", "sandbox", &["deploy-key", "bot"]);
+    assert_eq!((told.exit, told.out.as_str()), (2, ""), "{told:#?}");
+    assert!(told.err.contains("needs no key") && told.err.contains("git@HOST:PATH"), "{told:#?}");
+}
+
+#[test]
 fn a_host_has_a_key_for_tools_without_one_and_a_tool_that_is_none_has_no_key() {
     let mut stage = Stage::new();
     stage.once();
