@@ -70,6 +70,12 @@ impl ChoiceError {
     /// What to do, with both commands.
     #[must_use]
     pub fn hint(&self) -> String {
+        // Its context has the name that means the sandbox of this machine, which it may not be.
+        if self.flag == SANDBOX {
+            return format!(
+                "Add `--kubeconfig FILE` for that one or `--cluster {SANDBOX}` for the sandbox on this machine."
+            );
+        }
         format!(
             "Add `--cluster {}` for that one or `--cluster {SANDBOX}` for the sandbox, or set `cluster` in platform.yaml.",
             self.flag
@@ -349,5 +355,11 @@ mod tests {
             assert!(error.hint().contains(&format!("`--cluster {flag}`")), "{}", error.hint());
             assert!(error.hint().contains("`--cluster sandbox`"), "{}", error.hint());
         }
+        let demo = choose(None, None, &at_hand(Some(SANDBOX), false)).expect_err("a real cluster, for all we know");
+        assert!(
+            demo.hint().starts_with("Add `--kubeconfig FILE` for that one or `--cluster sandbox`"),
+            "{}",
+            demo.hint()
+        );
     }
 }
