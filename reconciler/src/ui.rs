@@ -157,6 +157,11 @@ pub enum Style {
     Hint,
 }
 
+/// `1 note`, `2 notes`.
+pub fn counted(count: usize, word: &str) -> String {
+    if count == 1 { format!("1 {word}") } else { format!("{count} {word}s") }
+}
+
 fn dye(colour: bool, style: Style, text: &str) -> String {
     let code = match style {
         _ if !colour => return text.to_owned(),

@@ -2,14 +2,17 @@
 
 mod credentials;
 mod licence;
+mod sealed;
 
 use super::local::{self, Local, LocalArgs};
 use super::place::{self, OperatorsFile, OperatorsKind, Place, ToolPlace};
-use crate::ui::{Exit, Style, Table, Ui, wrong_use};
+use crate::ui::{Exit, Style, Table, Ui, counted, wrong_use};
 use reconciler::source::config_repo::{self, PlatformFolder};
 use renderer::config::Parsed;
+use renderer::credentials::without_tokens;
 use renderer::{Diagnostic, Rendered, Report};
 use serde::Serialize;
+use serde_json::json;
 use std::path::Path;
 
 /// Check a `toolforge.yaml`, or a whole config repository
@@ -78,7 +81,14 @@ struct Component {
 }
 
 pub fn run(args: &Args, ui: &Ui) -> anyhow::Result<Exit> {
-    let all = match place::look(&args.local.path)? {
+    let place = place::look(&args.local.path).inspect_err(|error| {
+        if ui.json {
+            // The error itself is told to people; a program that reads stdout must not find it empty.
+            let told = json!({"file": args.local.path, "good": false, "error": without_tokens(&error.to_string())});
+            let _ = ui.json(&told);
+        }
+    });
+    let all = match place? {
         Place::Tool(place) => vec![tool(args, *place, ui)?],
         Place::Operators(file) => vec![operators(&file, &file.file.display().to_string(), ui)],
         Place::ConfigRepository(folder) => repository(&folder, ui)?,
@@ -104,6 +114,9 @@ fn tool(args: &Args, place: ToolPlace, ui: &Ui) -> anyhow::Result<Checked> {
     if args.local.path.is_dir() {
         credentials::add(&local.place, &mut report, ui);
         licence::add(&local, &mut report);
+        if args.local.platform.is_some() {
+            sealed::add(&local, &mut report);
+        }
     }
     tell(&report, &local.sources(), ui);
     let file = local.place.file.display().to_string();
@@ -232,8 +245,4 @@ fn counts(checked: &Checked, ui: &Ui) -> String {
         _ => ui.data_in(Style::Bad, &counted(errors, "error")),
     };
     if notes == 0 { verdict } else { format!("{verdict}, {}", counted(notes, "note")) }
-}
-
-fn counted(count: usize, word: &str) -> String {
-    if count == 1 { format!("1 {word}") } else { format!("{count} {word}s") }
 }

@@ -129,7 +129,7 @@ fn repository(place: &ToolPlace) -> String {
 
 /// Reads a platform file, telling what is wrong with it.
 pub fn platform(file: &Path, ui: &Ui) -> anyhow::Result<Platform> {
-    let bytes = place::read(file)?;
+    let bytes = place::read(file, "Name the `platform.yaml` of the platform's config repository.")?;
     let name = file.display().to_string();
     let (platform, report) = renderer::platform::parse(&bytes, &name);
     tell(&report, &[(name.clone(), bytes.as_slice())], ui);

@@ -6,7 +6,7 @@ mod until;
 
 use super::connect::{ClusterArgs, Connected};
 use super::local::tool_name;
-use super::target::unread;
+use super::target::{nobody, tools, unread};
 use crate::ui::{Exit, Ui, failed, wrong_use};
 use planner::deployments::{State, listed};
 use planner::stored::StoredImage;
@@ -286,8 +286,12 @@ pub async fn choose_images(
 pub async fn read(connected: &Connected, tool: &ToolName) -> anyhow::Result<Value> {
     let found = reconciler::status::read(&connected.cluster.client, tool).await;
     let found = found.map_err(|error| unread("the tool", error))?;
-    let missing = || wrong_use(format!("there is no tool {tool}")).hint("Run `toolforge status` to see all tools.");
-    Ok(found.ok_or_else(missing)?)
+    if let Some(found) = found {
+        return Ok(found);
+    }
+    // Who may not list them is told without a near one.
+    let all = tools(&connected.cluster.client).await.unwrap_or_default();
+    Err(nobody(tool, all.iter().filter_map(|tool| tool.pointer("/metadata/name")?.as_str())).into())
 }
 
 fn told(ui: &Ui, tool: &ToolName, word: &str, pin: &Map<String, Value>, cluster: &str) -> anyhow::Result<()> {

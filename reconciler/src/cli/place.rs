@@ -95,7 +95,7 @@ fn nothing(path: &Path) -> crate::ui::Failure {
 }
 
 fn file(path: &Path) -> anyhow::Result<Place> {
-    let bytes = read(path)?;
+    let bytes = read(path, "Name a toolforge.yaml, or the folder it is in.")?;
     let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
     if let Some(kind) = operators_kind(&bytes) {
         return Ok(Place::Operators(OperatorsFile { file: path.to_owned(), kind, bytes }));
@@ -112,6 +112,11 @@ fn file(path: &Path) -> anyhow::Result<Place> {
 }
 
 fn source(path: &Path, error: SourceError) -> anyhow::Error {
+    if let SourceError::TooLarge { what, limit_bytes } = &error {
+        let file = path.join(Path::new(what).file_name().unwrap_or_default());
+        let hint = "Put data into files of its own; here stands what runs.";
+        return wrong_use(format!("{} is larger than {limit_bytes} bytes", file.display())).hint(hint).into();
+    }
     let hint = error.hint();
     wrong_use(format!("cannot read {}", path.display())).hint_if(hint).because(error).into()
 }
@@ -126,10 +131,10 @@ fn operators_kind(bytes: &[u8]) -> Option<OperatorsKind> {
     })
 }
 
-/// Reads a file that has to be there.
-pub fn read(path: &Path) -> anyhow::Result<Vec<u8>> {
+/// Reads a file that has to be there; the hint says what it should be.
+pub fn read(path: &Path, hint: &str) -> anyhow::Result<Vec<u8>> {
     let missing = || wrong_use(format!("{} does not exist", path.display()));
-    Ok(read_if_there(path)?.ok_or_else(missing)?)
+    Ok(read_if_there(path)?.ok_or_else(|| missing().hint(hint))?)
 }
 
 /// Reads a file; only that it is not there is `None`.
@@ -162,10 +167,15 @@ pub fn write(path: &Path, bytes: &[u8]) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The name a tool goes by on this machine: as asked for, else that of its repository or folder, where that is one.
+/// The name a tool goes by on this machine: as it is inferred, else one that is nobody's.
 pub fn tool_name(asked: Option<&ToolName>, place: &ToolPlace) -> anyhow::Result<ToolName> {
+    Ok(inferred_name(asked, place).map_or_else(|| ToolName::new("tool"), Ok)?)
+}
+
+/// As asked for, else that of the tool's repository or folder, where that is one.
+pub fn inferred_name(asked: Option<&ToolName>, place: &ToolPlace) -> Option<ToolName> {
     if let Some(name) = asked {
-        return Ok(name.clone());
+        return Some(name.clone());
     }
     let tree = &place.worktree;
     let repository = tree.origin.as_ref().map(|url| url.path().trim_end_matches('/').trim_end_matches(".git"));
@@ -173,6 +183,5 @@ pub fn tool_name(asked: Option<&ToolName>, place: &ToolPlace) -> anyhow::Result<
     let folder = folder.as_deref().and_then(Path::to_str);
     // A tool below its repository's root is one of several there.
     let named = if tree.path.is_empty() { repository.or(folder) } else { folder };
-    let name = named.and_then(|path| path.rsplit('/').next()).unwrap_or_default();
-    Ok(ToolName::new(name.to_lowercase()).or_else(|_| ToolName::new("tool"))?)
+    ToolName::new(named.and_then(|path| path.rsplit('/').next())?.to_lowercase()).ok()
 }

@@ -32,7 +32,7 @@ pub fn short(contract: &Contract) -> &str {
 
 /// Reads a plan; what is none, or was changed since, is wrong use.
 pub fn read(path: &Path) -> anyhow::Result<Contract> {
-    let bytes = place::read(path)?;
+    let bytes = place::read(path, "Make a plan with `toolforge diff --out plan.json`.")?;
     Ok(Contract::read(&bytes)
         .map_err(|error| wrong_use(format!("cannot use {}", path.display())).hint(error.hint()).because(error))?)
 }

@@ -4,6 +4,7 @@
 mod commands;
 mod given;
 mod keygen;
+mod recipients;
 mod shelf;
 mod typed;
 mod who;
@@ -53,7 +54,7 @@ struct Here {
     /// The tool's folder
     #[arg(short = 'C', long, value_name = "FOLDER", default_value = ".")]
     folder: PathBuf,
-    /// Name of the tool; by default that of the folder
+    /// Name of the tool, for which alone a value counts; by default that of the repository or folder
     #[arg(long, value_name = "NAME", value_parser = tool_name)]
     tool: Option<ToolName>,
 }
@@ -214,6 +215,9 @@ enum Change {
         /// Public keys, `age1...`
         #[arg(required = true, value_name = "RECIPIENT")]
         recipients: Vec<String>,
+        /// Also the first of the file, which is the platform's own
+        #[arg(long)]
+        force: bool,
     },
 }
 
@@ -225,7 +229,7 @@ pub async fn run(args: &Args, ui: &Ui) -> anyhow::Result<Exit> {
         What::Edit(args) => commands::edit(args, ui),
         What::Rm(args) => commands::rm(args, ui),
         What::Rotate(args) => commands::rotate(args, ui).await,
-        What::Recipients(args) => commands::recipients(args, ui),
+        What::Recipients(args) => recipients::run(args, ui),
         What::Keygen(args) => keygen::run(args, ui),
     }
 }

@@ -2,8 +2,9 @@
 
 use super::connect::ClusterArgs;
 use super::local::tool_name;
-use super::target::{tools, unread};
-use crate::ui::{self, Exit, Style, Table, Ui, wrong_use};
+use super::pin;
+use super::target::tools;
+use crate::ui::{self, Exit, Style, Table, Ui};
 use jiff::Timestamp;
 use renderer::ToolName;
 use serde_json::Value;
@@ -42,9 +43,7 @@ pub async fn run(args: &Args, ui: &Ui) -> anyhow::Result<Exit> {
         }
         return Ok(Exit::Done);
     };
-    let read = reconciler::status::read(client, name).await.map_err(|error| unread("the tool", error))?;
-    let missing = || wrong_use(format!("there is no tool {name}")).hint("Run `toolforge status` to see all tools.");
-    let tool = read.ok_or_else(missing)?;
+    let tool = pin::read(&connected, name).await?;
     if ui.json {
         ui.json(&tool)?;
     } else {

@@ -105,7 +105,8 @@ impl AtArgs {
             }
             None => {
                 let connected = cluster.open(open, None).await?;
-                let declared = Declared::of_cluster(&connected, &platform.platform_namespace).await?;
+                let else_named = "name one with `--config`";
+                let declared = Declared::of_cluster(&connected, &platform.platform_namespace, else_named).await?;
                 (connected, declared)
             }
         };
@@ -224,11 +225,11 @@ impl Declared {
             .map(|declared| Self { broken: folder.unreadable.len(), ..declared })
     }
 
-    /// As it was published on the cluster.
-    pub async fn of_cluster(connected: &Connected, namespace: &str) -> anyhow::Result<Self> {
+    /// As it was published on the cluster; `else_named` is how a person names it otherwise.
+    pub async fn of_cluster(connected: &Connected, namespace: &str, else_named: &str) -> anyhow::Result<Self> {
         let client = &connected.cluster.client;
         // Neither needs the other. Of two errors the same one is told each time.
-        let (platform, tools) = tokio::join!(published_platform(client, namespace), tools(client));
+        let (platform, tools) = tokio::join!(published_platform(client, namespace, else_named), tools(client));
         let ((platform, own), tools) = (platform?, tools?);
         let ours = |tool: &&Value| label(tool, PLATFORM_MARK) == Some(&platform.name);
         let tools = tools.iter().filter(ours).filter_map(Tool::from_object).collect();
@@ -287,10 +288,14 @@ fn variable(name: &str) -> Option<String> {
 }
 
 /// The platform's settings as `run` publishes them.
-async fn published_platform(client: &Client, namespace: &str) -> anyhow::Result<(Platform, Vec<Value>)> {
+async fn published_platform(
+    client: &Client,
+    namespace: &str,
+    else_named: &str,
+) -> anyhow::Result<(Platform, Vec<Value>)> {
     let name = renderer::render::PLATFORM_CONFIG_MAP;
     let path = format!("/api/v1/namespaces/{namespace}/configmaps/{name}");
-    let nobody = "Run `toolforge run <config repository>` first, or name one with `--config`.";
+    let nobody = format!("Run `toolforge run <config repository>` first, or {else_named}.");
     let bytes = call::get(client, &path, None).await.map_err(|error| {
         if error.is_not_found("configmaps", name) {
             return wrong_use(format!("no platform is published in namespace {namespace} of this cluster"))
@@ -336,15 +341,17 @@ pub fn unanswered(what: &str, error: RegistryError) -> Failure {
 
 /// The tool of that name.
 pub fn named(tools: &[Tool], name: &ToolName) -> Result<Tool, Failure> {
-    if let Some(tool) = tools.iter().find(|tool| tool.name == *name) {
-        return Ok(tool.clone());
-    }
-    let near = renderer::diagnostic::nearest(name.as_str(), tools.iter().map(|tool| tool.name.as_str()));
-    let hint = match near {
+    let found = tools.iter().find(|tool| tool.name == *name).cloned();
+    found.ok_or_else(|| nobody(name, tools.iter().map(|tool| tool.name.as_str())))
+}
+
+/// That no tool has this name, among these.
+pub fn nobody<'a>(name: &ToolName, tools: impl Iterator<Item = &'a str>) -> Failure {
+    let hint = match renderer::diagnostic::nearest(name.as_str(), tools) {
         Some(near) => format!("Did you mean `{near}`?"),
         None => "Run `toolforge status` to see all tools.".to_owned(),
     };
-    Err(wrong_use(format!("there is no tool {name}")).hint(hint))
+    wrong_use(format!("there is no tool {name}")).hint(hint)
 }
 
 /// The tool whose repository, folder and branch this working tree is.

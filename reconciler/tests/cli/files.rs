@@ -247,3 +247,21 @@ fn colour_comes_only_where_it_is_asked_for() {
     let ran = toolforge(bad.path(), &["check", "--color", "always", "--json"]);
     assert!(!ran.out.contains('\u{1b}'), "JSON is never coloured: {ran:#?}");
 }
+
+#[test]
+fn a_file_that_is_too_large_is_named_and_told_in_json_too() {
+    let large = folder(&[("toolforge.yaml", &"#".repeat(5 << 20))]);
+    let told = toolforge(large.path(), &["check", "--json"]);
+    assert_eq!((told.exit, told.json()["good"].as_bool()), (2, Some(false)), "{told:#?}");
+    assert!(told.err.contains("./toolforge.yaml is larger than") && told.err.contains("hint: "), "{told:#?}");
+}
+
+#[test]
+fn what_is_installed_is_named_by_its_digest() {
+    let folder = folder(&[]);
+    for image in ["x", "x:1", "x@sha256:1", "@sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"]
+    {
+        let told = toolforge(folder.path(), &["install", "config", "--print", "--image", image]);
+        assert!(told.exit == 2 && told.err.contains("names no digest"), "{told:#?}");
+    }
+}

@@ -48,6 +48,8 @@ pub fn what_cannot_be_done_is_refused_with_a_next_step(demo: &Demo, folder: &Pat
         (&["rollback", "wordcount", "--to", "0000000"][..], "is no revision that was Ready"),
         (&["hold", "wordcount", "--until", "yesterday"], "neither a length such as 2h nor a time"),
         (&["hold", "nobody"], "there is no tool nobody"),
+        (&["audit", "wordcuont"], "Did you mean `wordcount`?"),
+        (&["status", "wordcuont"], "Did you mean `wordcount`?"),
         (&["prune", "wordcount", "--allow", "1a2b3c"], "no deletion 1a2b3c is held"),
         (&["delete", "wordcount"], "the config repository still names wordcount"),
         (&["delete", "wordcount", "--namespace"], "the config repository still names wordcount"),

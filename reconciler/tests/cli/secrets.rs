@@ -268,3 +268,93 @@ fn a_name_that_somebody_else_sets_is_refused_before_a_value_is_asked_for() {
     }
     assert_eq!(set(&tool, "API_KEY", "canary").exit, 0);
 }
+
+#[test]
+fn a_value_says_for_which_tool_it_is_and_none_is_set_for_a_tool_without_a_name() {
+    let stage = stage();
+    let named = stage.path().join("src");
+    let nameless = stage.path().join("My Tool");
+    for folder in [&named, &nameless] {
+        fs::create_dir(folder).expect("a folder");
+        fs::write(folder.join("toolforge.yaml"), TOOL).expect("written");
+    }
+    let told = set(&named, "API_KEY", "canary");
+    assert!(told.out.contains("for tool src of platform tools, encrypted to 1 recipient\n"), "{told:#?}");
+    let told = set(&nameless, "API_KEY", "canary");
+    assert_eq!((told.exit, told.out.as_str()), (2, ""), "{told:#?}");
+    assert!(told.err.contains("`--tool NAME`") && !nameless.join("toolforge.secrets.yaml").exists(), "{told:#?}");
+    let arguments = ["secrets", "set", "API_KEY", "--platform", "../platform.yaml", "--tool", "wordcount"];
+    let told = fed(&nameless, &arguments, "canary");
+    assert!(told.out.contains("for tool wordcount of platform tools"), "{told:#?}");
+    // What is changed stays whose it was, and reading it needs no name.
+    assert_eq!(get(&nameless, "API_KEY").out, "canary\n");
+    let editor = "sh -c 'echo after > \"$1\"' sh";
+    let edit = command(&nameless, &["secrets", "edit", "API_KEY", "-i", "../identity"]).env("EDITOR", editor).output();
+    let edited = ran(edit.expect("it runs"));
+    assert!(edited.exit == 0 && edited.out.contains("for tool wordcount of platform tools"), "{edited:#?}");
+    let json = fed(&named, &["secrets", "set", "OTHER", "--json"], "x").json();
+    assert_eq!((&json["platform"], &json["tools"]), (&"tools".into(), &serde_json::json!(["src"])));
+}
+
+#[test]
+fn the_platforms_own_key_is_not_removed_by_mistake_and_check_says_where_it_is_missing() {
+    let stage = stage();
+    let tool = stage.path().join("wordcount");
+    set(&tool, "API_KEY", "canary");
+    let run = |arguments: &[&str]| toolforge(&tool, arguments);
+    let own = run(&["secrets", "recipients"]).out.trim().to_owned();
+    let mine = run(&["secrets", "keygen", "--json"]).json()["recipient"].as_str().expect("a key").to_owned();
+    let added = run(&["secrets", "recipients", "add", &mine]);
+    assert_eq!((added.exit, added.out.as_str()), (0, "./toolforge.secrets.yaml has 2 recipients\n"), "{added:#?}");
+    let check = ["check", "--platform", "../platform.yaml"];
+    assert!(!run(&check).err.contains("recipients"), "{:#?}", run(&check));
+    let refused = run(&["secrets", "recipients", "remove", &own]);
+    assert!(
+        refused.exit == 2 && refused.err.contains("platform tools") && refused.err.contains("`--force`"),
+        "{refused:#?}"
+    );
+    let forced = run(&["secrets", "recipients", "remove", &own, "--force"]);
+    assert_eq!((forced.exit, forced.out.as_str()), (0, "./toolforge.secrets.yaml has 1 recipient\n"), "{forced:#?}");
+    let told = run(&check);
+    let next = format!("`toolforge secrets recipients add {own}`");
+    assert!(told.err.contains("no public key of platform tools is among its recipients"), "{told:#?}");
+    assert!(told.exit == 0 && told.err.contains(&next), "{told:#?}");
+    let settings = fs::read_to_string(stage.path().join("platform.yaml")).expect("the settings");
+    fs::write(stage.path().join("other.yaml"), settings.replace("name: tools", "name: other")).expect("written");
+    let told = run(&["check", "--platform", "../other.yaml"]);
+    assert!(told.exit == 2 && told.err.contains("for platform tools, not for other"), "{told:#?}");
+}
+
+#[test]
+fn what_is_misspelt_missing_or_broken_is_told_with_a_next_step() {
+    let stage = stage();
+    let tool = stage.path().join("wordcount");
+    let run = |arguments: &[&str]| toolforge(&tool, &[&["secrets"], arguments].concat());
+    let nobody = run(&["set", "API_KEY", "--sandbox-folder", "../sandbox"]);
+    assert!(
+        nobody.exit == 2 && nobody.err.contains("`--platform FILE`") && !nobody.err.contains("--config"),
+        "{nobody:#?}"
+    );
+    set(&tool, "API_KEY", "canary");
+    for (arguments, says) in [
+        (&["get", "API_KYE", "-i", "../identity"][..], "Did you mean `API_KEY`?"),
+        (&["rm", "API_KYE"], "Did you mean `API_KEY`?"),
+        (&["get", "API_KEY", "-i", "../nope"], "`toolforge secrets keygen`"),
+        (&["rotate", "-i", "../identity", "--platform", "../nope"], "`platform.yaml`"),
+    ] {
+        let told = run(arguments);
+        assert!(told.exit == 2 && told.err.contains(says), "{says}: {told:#?}");
+    }
+    assert_eq!(run(&["list"]).exit, 0);
+    let file = tool.join("toolforge.secrets.yaml");
+    let text = fs::read_to_string(&file).expect("the file");
+    fs::write(&file, text.replace("    -----END", "    x-----END")).expect("written");
+    for arguments in [&["list"][..], &["list", "--json"]] {
+        let told = run(arguments);
+        assert!(told.exit == 2 && told.out.contains("flawed"), "{told:#?}");
+    }
+    fs::write(&file, text.replace("recipients:\n", &format!("recipients:\n{}", "  - age1x\n".repeat(50_000))))
+        .expect("written");
+    let told = run(&["list"]);
+    assert!(told.exit == 2 && told.err.contains("20 recipients"), "{told:#?}");
+}

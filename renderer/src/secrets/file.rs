@@ -37,7 +37,7 @@ pub fn parse(bytes: &[u8], file: &str) -> (Option<SecretsFile>, Report) {
     let mut findings = Findings::new(file);
     let read = if bytes.len() > limits::FILE_BYTES {
         let message = format!("the file has {} bytes; at most {} are allowed", bytes.len(), limits::FILE_BYTES);
-        findings.add(Code::FileTooLarge, None, message).with_hint("Remove values that nobody uses.");
+        findings.add(Code::FileTooLarge, None, message).with_hint("It holds at most 50 values for 20 recipients: remove those that nobody uses, by `toolforge secrets rm` or by hand.");
         None
     } else {
         yaml::read(bytes, &mut findings).and_then(|root| whole_file(&root, &mut findings))

@@ -1,12 +1,11 @@
 //! What each command does with the file.
 
 use super::shelf::{Shelf, seal, standing};
-use super::{Change, EditArgs, GetArgs, ListArgs, RecipientsArgs, RmArgs, RotateArgs, SetArgs, given, typed};
-use crate::ui::{Exit, Style, Table, Ui, wrong_use};
-use reconciler::secrets::Recipients;
+use super::{EditArgs, GetArgs, ListArgs, RmArgs, RotateArgs, SetArgs, given, recipients, typed};
+use crate::ui::{Exit, Style, Table, Ui, counted, wrong_use};
 use renderer::Secret;
 use renderer::config::{ParseContext, parse};
-use renderer::secrets::{SecretsFile, limits};
+use renderer::secrets::{Record, SecretsFile, limits};
 use serde::Serialize;
 use serde_json::json;
 use std::collections::BTreeSet;
@@ -16,19 +15,25 @@ use std::collections::BTreeSet;
 struct Written<'a> {
     file: String,
     changed: Vec<&'a str>,
+    platform: &'a str,
+    /// For which what was set counts.
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    tools: &'a [String],
     recipients: usize,
 }
 
-fn tell(shelf: &Shelf, changed: &[&str], what: &str, ui: &Ui) -> anyhow::Result<()> {
-    let (file, recipients) = (shelf.path.display().to_string(), shelf.file()?.recipients.len());
+pub(super) fn tell(shelf: &Shelf, changed: &[&str], what: &str, tools: &[String], ui: &Ui) -> anyhow::Result<()> {
+    let (path, file) = (shelf.path.display().to_string(), shelf.file()?);
+    let (platform, recipients) = (file.platform.as_str(), file.recipients.len());
     if ui.json {
-        return ui.json(&Written { file, changed: changed.to_vec(), recipients });
+        return ui.json(&Written { file: path, changed: changed.to_vec(), platform, tools, recipients });
     }
-    ui.data(&format!("{what} in {file}, for {}\n", counted(recipients, "recipient")))
-}
-
-fn counted(count: usize, word: &str) -> String {
-    if count == 1 { format!("1 {word}") } else { format!("{count} {word}s") }
+    let whose = match tools {
+        [] => String::new(),
+        [one] => format!(" for tool {one} of platform {platform}"),
+        several => format!(" for tools {} of platform {platform}", several.join(", ")),
+    };
+    ui.data(&format!("{what} in {path}{whose}, encrypted to {}\n", counted(recipients, "recipient")))
 }
 
 pub(super) async fn set(args: &SetArgs, ui: &Ui) -> anyhow::Result<Exit> {
@@ -38,6 +43,7 @@ pub(super) async fn set(args: &SetArgs, ui: &Ui) -> anyhow::Result<Exit> {
     }
     let mut shelf = Shelf::open(&args.here, ui)?;
     given::unreserved(&args.key, None)?;
+    let tools = [shelf.tool()?.to_string()];
     let (file, platform) = args.platform.current(shelf.file.as_ref(), ui).await?;
     given::unreserved(&args.key, platform.as_ref())?;
     if file.values.len() >= limits::VALUES && !file.values.contains_key(&args.key) {
@@ -45,23 +51,17 @@ pub(super) async fn set(args: &SetArgs, ui: &Ui) -> anyhow::Result<Exit> {
         return Err(wrong_use(message).hint("Remove what nobody uses: `toolforge secrets list`.").into());
     }
     // Who can't be encrypted to is told before anything is asked.
-    recipients_of(&file)?;
+    recipients::of(&file)?;
     let value = typed::value(&args.key, ui)?;
-    shelf.put(&args.key, value, file)?;
+    shelf.put(&args.key, &tools, value, file)?;
     shelf.write()?;
-    tell(&shelf, &[&args.key], &format!("{} is set", args.key), ui)?;
+    tell(&shelf, &[&args.key], &format!("{} is set", args.key), &tools, ui)?;
     if declared(&shelf).contains(&args.key) {
         ui.hint("Commit the file; the components that use it restart with the new value.");
     } else {
         ui.hint(&format!("Name {} under `secrets:` in toolforge.yaml, and commit both files.", args.key));
     }
     Ok(Exit::Done)
-}
-
-fn recipients_of(file: &SecretsFile) -> anyhow::Result<Recipients> {
-    let hint = "Correct it under `recipients:`.";
-    let read = Recipients::read(file.recipients.iter().map(String::as_str));
-    Ok(read.map_err(|error| wrong_use("nothing can be encrypted").hint(hint).because(error))?)
 }
 
 /// The variables that toolforge.yaml declares, of the tool and of its components.
@@ -111,9 +111,10 @@ pub(super) fn list(args: &ListArgs, ui: &Ui) -> anyhow::Result<Exit> {
         Listed { key: key.clone(), declared: declared.contains(key), state, why }
     });
     let rows: Vec<Listed> = rows.collect();
+    let exit = if shelf.good { Exit::Done } else { Exit::WrongUse };
     if ui.json {
         ui.json(&rows)?;
-        return Ok(Exit::Done);
+        return Ok(exit);
     }
     let mut table = Table::new(&["NAME", "VALUE", ""]);
     for row in &rows {
@@ -132,7 +133,7 @@ pub(super) fn list(args: &ListArgs, ui: &Ui) -> anyhow::Result<Exit> {
     } else {
         ui.data(&table.print(ui))?;
     }
-    Ok(Exit::Done)
+    Ok(exit)
 }
 
 pub(super) fn edit(args: &EditArgs, ui: &Ui) -> anyhow::Result<Exit> {
@@ -141,17 +142,17 @@ pub(super) fn edit(args: &EditArgs, ui: &Ui) -> anyhow::Result<Exit> {
     let mut shelf = Shelf::open(&args.here, ui)?;
     shelf.sealed(&args.key)?;
     let identities = args.reader.identities("edit")?;
-    let before = shelf.opened(&args.key, &identities)?.value;
-    recipients_of(shelf.file()?)?;
+    let Record { value: before, tools, .. } = shelf.opened(&args.key, &identities)?;
+    recipients::of(shelf.file()?)?;
     let after = typed::edited(&args.key, &before)?;
     if after == before {
-        tell(&shelf, &[], &format!("{} is as it was", args.key), ui)?;
+        tell(&shelf, &[], &format!("{} is as it was", args.key), &tools, ui)?;
         return Ok(Exit::Done);
     }
     let file = shelf.file()?.clone();
-    shelf.put(&args.key, after, file)?;
+    shelf.put(&args.key, &tools, after, file)?;
     shelf.write()?;
-    tell(&shelf, &[&args.key], &format!("{} is set", args.key), ui)?;
+    tell(&shelf, &[&args.key], &format!("{} is set", args.key), &tools, ui)?;
     Ok(Exit::Done)
 }
 
@@ -161,15 +162,18 @@ pub(super) fn rm(args: &RmArgs, ui: &Ui) -> anyhow::Result<Exit> {
     let mut file = shelf.file()?.clone();
     for key in &args.keys {
         if file.values.remove(key).is_none() {
-            return Err(wrong_use(format!("{} holds no `{key}`", shelf.path.display()))
-                .hint("Run `toolforge secrets list` to see what there is; nothing was removed.")
-                .into());
+            return Err(shelf.none_of(key).into());
         }
     }
     shelf.file = Some(file);
     shelf.write()?;
     let keys: Vec<&str> = args.keys.iter().map(String::as_str).collect();
-    tell(&shelf, &keys, &format!("{} removed", keys.join(", ")), ui)?;
+    let are = if keys.len() == 1 { "is" } else { "are" };
+    let file = shelf.path.display();
+    ui.data_unless_json(&format!("{} {are} removed from {file}\n", keys.join(", ")))?;
+    if ui.json {
+        tell(&shelf, &keys, "", &[], ui)?;
+    }
     ui.hint("It stays in the git history, encrypted: make it invalid where it was valid, too.");
     Ok(Exit::Done)
 }
@@ -178,7 +182,7 @@ pub(super) async fn rotate(args: &RotateArgs, ui: &Ui) -> anyhow::Result<Exit> {
     let mut shelf = Shelf::open(&args.here, ui)?;
     let identities = args.reader.identities("rotate")?;
     let (mut file, _) = args.platform.current(Some(shelf.file()?), ui).await?;
-    recipients_of(&file)?;
+    recipients::of(&file)?;
     let keys: Vec<String> = file.values.keys().cloned().collect();
     for key in &keys {
         let sealed = seal(&file, &shelf.opened(key, &identities)?)?;
@@ -187,46 +191,6 @@ pub(super) async fn rotate(args: &RotateArgs, ui: &Ui) -> anyhow::Result<Exit> {
     shelf.file = Some(file);
     shelf.write()?;
     let names: Vec<&str> = keys.iter().map(String::as_str).collect();
-    tell(&shelf, &names, &format!("{} encrypted anew", counted(keys.len(), "value")), ui)?;
-    Ok(Exit::Done)
-}
-
-pub(super) fn recipients(args: &RecipientsArgs, ui: &Ui) -> anyhow::Result<Exit> {
-    let mut shelf = Shelf::open(&args.here, ui)?;
-    let mut file = shelf.file()?.clone();
-    match &args.what {
-        None => {
-            if ui.json {
-                ui.json(&json!({"platform": file.platform, "recipients": file.recipients}))?;
-            } else {
-                ui.data(&file.recipients.iter().map(|one| format!("{one}\n")).collect::<String>())?;
-            }
-            return Ok(Exit::Done);
-        }
-        Some(Change::Add { recipients }) => {
-            recipients.iter().try_for_each(|one| given::recipient(one, "add"))?;
-            let new = recipients.iter().filter(|one| !file.recipients.contains(one)).cloned().collect::<Vec<_>>();
-            file.recipients.extend(new);
-        }
-        Some(Change::Remove { recipients }) => {
-            recipients.iter().try_for_each(|one| given::recipient(one, "remove"))?;
-            if let Some(strange) = recipients.iter().find(|one| !file.recipients.contains(one)) {
-                let message = format!("{} is no recipient of the file", renderer::diagnostic::shown(strange));
-                return Err(wrong_use(message).hint("Run `toolforge secrets recipients` to see them.").into());
-            }
-            file.recipients.retain(|one| !recipients.contains(one));
-        }
-    }
-    if file.recipients.len() > limits::RECIPIENTS {
-        let message =
-            format!("{} recipients are too many; at most {} are allowed", file.recipients.len(), limits::RECIPIENTS);
-        return Err(wrong_use(message).hint("Remove one first.").into());
-    }
-    recipients_of(&file)?;
-    let changed = file.recipients.len();
-    shelf.file = Some(file);
-    shelf.write()?;
-    tell(&shelf, &[], &format!("{} stand", counted(changed, "recipient")), ui)?;
-    ui.hint("Values that are there stay as they are: run `toolforge secrets rotate` to encrypt them anew.");
+    tell(&shelf, &names, &format!("{} encrypted anew", counted(keys.len(), "value")), &[], ui)?;
     Ok(Exit::Done)
 }

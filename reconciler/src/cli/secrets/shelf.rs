@@ -5,7 +5,7 @@ use crate::cli::local::tell;
 use crate::cli::place::{self, Place, ToolPlace};
 use crate::ui::{Failure, Ui, failed, wrong_use};
 use reconciler::secrets::{Identities, Recipients};
-use renderer::diagnostic::Place as Spot;
+use renderer::diagnostic::{Place as Spot, nearest};
 use renderer::secrets::{FILE, Record, Sealed, SecretsFile, Standing, Terms};
 use renderer::{Secret, ToolName};
 use std::collections::BTreeSet;
@@ -14,10 +14,13 @@ use std::path::PathBuf;
 /// A tool's folder, and the file in it.
 pub(super) struct Shelf {
     pub(super) place: ToolPlace,
-    pub(super) tool: ToolName,
+    /// None where nothing names it.
+    tool: Option<ToolName>,
     pub(super) path: PathBuf,
     /// None where there is no file yet.
     pub(super) file: Option<SecretsFile>,
+    /// Nothing in it is wrong.
+    pub(super) good: bool,
 }
 
 impl Shelf {
@@ -27,10 +30,10 @@ impl Shelf {
             let hint = "Values belong to a tool: name its folder with `-C`.";
             return Err(wrong_use(format!("{} is no tool's folder", here.folder.display())).hint(hint).into());
         };
-        let tool = place::tool_name(here.tool.as_ref(), &place)?;
+        let tool = place::inferred_name(here.tool.as_ref(), &place);
         let path = place.folder.join(FILE);
         let Some(bytes) = place::read_if_there(&path)? else {
-            return Ok(Self { place: *place, tool, path, file: None });
+            return Ok(Self { place: *place, tool, path, file: None, good: true });
         };
         let name = path.display().to_string();
         let (file, report) = renderer::secrets::parse(&bytes, &name);
@@ -38,7 +41,25 @@ impl Shelf {
         if file.is_none() {
             return Err(wrong_use(format!("{name} can't be used")).hint("Correct the errors above.").into());
         }
-        Ok(Self { place: *place, tool, path, file })
+        Ok(Self { place: *place, tool, path, file, good: report.is_good() })
+    }
+
+    /// For which tool values are set: under any other name they are worth nothing.
+    pub(super) fn tool(&self) -> Result<&ToolName, Failure> {
+        let none = || wrong_use(format!("{} does not say which tool's it is", self.place.folder.display()));
+        self.tool.as_ref().ok_or_else(|| {
+            none().hint("Name the tool as the platform knows it: `--tool NAME`; values count for no other.")
+        })
+    }
+
+    /// That the file has no value of this name.
+    pub(super) fn none_of(&self, key: &str) -> Failure {
+        let there = self.file.iter().flat_map(|file| file.values.keys());
+        let hint = match nearest(key, there.map(String::as_str)) {
+            Some(near) => format!("Did you mean `{near}`?"),
+            None => "Run `toolforge secrets list` to see what there is.".to_owned(),
+        };
+        wrong_use(format!("{} holds no `{key}`", self.path.display())).hint(hint)
     }
 
     /// The file, which has to be there.
@@ -49,10 +70,7 @@ impl Shelf {
 
     /// The ciphertext of a variable.
     pub(super) fn sealed(&self, key: &str) -> Result<&Sealed, Failure> {
-        let standing = self.file()?.values.get(key).ok_or_else(|| {
-            wrong_use(format!("{} holds no `{key}`", self.path.display()))
-                .hint("Run `toolforge secrets list` to see what there is.")
-        })?;
+        let standing = self.file()?.values.get(key).ok_or_else(|| self.none_of(key))?;
         standing.sealed.as_ref().map_err(|flaw| wrong_use(flaw.told(key)).hint(flaw.hint(key)))
     }
 
@@ -82,11 +100,16 @@ impl Shelf {
         why.replace("no key of this platform opens it", "this identity is none of its recipients")
     }
 
-    /// A new value in its place.
-    pub(super) fn put(&mut self, key: &str, value: Secret, file: SecretsFile) -> anyhow::Result<()> {
-        let (platform, tools) = (file.platform.clone(), vec![self.tool.to_string()]);
-        let sealed = seal(&file, &Record { platform, tools, key: key.to_owned(), value })?;
-        let mut file = file;
+    /// A new value of these tools, in its place.
+    pub(super) fn put(
+        &mut self,
+        key: &str,
+        tools: &[String],
+        value: Secret,
+        mut file: SecretsFile,
+    ) -> anyhow::Result<()> {
+        let record = Record { platform: file.platform.clone(), tools: tools.to_vec(), key: key.to_owned(), value };
+        let sealed = seal(&file, &record)?;
         file.values.insert(key.to_owned(), standing(sealed));
         self.file = Some(file);
         Ok(())

@@ -4,7 +4,7 @@ use super::{PlatformArgs, ReaderArgs, given};
 use crate::cli::local;
 use crate::cli::place;
 use crate::cli::target::Declared;
-use crate::ui::{Ui, wrong_use};
+use crate::ui::{Ui, counted, wrong_use};
 use reconciler::secrets::Identities;
 use renderer::Platform;
 use renderer::Secret;
@@ -28,8 +28,8 @@ impl ReaderArgs {
                 .into());
         };
         given::file(&path.to_string_lossy(), &named)?;
-        let text = Secret::new(String::from_utf8(place::read(&path)?).unwrap_or_default());
-        let hint = "Make one with `toolforge secrets keygen`, or with `age-keygen`.";
+        let hint = "Name the file of your identity; make one with `toolforge secrets keygen`, or with `age-keygen`.";
+        let text = Secret::new(String::from_utf8(place::read(&path, hint)?).unwrap_or_default());
         Ok(Identities::read(text.reveal())
             .map_err(|error| wrong_use(format!("{} can't be used", path.display())).hint(hint).because(error))?)
     }
@@ -69,7 +69,8 @@ impl PlatformArgs {
         }
         let new: Vec<String> = own.into_iter().filter(|one| !file.recipients.contains(one)).collect();
         if !new.is_empty() && !file.values.is_empty() {
-            ui.say(&format!("platform {} has {} new public keys: {}", platform.name, new.len(), new.join(", ")));
+            let told = counted(new.len(), "new public key");
+            ui.say(&format!("platform {} has {told}: {}", platform.name, new.join(", ")));
         }
         file.recipients.extend(new);
         Ok((file, Some(platform)))
@@ -81,6 +82,8 @@ impl PlatformArgs {
         }
         reconciler::cluster::install_crypto();
         let connected = self.cluster.connect(None).await?;
-        Ok(Declared::of_cluster(&connected, &self.platform_namespace).await?.platform)
+        Ok(Declared::of_cluster(&connected, &self.platform_namespace, "name its settings with `--platform FILE`")
+            .await?
+            .platform)
     }
 }
