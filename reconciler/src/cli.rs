@@ -45,6 +45,7 @@ use anyhow::Context as _;
 use clap::builder::styling::{AnsiColor, Style, Styles};
 use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 use log::Voice;
+use renderer::credentials::without_tokens;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 use tokio::signal::unix::{SignalKind, signal};
@@ -155,8 +156,14 @@ pub fn main() -> ExitCode {
         Ok(cli) => cli,
         Err(error) => {
             // Help and version go to stdout and are success; all else goes to stderr and is wrong use. Where nobody
-            // reads either there is nobody to tell.
-            let _ = error.print();
+            // reads either there is nobody to tell. What was refused is repeated there, and may have been a token.
+            let told = error.render().to_string();
+            let masked = without_tokens(&told);
+            if masked == told {
+                let _ = error.print();
+            } else {
+                Ui::new(ColourChoice::Never, false).say(masked.trim_end());
+            }
             return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2));
         }
     };

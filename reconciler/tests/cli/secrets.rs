@@ -220,7 +220,7 @@ fn a_token_in_the_place_of_a_name_is_shown_in_no_part_of_a_report() {
     let text =
         format!("components:\n  {token}: {{run: {{command: web, cpu: {token}}}}}\n  web: {{run: {{command: web}}}}\n");
     let stage = folder(&[("toolforge.yaml", &text)]);
-    for arguments in [&["check"][..], &["check", "--json"], &["render"], &["check", &token]] {
+    for arguments in [&["check"][..], &["check", "--json"], &["render"], &["check", &token], &["status", &token]] {
         let told = toolforge(stage.path(), arguments);
         assert_eq!(told.exit, 2, "{told:#?}");
         assert!(format!("{told:?}").contains("***"), "{told:#?}");
