@@ -147,7 +147,8 @@ pub fn read_if_there(path: &Path) -> anyhow::Result<Option<Vec<u8>>> {
     let mut bytes = Vec::new();
     file.take(MAX_READ_BYTES + 1).read_to_end(&mut bytes).map_err(cannot)?;
     if bytes.len() as u64 > MAX_READ_BYTES {
-        return Err(wrong_use(format!("{} is larger than {MAX_READ_BYTES} bytes", path.display())).into());
+        let message = format!("{} is larger than {MAX_READ_BYTES} bytes", path.display());
+        return Err(wrong_use(message).hint("Name another file: no file of ours is as large.").into());
     }
     Ok(Some(bytes))
 }

@@ -251,9 +251,11 @@ fn colour_comes_only_where_it_is_asked_for() {
 #[test]
 fn a_file_that_is_too_large_is_named_and_told_in_json_too() {
     let large = folder(&[("toolforge.yaml", &"#".repeat(5 << 20))]);
-    let told = toolforge(large.path(), &["check", "--json"]);
-    assert_eq!((told.exit, told.json()["good"].as_bool()), (2, Some(false)), "{told:#?}");
-    assert!(told.err.contains("./toolforge.yaml is larger than") && told.err.contains("hint: "), "{told:#?}");
+    for path in ["./", "./toolforge.yaml"] {
+        let told = toolforge(large.path(), &["check", "--json", path]);
+        assert_eq!((told.exit, told.json()["good"].as_bool()), (2, Some(false)), "{told:#?}");
+        assert!(told.err.contains("./toolforge.yaml is larger than") && told.err.contains("hint: "), "{told:#?}");
+    }
 }
 
 #[test]
