@@ -3,7 +3,8 @@
 //! Inside the tool everything reaches everything (the default policy). From outside come only the route, where the
 //! component is published, and the tools it names under `allow_from`, each to this port alone. Namespaces are selected
 //! by `kubernetes.io/metadata.name`, which only the API server writes. An Ingress controller's namespace is not known
-//! from the platform file, so there every namespace that is no tool's may connect.
+//! from the platform file, so there every namespace that is no tool's may connect, but for that of the builds, which run
+//! what strangers wrote.
 
 use super::meta::{HTTP_ROUTE, INGRESS, NETWORK_POLICY, SERVICE, selector};
 use super::{Frame, Refusal};
@@ -107,8 +108,11 @@ fn route_peers(frame: &Frame<'_>, publish: &[String]) -> Vec<Value> {
     vec![match &frame.platform.route {
         Route::Gateway { namespace, .. } => namespace_peer(namespace),
         Route::Ingress { .. } => {
-            let no_tool = json!({"key": "tenancy", "operator": "NotIn", "values": ["tool"]});
-            json!({"namespaceSelector": {"matchExpressions": [no_tool]}})
+            let outside = |key: &str, value: &str| json!({"key": key, "operator": "NotIn", "values": [value]});
+            let builds = frame.platform.builds.as_ref().map(|builds| builds.namespace(frame.platform));
+            let builds = builds.map(|name| outside("kubernetes.io/metadata.name", &name));
+            let none: Vec<_> = std::iter::once(outside("tenancy", "tool")).chain(builds).collect();
+            json!({"namespaceSelector": {"matchExpressions": none}})
         }
     }]
 }

@@ -3,7 +3,7 @@
 use crate::world;
 use proptest::prelude::*;
 use renderer::config::Config;
-use renderer::platform::Route;
+use renderer::platform::{Backend, Builds, Route};
 use renderer::render::VALUES;
 use renderer::rendered::ONE_OFF_KEY;
 use renderer::revision::ResolvedSource;
@@ -258,6 +258,13 @@ fn only_the_route_and_named_tools_reach_a_component_from_outside() {
     assert_eq!(peers(&platform, "publish: /"), Some(json!([namespace("gateway")])));
     // Its own namespace is open already.
     assert_eq!(peers(&platform, "allow_from: [dictionary, wordcount]"), Some(json!([namespace("tool-dictionary")])));
+    // Who serves an Ingress is not known; who builds is.
+    let builds = Some(Builds::by(Backend::Local));
+    let platform = Platform { route: Route::Ingress { class: None }, builds, ..world::platform() };
+    let not = |key: &str, value: &str| json!({"key": key, "operator": "NotIn", "values": [value]});
+    let none = [not("tenancy", "tool"), not("kubernetes.io/metadata.name", "toolforge-builds")];
+    let anybody_else = json!([{"namespaceSelector": {"matchExpressions": none}}]);
+    assert_eq!(peers(&platform, "publish: /"), Some(anybody_else));
 }
 
 /// What the default policy lets out, as a NetworkPolicy is defined; none where it does not bound it.
