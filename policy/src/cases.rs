@@ -136,13 +136,14 @@ impl Case {
     }
 }
 
-/// The plural, as Kubernetes makes it.
+/// The plural, as Kubernetes has it.
 fn resource(kind: &str) -> String {
     let kind = kind.to_lowercase();
     match kind.strip_suffix('y') {
-        Some(stem) => format!("{stem}ies"),
-        None if kind.ends_with('s') => format!("{kind}es"),
-        None => format!("{kind}s"),
+        Some(stem) if !stem.ends_with(['a', 'e', 'o', 'u']) => format!("{stem}ies"),
+        _ if kind == "endpoints" => kind,
+        _ if kind.ends_with('s') => format!("{kind}es"),
+        _ => format!("{kind}s"),
     }
 }
 

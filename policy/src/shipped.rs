@@ -22,5 +22,17 @@ pub fn documents() -> impl Iterator<Item = serde_json::Value> {
 }
 
 /// File, policy and examples of each.
-pub const SHIPPED: [(&str, &str, &str); 9] =
-    shipped!("accounts", "hosts", "images", "labels", "namespaces", "pods", "resources", "services", "volumes");
+pub const SHIPPED: [(&str, &str, &str); 12] = shipped!(
+    "accounts",
+    "claims",
+    "deployer",
+    "endpoints",
+    "hosts",
+    "images",
+    "labels",
+    "namespaces",
+    "pods",
+    "resources",
+    "services",
+    "volumes"
+);

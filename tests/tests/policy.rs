@@ -32,7 +32,11 @@ async fn send(client: &kube::Client, method: Method, uri: &str, user: &str, body
 
 /// Makes an object as the administrator.
 async fn make(client: &kube::Client, object: &Value) -> anyhow::Result<()> {
-    let answer = send(client, Method::POST, &collection(object, None), "", object).await?;
+    make_in(client, &collection(object, None), object).await
+}
+
+async fn make_in(client: &kube::Client, collection: &str, object: &Value) -> anyhow::Result<()> {
+    let answer = send(client, Method::POST, collection, "", object).await?;
     answer.map(drop).map_err(|(code, message)| anyhow::anyhow!("{code}: {message}\n{object:#}"))
 }
 
@@ -96,7 +100,10 @@ impl Trial {
                 let name = format!("case-{}", trials.len());
                 let named = |object: &Value| {
                     let mut object = object.clone();
-                    object["metadata"]["name"] = name.clone().into();
+                    // An account is what its name says.
+                    if object["kind"] != "ServiceAccount" {
+                        object["metadata"]["name"] = name.clone().into();
+                    }
                     object
                 };
                 let (object, old) = case.objects();
@@ -132,8 +139,9 @@ impl Trial {
     /// Before any policy: makes what an update needs, and learns the server's defaults.
     async fn prepare(&mut self, client: &kube::Client) -> anyhow::Result<()> {
         if let Some(old) = &self.written.1 {
-            make(client, old).await.with_context(|| self.label.clone())?;
-            let uri = format!("{}/{}", collection(old, Some(self.case.resource())), text(&old["metadata"]["name"]));
+            let collection = collection(old, Some(self.case.resource()));
+            make_in(client, &collection, old).await.with_context(|| self.label.clone())?;
+            let uri = format!("{collection}/{}", text(&old["metadata"]["name"]));
             let live = send(client, Method::GET, &uri, "", &Value::Null).await?;
             self.defaulted.1 = Some(live.map_err(|said| anyhow::anyhow!("{}: {said:?}", self.label))?);
         }
@@ -209,6 +217,7 @@ async fn every_example_has_one_verdict_here_before_and_after_defaulting_and_on_t
     people(&client).await?;
     namespace(&client, "toolforge", &BTreeMap::new()).await?;
     namespace(&client, "tool-wordcount", &labels(&TENANT)).await?;
+    namespace(&client, "tool-bare", &labels(&TENANT)).await?;
     for account in ["wordcount", "toolforge-deployer"] {
         let metadata = json!({"name": account, "namespace": "tool-wordcount"});
         make(&client, &json!({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": metadata})).await?;

@@ -2,9 +2,10 @@
 //! Kubernetes counts among what is in it.
 
 use anyhow::ensure;
+use serde_json::{Value, json};
 use tests::platform::{Platform, Route};
 
-use crate::tenancy::Ground;
+use crate::tenancy::{Answer, Ground};
 
 /// May do anything in one namespace, by a RoleBinding there, and nothing elsewhere.
 const BOSS: &str = "--as=boss@example";
@@ -51,4 +52,92 @@ async fn who_may_do_anything_in_a_namespace_can_t_change_what_the_rules_know_it_
     ensure!(by_us(&told), "by its status: {told:?}");
     // And still anything else.
     label(&["team=a"]).await.map(drop)
+}
+
+/// Who is refused, by which rule, or not at all.
+fn refused_by(told: &Answer) -> Option<&str> {
+    let said = told.as_ref().err()?;
+    Some(said.split("'toolforge-").nth(1).and_then(|rest| rest.split('.').next()).unwrap_or(said))
+}
+
+/// What is no pod, and reaches further than one.
+fn attacks(ground: &Ground<'_>, own: &str) -> Vec<(&'static str, &'static str, Value)> {
+    let gateway = "gateway.networking.k8s.io/v1";
+    let to = |namespace: &str| json!([{"name": "web", "namespace": namespace, "port": 8000}]);
+    let mirror = json!({"type": "RequestMirror", "requestMirror": {"backendRef": to("tool-b")[0]}});
+    let route = |kind: &str, host: &str, rule: Value| {
+        ground.object(gateway, kind, &json!({"spec": {"hostnames": [host], "rules": [rule]}}))
+    };
+    let listener = json!({"name": "http", "port": 80, "protocol": "HTTP", "hostname": "*.around.example"});
+    let listening = json!({"spec": {"gatewayClassName": "a", "listeners": [listener]}});
+    let grant = json!({"from": [{"group": "gateway.networking.k8s.io", "kind": "HTTPRoute", "namespace": "tool-b"}],
+        "to": [{"group": "", "kind": "Service"}]});
+    let ingress = |key: &str, value: &str| {
+        let backend = json!({"service": {"name": "web", "port": {"number": 8000}}});
+        let rule = json!({"host": own, "http": {"paths": [{"path": "/", "pathType": "Prefix", "backend": backend}]}});
+        let notes = json!({"annotations": {format!("nginx.ingress.kubernetes.io/{key}"): value}});
+        ground.object("networking.k8s.io/v1", "Ingress", &json!({"metadata": notes, "spec": {"rules": [rule]}}))
+    };
+    let slice = json!({"metadata": {"labels": {"kubernetes.io/service-name": "web"}}, "addressType": "IPv4", "endpoints": [{"addresses": ["192.0.2.1"]}], "ports": [{"port": 80}]});
+    let slice = ground.object("discovery.k8s.io/v1", "EndpointSlice", &slice);
+    let subsets = json!({"subsets": [{"addresses": [{"ip": "192.0.2.1"}], "ports": [{"port": 80}]}]});
+    let disk = json!({"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Ti"}}});
+    let account = ground.object("v1", "ServiceAccount", &json!({"metadata": {"name": "toolforge-deployer"}}));
+    vec![
+        ("another tool's host by gRPC", "hosts", route("GRPCRoute", "b.around.example", json!({}))),
+        (
+            "another tool's host by TLS",
+            "hosts",
+            route("TLSRoute", "b.around.example", json!({"backendRefs": [{"name": "web", "port": 443}]})),
+        ),
+        ("a gateway for every host", "hosts", ground.object(gateway, "Gateway", &listening)),
+        ("a grant", "hosts", ground.object(gateway, "ReferenceGrant", &json!({"spec": grant}))),
+        ("another tool behind one's host", "hosts", route("HTTPRoute", own, json!({"backendRefs": to("tool-b")}))),
+        ("requests told to another tool", "hosts", route("HTTPRoute", own, json!({"filters": [mirror]}))),
+        ("somebody else asked for leave", "hosts", ingress("auth-url", "http://192.0.2.1/latest/meta-data/")),
+        ("a mirror by annotation", "hosts", ingress("mirror-target", "http://192.0.2.1")),
+        ("a share of another's requests", "hosts", ingress("canary", "true")),
+        ("any address behind a Service, as a slice", "endpoints", slice),
+        ("any address behind a Service", "endpoints", ground.object("v1", "Endpoints", &subsets)),
+        ("the deployer's account", "deployer", account),
+        ("a disk", "claims", ground.object("v1", "PersistentVolumeClaim", &json!({"spec": disk}))),
+    ]
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_no_pod_reaches_nobody_else_either() -> anyhow::Result<()> {
+    let platform = Platform::prepare("around", Route::Ingress).await?;
+    let ground = Ground::new(&platform).await?;
+    let own = format!("{}.around.example", ground.tool.name());
+    let attacks = attacks(&ground, &own);
+    // Of each rule one, until the server has learnt of it.
+    for (what, rule, object) in &attacks {
+        let held = async || Ok((refused_by(&ground.make(object).await?) == Some(*rule)).then_some(()));
+        platform.until(&format!("{rule} refuses {what}"), held).await?;
+    }
+    // Nothing is wrong with what leads to oneself.
+    let route = json!({"spec": {"hostnames": [own], "rules": [{"backendRefs": [{"name": "web", "port": 8000}]}]}});
+    for kind in ["HTTPRoute", "GRPCRoute"] {
+        let told = ground.make(&ground.object("gateway.networking.k8s.io/v1", kind, &route)).await?;
+        ensure!(told.is_ok(), "{kind}: {told:?}");
+    }
+
+    // And Services lead to their pods, by the controllers.
+    let namespace = ground.tool.namespace();
+    let led = async || {
+        let slices = platform.kubectl(&["get", "endpointslices", "-n", &namespace, "-o", "name"]).await?;
+        Ok(slices.contains("web").then_some(()))
+    };
+    platform.until("the Service has its endpoints", led).await?;
+
+    // An account of the deployer's name that is there from before the rule gives no token.
+    platform.stop().await?;
+    platform.kubectl(&["delete", "validatingadmissionpolicybinding", "toolforge-deployer.around"]).await?;
+    let made = async || Ok(ground.tool.kubectl(&["create", "serviceaccount", "toolforge-deployer"]).await.ok());
+    platform.until("the account is made without the rule", made).await?;
+    platform.run().await?;
+    let uri = format!("/api/v1/namespaces/{namespace}/serviceaccounts/toolforge-deployer/token");
+    let request = json!({"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": {}});
+    let refused = async || Ok((refused_by(&ground.post(&uri, &request).await?) == Some("deployer")).then_some(()));
+    platform.until("no token of it is made", refused).await
 }

@@ -21,7 +21,7 @@ const PEOPLE: &str = "tenancy-people";
 const DIGEST: &str = "sha256:aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa";
 
 /// The server's words, where it refuses.
-type Answer = Result<Value, String>;
+pub(crate) type Answer = Result<Value, String>;
 
 /// Sends as somebody of [`PEOPLE`].
 async fn ask(client: &kube::Client, user: &str, method: Method, uri: &str, body: &Value) -> anyhow::Result<Answer> {
@@ -53,9 +53,10 @@ fn collection(object: &Value) -> anyhow::Result<String> {
     let text = |value: &'_ Value| value.as_str().unwrap_or_default().to_owned();
     let (api_version, namespace) = (text(&object["apiVersion"]), text(&object["metadata"]["namespace"]));
     let root = if api_version == "v1" { "/api/v1".to_owned() } else { format!("/apis/{api_version}") };
-    let plural = match text(&object["kind"]).as_str() {
-        "ReplicaSet" => "replicasets",
-        kind => kind_of(kind)?.plural,
+    let kind = text(&object["kind"]);
+    let plural = match kind_of(&kind) {
+        Ok(row) => row.plural.to_owned(),
+        Err(_) => format!("{}s", kind.to_lowercase().trim_end_matches('s')),
     };
     Ok(format!("{root}/namespaces/{namespace}/{plural}"))
 }
@@ -128,6 +129,10 @@ impl<'a> Ground<'a> {
 
     pub(crate) async fn make(&self, object: &Value) -> anyhow::Result<Answer> {
         try_to_make(&self.client, MALLORY, object).await
+    }
+
+    pub(crate) async fn post(&self, uri: &str, body: &Value) -> anyhow::Result<Answer> {
+        ask(&self.client, MALLORY, Method::POST, uri, body).await
     }
 
     /// Puts an ephemeral container into a pod, as `kubectl debug` does.

@@ -1,5 +1,6 @@
 //! A refusal as people read it: the line that caused it, the rule, what is allowed, and who can grant an exception.
 
+use super::own::SHIPPED;
 use super::{Admission, Tenant};
 use crate::memo::Memo;
 use crate::plan::Why;
@@ -24,7 +25,11 @@ impl Refusal {
     pub(crate) fn why(&self, rendered: &Rendered, component: &RenderedComponent) -> Why {
         let found = self.diagnostic(rendered, component);
         let at = found.place.map(|at| format!("{}:{}:{}: ", found.file, at.line, at.column)).unwrap_or_default();
-        let by = self.exception().map(|key| format!("; operators can allow more by `{key}`")).unwrap_or_default();
+        let by = match self.exception() {
+            Some(key) => format!("; operators can allow more by `{key}`"),
+            None if self.is_shipped() => "; nobody can allow more".to_owned(),
+            None => String::new(),
+        };
         Why::Denied(format!("{at}{}{by}", found.message))
     }
 
@@ -32,11 +37,17 @@ impl Refusal {
         self.denial.exception.as_deref()
     }
 
+    /// Whether the rule is one that every platform has: what it names no setting for, operators can't set either.
+    fn is_shipped(&self) -> bool {
+        self.denial.policy.starts_with(SHIPPED)
+    }
+
     fn diagnostic(&self, rendered: &Rendered, component: &RenderedComponent) -> Diagnostic {
         let Self { id, denial, more } = self;
         let others = if *more == 0 { String::new() } else { format!(", and {more} more") };
         let hint = match self.exception() {
             Some(key) => format!("Change it, or ask the operators: `{key}` of the platform file can allow more."),
+            None if self.is_shipped() => "Change it: no setting of the platform allows more.".to_owned(),
             None => "Change it, or ask the operators, who can change the rule.".to_owned(),
         };
         Diagnostic {
