@@ -22,6 +22,7 @@ mod polling;
 mod publishing;
 mod reader;
 mod reads;
+mod saying;
 mod space;
 mod start;
 mod unsaid;
@@ -35,7 +36,7 @@ use crate::cluster::Cluster;
 use crate::events::Recorder;
 use crate::execute::Doors;
 use crate::observe::World;
-use crate::pass::{self, Decided, Missed, News, Subject, Told};
+use crate::pass::{self, Decided, Missed, Told};
 use crate::queue::{Ended, Queue};
 use crate::registry::Registry;
 use crate::secrets::Vault;
@@ -57,7 +58,7 @@ use tokio::sync::{Notify, mpsc};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
-use unsaid::{Before, Unsaid};
+use unsaid::Unsaid;
 
 /// How the loop behaves.
 #[derive(Debug, Clone, Copy)]
@@ -153,6 +154,7 @@ impl Driver {
         beside.spawn(self.clone().ask_registries(wakes.clone(), asks));
         beside.spawn(self.clone().look_at_spaces(wakes.clone(), looks));
         beside.spawn(self.clone().wake_all_on_turns(wakes.clone()));
+        beside.spawn(self.clone().count_events());
         let begun = self.begun;
         let mut queue = Queue::default();
         let mut passes: JoinSet<(ToolName, Ended)> = JoinSet::new();
@@ -175,6 +177,7 @@ impl Driver {
         }
         drop(beside);
         while passes.join_next().await.is_some() {}
+        self.recorder.finish(&self.cluster.client).await;
     }
 
     /// A pass that panics or hangs costs its own tool a pass, and nobody else anything.
@@ -275,29 +278,6 @@ impl Driver {
         let outcome = pass::execute(decided, doors, &|id, answer| self.world.learn(id, answer)).await;
         self.images.learn(&decided.plan, &outcome, self.begun.elapsed());
         outcome
-    }
-
-    /// Status, events and one log line; each only when there is something to say.
-    async fn say(&self, subject: &Subject, decided: &Decided, outcome: &Outcome) -> Told {
-        let plan = &decided.plan;
-        if !plan.steps.is_empty() {
-            let commit = plan.target.commit.as_ref().map_or("", |commit| commit.short());
-            tracing::info!(tool = %plan.tool, commit, plan = planner::explain::totals(plan), "pass");
-        }
-        let Some(live) = self.world.tool(&subject.tool.name) else { return Told::Nothing };
-        let (now, wall) = (self.begun.elapsed(), subject.circumstances.now);
-        let Before { entries, since, patient } = lock(&self.unsaid).before(plan, now, self.limits.patience);
-        let since = since.unwrap_or(wall);
-        let news = News { subject, live: &live, decided, outcome, unsaid: &entries, since, patient };
-        let told = pass::tell(&self.cluster.client, &self.recorder, &news).await;
-        if let Told::Written(answer) = &told {
-            self.world.learn(&planner::tool_id(&plan.tool), answer);
-        }
-        match told {
-            Told::Unsaid => lock(&self.unsaid).note(plan, decided.entries(outcome), (now, wall)),
-            _ => lock(&self.unsaid).forget(&plan.tool),
-        }
-        told
     }
 
     /// Drops what is kept of a tool that is neither in the config repository nor in the cluster any more.

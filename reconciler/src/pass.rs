@@ -308,7 +308,7 @@ pub async fn execute(decided: &Decided, doors: Doors<'_>, learn: &(dyn Fn(&Objec
         let (tool, object, action) = (&entry.tool, &entry.object, entry.action);
         let (who, cause, fields) = (&entry.who, &entry.cause, entry.fields.join(" "));
         let more = (entry.more_fields > 0).then_some(entry.more_fields);
-        let failed = entry.failed.as_ref().map(|failure| format!("{:?}", failure.kind));
+        let failed = entry.failed.as_ref().map(|failure| failure.kind.word());
         tracing::info!(%tool, %object, %action, %who, %cause, fields, more, failed, "audit");
     }
     outcome

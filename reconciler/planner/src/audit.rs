@@ -1,10 +1,13 @@
 //! Who wrote what to the cluster, and why: an entry for each write that was tried. Paths of fields, never their values.
 
+mod told;
+
 use crate::outcome::{Failure, Outcome, Row, RowResult};
 use crate::pin::Pin;
 use crate::plan::{Action, Cause, Plan, Step};
 use renderer::{CommitId, ObjectId, ToolName};
 use std::fmt;
+pub use told::{Told, Written};
 
 /// Paths told of one write; a note in an Event has no room for more.
 const MAX_FIELDS: usize = 8;
@@ -106,11 +109,7 @@ impl Entry {
     /// `deployment/tool-x/web [spec.replicas and 3 more]`.
     #[must_use]
     pub fn what(&self) -> String {
-        if self.fields.is_empty() {
-            return self.object.to_string();
-        }
-        let more = if self.more_fields > 0 { format!(" and {} more", self.more_fields) } else { String::new() };
-        format!("{} [{}{more}]", self.object, self.fields.join(", "))
+        Written::of(self).what()
     }
 }
 

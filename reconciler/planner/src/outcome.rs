@@ -72,6 +72,21 @@ pub enum FailureKind {
     Unreachable,
 }
 
+impl FailureKind {
+    /// In one word, as an Event gives it for its reason.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Stale => "Stale",
+            Self::Denied => "Denied",
+            Self::Invalid => "Invalid",
+            Self::Missing => "Missing",
+            Self::Throttled => "Throttled",
+            Self::Unreachable => "Unreachable",
+        }
+    }
+}
+
 impl Outcome {
     /// How many steps of this action were done.
     #[must_use]

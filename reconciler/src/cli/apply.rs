@@ -172,6 +172,7 @@ impl<'a> Apply<'a> {
                 None
             };
             if let Some(exit) = exit {
+                self.recorder.finish(&self.target.connected.cluster.client).await;
                 self.conclude(plan, &outcome, args, ui)?;
                 return Ok(exit);
             }

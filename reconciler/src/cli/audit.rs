@@ -6,8 +6,10 @@ use super::connect::Connected;
 use super::pin::{OfTool, read};
 use super::target::unread;
 use crate::ui::{self, Exit, Style, Table, Ui};
+use planner::audit::Told;
 use planner::observed::uid_of;
 use reconciler::cluster::call;
+use reconciler::events::{NOT_SENT, WROTE};
 use renderer::ToolName;
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -21,7 +23,7 @@ use std::path::PathBuf;
 #[command(after_help = "\
 Examples:
   toolforge audit wordcount
-  toolforge audit wordcount --json | jq '.events[].said'
+  toolforge audit wordcount --json | jq '.events[] | {who, cause, objects}'
   kubectl -n toolforge logs deploy/toolforge | toolforge audit wordcount --log -
 
 `by commit` is whoever made that commit of the tool's repository; its author's name is what the
@@ -47,6 +49,9 @@ struct Row {
     /// How often it was said.
     times: u64,
     said: String,
+    /// The same, field by field.
+    #[serde(flatten)]
+    wrote: Option<Told>,
 }
 
 pub async fn run(args: &Args, ui: &Ui) -> anyhow::Result<Exit> {
@@ -80,23 +85,26 @@ async fn of_cluster(connected: &Connected, name: &ToolName) -> anyhow::Result<Ve
     Ok(rows(&list, uid_of(&tool).unwrap_or_default()))
 }
 
-/// Events about this very Tool, the newest first.
+/// Events about what was written for this very Tool, the newest first. What only waits is in its status.
 fn rows(list: &Value, uid: &str) -> Vec<Row> {
     let items = list.get("items").and_then(Value::as_array).into_iter().flatten();
     let about = items.filter(|event| event.pointer("/involvedObject/uid").and_then(Value::as_str) == Some(uid));
-    let mut rows: Vec<_> = about.map(row).collect();
+    let all = about.map(row);
+    let mut rows: Vec<_> = all.filter(|row| row.wrote.is_some() || row.reason == NOT_SENT).collect();
     rows.sort_by(|a, b| b.cmp(a));
     rows
 }
 
 fn row(event: &Value) -> Row {
     let text = |key: &str| event.get(key).and_then(Value::as_str).unwrap_or_default().to_owned();
+    let wrote = event.pointer("/metadata/annotations").and_then(|all| all.get(WROTE)).and_then(Value::as_str);
     Row {
         time: text("lastTimestamp"),
         reason: text("reason"),
         warning: text("type") == "Warning",
         times: event.get("count").and_then(Value::as_u64).unwrap_or(1),
         said: text("message"),
+        wrote: wrote.and_then(|wrote| serde_json::from_str(wrote).ok()),
     }
 }
 
@@ -119,7 +127,26 @@ mod tests {
     use super::*;
 
     fn event(uid: &str, time: &str) -> Value {
-        json!({"involvedObject": {"uid": uid}, "lastTimestamp": time, "reason": "Create", "message": "x", "type": "Normal"})
+        let wrote = r#"{"who":"platform","cause":"drift","objects":[{"object":"service/x","action":"create"}]}"#;
+        json!({
+            "metadata": {"annotations": {WROTE: wrote}}, "involvedObject": {"uid": uid}, "lastTimestamp": time,
+            "reason": "Create", "message": "x", "type": "Normal"
+        })
+    }
+
+    #[test]
+    fn writes_are_told_with_their_fields_and_what_only_waits_is_left_out() {
+        let mut waits = event("u", "2026-01-02T00:00:00Z");
+        waits["metadata"] = json!({});
+        waits["reason"] = "AwaitingBuild".into();
+        let mut not_sent = waits.clone();
+        not_sent["reason"] = NOT_SENT.into();
+        let rows = rows(&json!({"items": [waits, not_sent, event("u", "2026-01-01T00:00:00Z")]}), "u");
+        let told = serde_json::to_value(&rows).expect("JSON");
+        assert_eq!(told[0]["reason"], NOT_SENT);
+        let written = json!([{"object": "service/x", "action": "create"}]);
+        assert_eq!((&told[1]["who"], &told[1]["cause"]), (&json!("platform"), &json!("drift")));
+        assert_eq!((&told[1]["objects"], rows.len()), (&written, 2));
     }
 
     #[test]

@@ -8,13 +8,17 @@ use super::connect::{ClusterArgs, Connected};
 use super::local::tool_name;
 use super::target::{nobody, tools, unread};
 use crate::ui::{Exit, Ui, failed, wrong_use};
+use planner::audit::{Told, Who, Written};
 use planner::deployments::{State, listed};
+use planner::plan::Action;
 use planner::stored::StoredImage;
 use reconciler::cluster::address;
-use reconciler::cluster::call;
+use reconciler::cluster::call::{self, CallError};
+use reconciler::events;
 use renderer::ToolName;
+use renderer::diagnostic::on_one_line;
 use serde_json::{Map, Value, json};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use until::until;
 
 /// Who writes `spec.pin`.
@@ -188,8 +192,7 @@ pub async fn retry(args: &RetryArgs, ui: &Ui) -> anyhow::Result<Exit> {
 impl Terms {
     fn add(&self, pin: &mut Map<String, Value>, word: &str, value: Value) {
         pin.insert(word.to_owned(), value);
-        let by = std::env::var("USER").ok().filter(|user| !user.is_empty());
-        let by: Vec<String> = by.into_iter().chain(self.reason.clone()).collect();
+        let by: Vec<String> = user().into_iter().chain(self.reason.clone()).collect();
         for (key, value) in [("until", self.until.clone()), ("by", (!by.is_empty()).then(|| by.join(": ")))] {
             match value {
                 Some(value) => pin.insert(key.to_owned(), json!(value)),
@@ -261,10 +264,13 @@ impl OfTool {
         let connected = self.cluster.connect(None).await?;
         let tool = read(&connected, &self.tool).await?;
         let before = tool.pointer("/spec/pin").and_then(Value::as_object).cloned().unwrap_or_default();
-        let mut pin = before;
+        let mut pin = before.clone();
         change(&mut pin, &tool)?;
         let spec = if pin.is_empty() { json!({}) } else { json!({"pin": pin}) };
         write(&connected, &self.tool, spec).await?;
+        if let Err(error) = record(&connected, &tool, word, (&before, &pin)).await {
+            ui.hint(&format!("It is not in `toolforge audit {}`: no Event could be written ({error}).", self.tool));
+        }
         told(ui, &self.tool, word, &pin, &connected.cluster.name)?;
         Ok(ui)
     }
@@ -278,8 +284,37 @@ pub async fn choose_images(
 ) -> anyhow::Result<()> {
     let live = read(connected, tool).await?;
     let mut pin = live.pointer("/spec/pin").and_then(Value::as_object).cloned().unwrap_or_default();
+    let before = pin.clone();
     pin.insert("images".to_owned(), json!(images));
-    write(connected, tool, json!({"pin": pin})).await
+    write(connected, tool, json!({"pin": pin})).await?;
+    if let Err(error) = record(connected, &live, "run image chosen", (&before, &pin)).await {
+        tracing::warn!(%tool, %error, "event was not recorded");
+    }
+    Ok(())
+}
+
+/// An Event for `toolforge audit`: who changed the pin, and which words of it.
+async fn record(
+    connected: &Connected,
+    tool: &Value,
+    word: &str,
+    (before, pin): (&Map<String, Value>, &Map<String, Value>),
+) -> Result<(), CallError> {
+    let all: BTreeSet<&String> = before.keys().chain(pin.keys()).collect();
+    let changed = all.into_iter().filter(|key| before.get(*key) != pin.get(*key));
+    let fields: Vec<_> = changed.map(|key| format!("spec.pin.{key}")).collect();
+    let new_word = pin.get("by").filter(|by| before.get("by") != Some(by)).and_then(Value::as_str);
+    let by = new_word.map(str::to_owned).or_else(user).unwrap_or_else(|| "somebody".to_owned());
+    let name = tool.pointer("/metadata/name").and_then(Value::as_str).unwrap_or_default();
+    let (object, action) = (format!("tool/{name}"), Action::Configure.to_string());
+    let written = Written { object, action, fields, more_fields: 0, failed: None };
+    let who = Who::Pin(on_one_line(&by)).to_string();
+    let told = Told { who, cause: word.to_owned(), objects: vec![written], more_objects: 0 };
+    events::person_wrote(&connected.cluster.client, tool, told).await
+}
+
+fn user() -> Option<String> {
+    std::env::var("USER").ok().filter(|user| !user.is_empty())
 }
 
 /// The Tool as it is in the cluster.

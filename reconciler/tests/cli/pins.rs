@@ -1,6 +1,7 @@
 //! What a person can say of one tool, on the demo's world.
 
 use crate::world::Demo;
+use serde_json::Value;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -41,6 +42,15 @@ pub fn a_tool_goes_back_and_follows_its_branch_again(demo: &Demo, folder: &Path)
 
     assert_eq!(demo.run(folder, &["release", "wordcount"]).exit, 0);
     until(demo, folder, &format!("{} runs as it should\n", &running[..7]));
+    let told = demo.run(folder, &["audit", "wordcount", "--json"]).json();
+    let said = |cause: &str| {
+        let of_person = |event: &&Value| event["reason"] == "Pin" && event["cause"] == cause;
+        told["events"].as_array().into_iter().flatten().find(of_person).cloned().unwrap_or_default()
+    };
+    let (back, released) = (said("rolled back"), said("released"));
+    assert!(back["who"].to_string().contains("too new"), "{told:#}");
+    assert_eq!(released["objects"][0]["object"], "tool/wordcount", "{told:#}");
+    assert!(released["objects"][0]["fields"].to_string().contains("spec.pin.commit"), "{told:#}");
 }
 
 pub fn what_cannot_be_done_is_refused_with_a_next_step(demo: &Demo, folder: &Path) {

@@ -343,8 +343,11 @@ fn saved_objects_are_planned_against_as_the_cluster_they_came_from() {
     stage.says("GREETING: hello-from-git", "GREETING: hi");
     let mut there = stage.run(&["diff", "bot", "--json"]).json();
     let mut here = offline(&["live.json", "--config", "config", "--json"]).json();
-    there["cluster"] = Value::Null;
-    here["cluster"] = Value::Null;
+    for told in [&mut there, &mut here] {
+        told["cluster"] = Value::Null;
+        // What is used of it changes while the controllers act on the five.
+        told["quota"] = Value::Null;
+    }
     assert!(here["steps"].as_array().is_some_and(|steps| steps.len() == 1), "{here:#}");
     assert_eq!(here, there, "the same plan, request for request");
 

@@ -1,11 +1,11 @@
 //! Events and statuses: said when there is something to say.
 
 use crate::fake::{Fake, Reply, tool};
-use planner::audit;
+use planner::audit::{self, Told};
 use planner::outcome::{Outcome, Row, RowResult};
 use planner::pin::Pin;
 use planner::plan::{Action, Cause, Held, Plan, Step, Target, Why};
-use reconciler::events::{BUDGET, Recorder, Wrote};
+use reconciler::events::{BUDGET, Recorder, WROTE, Wrote};
 use reconciler::status;
 use renderer::diagnostic::steers;
 use renderer::{CommitId, ObjectId};
@@ -96,6 +96,47 @@ async fn every_write_of_several_passes_is_told_with_the_word_and_the_cause_it_ha
     let said: Vec<_> = fake.asked().into_iter().map(|ask| ask.body["message"].to_string()).collect();
     let both = ["by commit 2222222, new revision", "by platform, drift by kubectl"];
     assert_eq!(said, both.map(|lead| format!("\"{lead}: deployment/tool-a/w\"")));
+}
+
+#[tokio::test]
+async fn what_finds_no_room_in_a_message_is_counted_and_stands_in_its_annotation() {
+    let (fake, recorder, mut many) = (echo(), Recorder::default(), step(Cause::NewRevision));
+    let first = many.steps.remove(0);
+    for number in 0..100 {
+        let id = ObjectId { name: format!("component-{number}"), ..first.id.clone() };
+        many.steps.push(Step { id, ..first.clone() });
+    }
+    let entries = audit::entries(&many, &done(&many), &Pin::default());
+    recorder.publish(&fake.client(), &live(), &Wrote { plan: &plan(Vec::new()), entries: &entries }).await;
+    let body = fake.asked().remove(0).body;
+    let message = body["message"].as_str().expect("a message");
+    let (named, rest) = message.rsplit_once(" and ").expect("more than finds room");
+    let more: usize = rest.strip_suffix(" more objects").and_then(|count| count.parse().ok()).expect("a count");
+    assert!(message.len() <= 1024 && named.ends_with(&format!("component-{}", 99 - more)), "{message}");
+    let wrote = body["metadata"]["annotations"][WROTE].as_str().expect("an annotation");
+    let told: Told = serde_json::from_str(wrote).expect("what was written");
+    assert_eq!((told.objects.len(), told.more_objects), (100, 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn how_often_it_was_said_and_what_was_not_sent_is_told_when_the_quiet_time_ends() {
+    let (fake, recorder) = (echo(), Recorder::default());
+    let client = fake.client();
+    for number in [0, 0, 0].into_iter().chain(1..2 * BUDGET) {
+        let plan = plan(vec![Why::Invalid(format!("line {number}"))]);
+        recorder.publish(&client, &live(), &nothing(&plan)).await;
+    }
+    recorder.publish_late(&client).await;
+    assert_eq!(fake.asked().len(), BUDGET as usize, "quiet for now");
+    tokio::time::sleep_until(recorder.next()).await;
+    recorder.publish_late(&client).await;
+    let late: Vec<_> = fake.asked().into_iter().skip(BUDGET as usize).map(|ask| ask.body).collect();
+    let told: Vec<_> = late.iter().map(|event| (event["count"].clone(), event["message"].to_string())).collect();
+    assert_eq!(told.len(), 2, "{told:?}");
+    assert_eq!(told[0].0, 3);
+    assert!(told[1].1.contains(&format!("{BUDGET} more events were not sent")), "{told:?}");
+    recorder.finish(&client).await;
+    assert_eq!(fake.asked().len(), BUDGET as usize + 2, "nothing is left to tell");
 }
 
 #[tokio::test]

@@ -2,6 +2,7 @@
 
 use super::Row;
 use crate::ui::{failed, wrong_use};
+use planner::audit::{Told, Written};
 use renderer::ToolName;
 use serde::Deserialize;
 use std::fs::File;
@@ -28,7 +29,7 @@ struct Fields {
     cause: Option<String>,
     #[serde(default)]
     fields: String,
-    more: Option<u64>,
+    more: Option<usize>,
     failed: Option<String>,
 }
 
@@ -92,17 +93,16 @@ fn row(line: Line, tool: &ToolName) -> Option<Row> {
         return None;
     }
     let (object, action, who, cause) = (object?, action?, who?, cause?);
-    let more = more.map(|more| format!(" and {more} more")).unwrap_or_default();
-    let fields = fields.replace(' ', ", ");
-    let what = if fields.is_empty() { object } else { format!("{object} [{fields}{more}]") };
-    let warning = failed.is_some();
-    let ended = failed.map(|failed| format!(", failed: {failed}")).unwrap_or_default();
+    let ended = failed.as_ref().map(|failed| format!(", failed: {failed}")).unwrap_or_default();
+    let (fields, more_fields) = (fields.split_whitespace().map(str::to_owned).collect(), more.unwrap_or(0));
+    let written = Written { object, action: action.clone(), fields, more_fields, failed };
     Some(Row {
         time: line.timestamp,
         reason: action,
-        warning,
+        warning: written.failed.is_some(),
         times: 1,
-        said: format!("by {who}, {cause}: {what}{ended}"),
+        said: format!("by {who}, {cause}: {}{ended}", written.what()),
+        wrote: Some(Told { who, cause, objects: vec![written], more_objects: 0 }),
     })
 }
 
