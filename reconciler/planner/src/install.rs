@@ -4,6 +4,7 @@
 //! It holds no secret: the Secret [`CREDENTIALS`] in the platform's namespace, where there is one, becomes the process's
 //! environment.
 
+use crate::admission::{ACTORS, Admission};
 use crate::rights::{TOOLFORGE, object, roles};
 use renderer::object::Gvk;
 use renderer::render::platform_labels;
@@ -32,9 +33,10 @@ pub struct Process<'a> {
     pub platform: Option<&'a str>,
 }
 
-/// All of it, in an order in which it can be applied.
+/// All of it, in an order in which it can be applied. `admission` are the platform's rules: they hold before anything of a
+/// tool is there.
 #[must_use]
-pub fn install(platform: &Platform, process: &Process<'_>) -> Vec<Object> {
+pub fn install(platform: &Platform, admission: &Admission, process: &Process<'_>) -> Vec<Object> {
     let mut objects = render_platform(platform);
     // Whatever else there is may stand in a namespace.
     objects.sort_by_key(|object| object.id.kind != NAMESPACE.kind);
@@ -42,6 +44,7 @@ pub fn install(platform: &Platform, process: &Process<'_>) -> Vec<Object> {
     let own = Some(platform.namespace.as_str());
     objects.push(object(ACCOUNT, own, TOOLFORGE.to_owned(), labels(), json!({})));
     objects.extend(roles(platform));
+    objects.extend(rules(platform, admission));
     objects.push(object(
         DEPLOYMENT,
         own,
@@ -50,6 +53,16 @@ pub fn install(platform: &Platform, process: &Process<'_>) -> Vec<Object> {
         json!({"spec": deployment(platform, process)}),
     ));
     objects
+}
+
+/// As the process writes them, which then finds them as they should be: only it can act as the platform.
+fn rules(platform: &Platform, admission: &Admission) -> Vec<Object> {
+    let mut rules = admission.objects().to_vec();
+    if let Some(parameters) = rules.first_mut() {
+        let account = format!("system:serviceaccount:{}:{TOOLFORGE}", platform.namespace);
+        parameters.value["data"][ACTORS] = account.into();
+    }
+    rules
 }
 
 fn deployment(platform: &Platform, process: &Process<'_>) -> Value {

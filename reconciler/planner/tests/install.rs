@@ -1,5 +1,6 @@
 //! What operators apply, as they review it: `UPDATE_GOLDEN=1 cargo test -p planner --test install` writes it anew.
 
+use planner::Admission;
 use planner::install::{Process, install};
 use renderer::Platform;
 use std::path::Path;
@@ -24,7 +25,8 @@ fn panic_with(report: &str) -> Platform {
 fn what_operators_apply_reads_as_reviewed() {
     let image = format!("registry.tools.example/toolforge@sha256:{}", "a".repeat(64));
     let process = Process { image: &image, config: "https://git.example/platform", platform: None };
-    let made = renderer::to_yaml(&install(&platform(), &process));
+    let platform = platform();
+    let made = renderer::to_yaml(&install(&platform, &Admission::shipped(&platform, &[]), &process));
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples/install.yaml");
     if std::env::var_os("UPDATE_GOLDEN").is_some() {
         std::fs::write(&path, &made).expect("a golden");
@@ -36,7 +38,8 @@ fn what_operators_apply_reads_as_reviewed() {
 #[test]
 fn nothing_stands_before_what_it_stands_in() {
     let process = Process { image: "i", config: "c", platform: Some("tools") };
-    let objects = install(&platform(), &process);
+    let platform = platform();
+    let objects = install(&platform, &Admission::shipped(&platform, &[]), &process);
     for (place, object) in objects.iter().enumerate() {
         let Some(namespace) = object.id.namespace.as_deref().filter(|name| *name != "default") else { continue };
         let made = objects.iter().position(|one| one.id.kind == "Namespace" && one.id.name == namespace);

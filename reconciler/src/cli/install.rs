@@ -10,14 +10,14 @@ use serde_json::Value;
 
 /// Print what a cluster needs before a platform runs there
 ///
-/// Namespaces, the definition of Tool, accounts, roles and the platform's own Deployment, as one stream of YAML. Whoever
-/// applies it needs all rights, once; the platform then has those that its work takes, and none of them over what a tool
+/// Namespaces, the definition of Tool, accounts, roles, the rules that the API server holds against everyone, and the
+/// platform's own Deployment, as one stream of YAML. Whoever applies it needs all rights, once; the platform then has those that its work takes, and none of them over what a tool
 /// runs. Apply it again with each new version: what is as it should be stays.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
   toolforge install https://git.example/platform --print --image registry.example/toolforge@sha256:...
-  toolforge install https://git.example/platform --print | kubectl apply --server-side -f -
+  toolforge install https://git.example/platform --print | kubectl apply --server-side --force-conflicts -f -
   toolforge install ./config --print --json | jq -r '.[].kind'
 
 Passwords of the config repository and the registry: keys of the Secret toolforge-credentials in the
@@ -49,7 +49,7 @@ pub async fn run(args: &Args, ui: &Ui) -> anyhow::Result<Exit> {
         return Err(wrong_use(message).hint("Say `--image REFERENCE`, with its digest.").into());
     };
     let process = Process { image, config: &args.config, platform: args.platform.as_deref() };
-    let objects = install(&declared.platform, &process);
+    let objects = install(&declared.platform, &declared.admission, &process);
     if ui.json {
         let values: Vec<&Value> = objects.iter().map(|object| &object.value).collect();
         ui.json(&values)?;
