@@ -438,7 +438,7 @@ async fn credentials_go_to_their_repository_and_never_into_an_error() {
     assert!(matches!(w.git.ls_refs(&plain, ["main"]).await, Err(SourceError::Denied { .. })));
 
     let mut rules = Rules::default();
-    rules.name(HostPort::new("127.0.0.1", Some(w.host.port)));
+    rules.name(HostPort::new("127.0.0.1", Some(w.host.port)), Some(w.host.port));
     let credentials = Credentials::new("user", Secret::new("s3cret"));
     let git = Git::new(Dialer::new(rules), Settings::new(w.cache.join("private")), vec![(plain.clone(), credentials)]);
     let refs = git.ls_refs(&plain, ["main"]).await.expect("refs");
@@ -466,7 +466,7 @@ async fn credentials_for_https_never_leave_over_http() {
     let https = RepositoryUrl::parse(&w.host.text("tool/.git").replace("http://", "https://")).expect("a URL");
     assert_eq!(https.key(), plain.key(), "it is one repository");
     let mut rules = Rules::default();
-    rules.name(HostPort::new("127.0.0.1", Some(w.host.port)));
+    rules.name(HostPort::new("127.0.0.1", Some(w.host.port)), Some(w.host.port));
     let credentials = Credentials::new("user", Secret::new("s3cret"));
     let settings = Settings::new(w.cache.join("private"));
     let git = Git::new(Dialer::new(rules), settings, vec![(https, credentials)]);
@@ -505,7 +505,7 @@ async fn a_silent_host_is_not_asked_for_all_its_repositories_and_ends_the_cycle_
     let git = reader_with(settings, &[w.host.port, other.port]);
     // One host by two names: the silent one is `localhost`.
     let mut rules = git.dialer().rules();
-    rules.name(HostPort::new("localhost", Some(other.port)));
+    rules.name(HostPort::new("localhost", Some(other.port)), Some(other.port));
     git.dialer().set_rules(rules);
     let silent = |n: usize| RepositoryUrl::parse(&format!("http://localhost:{}/r{n}", other.port)).expect("a URL");
     let mut wanted: Vec<Wanted> = (0..100).map(|n| Wanted::new(silent(n), "main")).collect();

@@ -45,7 +45,7 @@ impl World {
 
     fn rules(&self) -> Rules {
         let mut rules = Rules::default();
-        rules.name(HostPort::new("127.0.0.1", Some(self.host.port())));
+        rules.name(HostPort::new("127.0.0.1", Some(self.host.port())), None);
         rules.know(&[KnownHost::parse(&self.host.known_hosts().expect("a line")).expect("a line")]);
         rules
     }

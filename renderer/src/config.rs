@@ -13,6 +13,7 @@ mod continuous;
 mod ending;
 mod env;
 mod foreign;
+pub mod hosts;
 pub mod keys;
 mod parse;
 mod repository;

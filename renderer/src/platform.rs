@@ -1,5 +1,6 @@
 //! `platform.yaml` of the config repository: what operators decide for everyone.
 
+mod allowed_hosts;
 mod builds;
 mod builtin;
 mod credentials;

@@ -25,7 +25,8 @@ async fn main() -> anyhow::Result<()> {
     let repository = host.repository("large")?;
     fill(&repository)?;
     let mut rules = Rules::default();
-    rules.name(HostPort::parse(repository.url().trim_start_matches("http://").split('/').next().context("a host")?));
+    let host = HostPort::parse(repository.url().trim_start_matches("http://").split('/').next().context("a host")?);
+    rules.name(host, None);
     let cache = tempfile::tempdir()?;
     let git = Git::new(Dialer::new(rules), Settings::new(cache.path()), Vec::new());
     let tool = tool(&repository)?;

@@ -64,7 +64,7 @@ pub async fn run(args: &Args, ui: &Ui) -> anyhow::Result<Exit> {
 pub fn git(url: &RepositoryUrl, cache: &Path) -> anyhow::Result<Git> {
     let mut rules = Rules::default();
     if let Some(host) = url.host_port() {
-        rules.name(host);
+        rules.name(host, url.written_port());
     }
     let mut settings = Settings::new(cache);
     settings.ssh = Ssh::from_env(url, |name| std::env::var(name).ok()).map_err(|error| wrong_use(error.to_string()))?;

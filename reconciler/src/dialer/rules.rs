@@ -6,6 +6,7 @@
 //! while a tool's repository does it only where it spells the address itself (`127.0.0.1`, `localhost`), because the
 //! address behind a volunteer's name is the volunteer's to change.
 
+use renderer::config::hosts::{self, Port};
 use renderer::platform::KnownHost;
 use std::collections::BTreeSet;
 use std::fmt;
@@ -65,6 +66,7 @@ impl Refusal {
 /// What operators allow. The default allows every public address and nothing else.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Rules {
+    /// As `allowed_hosts` has them.
     named: BTreeSet<String>,
     private: BTreeSet<HostPort>,
     known_hosts: Arc<[KnownHost]>,
@@ -74,7 +76,7 @@ impl Rules {
     /// Operators trust this host wherever it points, and a `toolforge.yaml` may name it: `allowed_hosts`, the config
     /// repository's host.
     pub fn trust(&mut self, host: HostPort) {
-        self.named.insert(host.host.clone());
+        self.named.insert(hosts::entry(&host.host, host.port));
         self.reach(host);
     }
 
@@ -83,9 +85,9 @@ impl Rules {
         self.private.insert(host);
     }
 
-    /// A tool's repository, as the config repository names it.
-    pub fn name(&mut self, host: HostPort) {
-        self.named.insert(host.host.clone());
+    /// A tool's repository, as the config repository names it; `written` is its port, where that is not its scheme's own.
+    pub fn name(&mut self, host: HostPort, written: Option<u16>) {
+        self.named.insert(hosts::entry(&host.host, written));
         if host.spells_its_address() {
             self.private.insert(host);
         }
@@ -102,10 +104,10 @@ impl Rules {
         self.known_hosts.iter().filter(|known| known.is_of(host, port)).cloned().collect()
     }
 
-    /// Whether a `toolforge.yaml` may name this host.
+    /// Whether a `toolforge.yaml` may name this host on this port.
     #[must_use]
-    pub fn names(&self, host: &str) -> bool {
-        self.named.contains(&plain(host))
+    pub fn names(&self, host: &str, port: Port) -> bool {
+        self.named.iter().any(|named| hosts::covers(named, host, port))
     }
 
     /// Whether `url` may be asked: http or https, and if its host is an address, an allowed one.
@@ -323,8 +325,8 @@ mod tests {
     #[test]
     fn a_tool_repository_on_a_name_does_not_open_private_addresses_but_a_spelt_address_does() {
         let mut rules = Rules::default();
-        rules.name(HostPort::parse("git.volunteer.example"));
-        rules.name(HostPort::parse("127.0.0.1:8000"));
+        rules.name(HostPort::parse("git.volunteer.example"), None);
+        rules.name(HostPort::parse("127.0.0.1:8000"), Some(8000));
         let inner = vec!["10.0.0.1:0".parse().expect("an address")];
         let refused = rules.admit_addresses("git.volunteer.example", None, inner.clone()).expect_err("refused");
         assert!(refused.to_string().contains("10.0.0.1 is private"));

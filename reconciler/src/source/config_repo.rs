@@ -137,9 +137,9 @@ impl PlatformFolder {
     pub fn rules(&self, config: &RepositoryUrl) -> Rules {
         let mut rules = bootstrap_rules(config);
         for tool in &self.tools {
-            let url = RepositoryUrl::parse(&tool.repository).ok();
-            if let Some(host) = url.and_then(|url| url.host_port()) {
-                rules.name(host);
+            let Ok(url) = RepositoryUrl::parse(&tool.repository) else { continue };
+            if let Some(host) = url.host_port() {
+                rules.name(host, url.written_port());
             }
         }
         if let Some(platform) = &self.platform {
@@ -162,7 +162,8 @@ impl PlatformFolder {
 pub fn bootstrap_rules(config: &RepositoryUrl) -> Rules {
     let mut rules = Rules::default();
     if let Some(host) = config.host_port() {
-        rules.trust(host);
+        rules.name(host.clone(), config.written_port());
+        rules.reach(host);
     }
     rules
 }

@@ -85,8 +85,8 @@ impl Git {
             }
             // Asked with our credentials, it would tell a stranger what only we may see.
             _ if self.holds_credentials_for(&url) => Err(refused("the repository is the platform's own")),
-            _ if !self.dialer().rules().names(url.host()) => {
-                Err(refused("neither the config repository nor allowed_hosts of the platform names it"))
+            _ if !self.dialer().rules().names(url.host(), url.named_port()) => {
+                Err(refused("neither the config repository nor allowed_hosts of the platform names it on this port"))
             }
             _ => Ok(url.without_userinfo()),
         }

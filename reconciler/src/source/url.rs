@@ -4,6 +4,7 @@ mod text;
 
 use self::text::{mask, percent_decoded, tidy};
 use crate::dialer::{Credentials, HostPort, Secret};
+use renderer::config::hosts::Port;
 use renderer::{Tool, ToolName};
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -251,6 +252,18 @@ impl RepositoryUrl {
     #[must_use]
     pub fn port(&self) -> Option<u16> {
         self.port.or(self.scheme.default_port())
+    }
+
+    /// The port where it is not the scheme's own; none over ssh, where it is that of another server than git's over http.
+    #[must_use]
+    pub fn written_port(&self) -> Option<u16> {
+        self.port.filter(|_| self.scheme != Scheme::Ssh)
+    }
+
+    /// The port, as `allowed_hosts` tells ports apart.
+    #[must_use]
+    pub fn named_port(&self) -> Port {
+        Port { number: self.port(), usual: self.port.is_none() }
     }
 
     /// Host and port, for the dialer's rules; none for a local path.

@@ -146,7 +146,7 @@ pub fn reader(cache: &Path, ports: &[u16]) -> Git {
 pub fn reader_with(settings: Settings, ports: &[u16]) -> Git {
     let mut rules = Rules::default();
     for port in ports {
-        rules.name(HostPort::new("127.0.0.1", Some(*port)));
+        rules.name(HostPort::new("127.0.0.1", Some(*port)), Some(*port));
     }
     Git::new(Dialer::new(rules), settings, Vec::new())
 }

@@ -1,6 +1,7 @@
 //! `repository` and `ref`: which public sources may be built.
 
 use super::ParseContext;
+use super::hosts::{self, Port, covers};
 use super::source::empty;
 use crate::decode::text;
 use crate::diagnostic::{Code, Findings, nearest, shown};
@@ -40,8 +41,8 @@ pub(super) fn repository(entry: &Entry, context: &ParseContext, findings: &mut F
         empty(entry, findings);
         return None;
     }
-    let host = match host(url) {
-        Ok(host) => host,
+    let (host, written) = match host(url) {
+        Ok(found) => found,
         Err(why) => {
             let own = context.own_repository.as_deref().and_then(plain_form);
             let hint = if own.is_some() && own == plain_form(url) {
@@ -53,9 +54,10 @@ pub(super) fn repository(entry: &Entry, context: &ParseContext, findings: &mut F
             return None;
         }
     };
-    let own =
-        context.own_repository.as_deref().and_then(plain_form).is_some_and(|own| own.split('/').next() == Some(&host));
-    if !own && !context.allowed_hosts.iter().any(|allowed| covers(allowed, &host)) {
+    let port = Port::of(&url.split(':').next().unwrap_or_default().to_lowercase(), written);
+    let own = context.own_repository.as_deref().and_then(own_host);
+    if !own.iter().chain(&context.allowed_hosts).any(|allowed| covers(allowed, &host, port)) {
+        let host = if port.usual { host } else { hosts::entry(&host, written) };
         let hint = match context.allowed_hosts.as_slice() {
             [] => "Leave `repository` out, or ask the operators to allow the host.".to_owned(),
             hosts => {
@@ -82,15 +84,6 @@ pub(super) fn repository(entry: &Entry, context: &ParseContext, findings: &mut F
 fn is_near(host: &str, known: &str) -> bool {
     let alike = |(typed, known): (&str, &str)| typed == known || nearest(typed, [known]).is_some();
     host.split('.').count() == known.split('.').count() && host.split('.').zip(known.split('.')).all(alike)
-}
-
-/// `*` covers every host, `*.example.org` every host below, a name itself.
-fn covers(allowed: &str, host: &str) -> bool {
-    let allowed = allowed.to_lowercase();
-    let below = allowed
-        .strip_prefix('*')
-        .is_some_and(|tail| tail.is_empty() || (tail.starts_with('.') && host.ends_with(tail)));
-    below || allowed == host
 }
 
 /// Why a text is no URL we clone from. Nothing here holds the URL, which may hold a password.
@@ -126,8 +119,8 @@ impl BadUrl {
     }
 }
 
-/// The lower-case host of a URL we may clone from.
-fn host(url: &str) -> Result<String, BadUrl> {
+/// The lower-case host of a URL we may clone from, and the port where it writes one down.
+fn host(url: &str) -> Result<(String, Option<u16>), BadUrl> {
     let Some((scheme, rest)) = url.split_once("://") else {
         // `git@host:path` is ssh's short form.
         let scp =
@@ -150,7 +143,8 @@ fn host(url: &str) -> Result<String, BadUrl> {
         Some((host, port)) if !authority.ends_with(']') => (host, Some(port)),
         _ => (authority, None),
     };
-    let good_port = port.is_none_or(|port| port.parse::<u16>().is_ok_and(|port| port > 0));
+    let number = port.and_then(|port| port.parse::<u16>().ok()).filter(|port| *port > 0);
+    let good_port = port.is_none() || number.is_some();
     let good_host = !host.is_empty()
         && host.len() <= 253
         && host.bytes().all(|b| b.is_ascii_alphanumeric() || b"-._[]:".contains(&b));
@@ -158,7 +152,17 @@ fn host(url: &str) -> Result<String, BadUrl> {
     if empty_path || !good_host || !good_port || url.contains(strange) || url.len() > 500 {
         return Err(BadUrl::NoUrl);
     }
-    Ok(host.to_lowercase())
+    Ok((host.to_lowercase(), number))
+}
+
+/// The host of the tool's own repository, as `allowed_hosts` has it. Over ssh it is another server's port.
+fn own_host(url: &str) -> Option<String> {
+    let (scheme, rest) = url.split_once("://").unwrap_or(("ssh", url));
+    if scheme.to_lowercase().contains("ssh") {
+        return plain_form(url)?.split('/').next().map(str::to_owned);
+    }
+    let authority = rest.split('/').next()?;
+    Some(authority.rsplit('@').next().unwrap_or(authority).to_lowercase()).filter(|host| !host.is_empty())
 }
 
 /// Lower-case host and path without `.git`, of any form of address.
@@ -180,10 +184,10 @@ mod tests {
     #[test]
     fn only_public_urls_are_cloned() {
         for (url, expected) in [
-            ("https://gitlab.example/a/b", Ok("gitlab.example".to_owned())),
-            ("HTTPS://GitLab.example:8443/a", Ok("gitlab.example".to_owned())),
-            ("git://host/a", Ok("host".to_owned())),
-            ("http://127.0.0.1:3000/a.git", Ok("127.0.0.1".to_owned())),
+            ("https://gitlab.example/a/b", Ok(("gitlab.example".to_owned(), None))),
+            ("HTTPS://GitLab.example:8443/a", Ok(("gitlab.example".to_owned(), Some(8443)))),
+            ("git://host/a", Ok(("host".to_owned(), None))),
+            ("http://127.0.0.1:3000/a.git", Ok(("127.0.0.1".to_owned(), Some(3000)))),
             ("git@gitlab.example:a/b.git", Err(BadUrl::Ssh)),
             ("ssh://git@gitlab.example/a", Err(BadUrl::Ssh)),
             ("https://me:secret@gitlab.example/a", Err(BadUrl::UserInfo)),

@@ -107,7 +107,7 @@ codes! {
     WrongFile Error "wrong-file" "`apiVersion` or `kind` is not what this file must have" "Correct the two lines, or move the file."
     NameMismatch Error "name-mismatch" "`metadata.name` differs from the file's name" "Rename one of the two."
     BadDuration Error "bad-duration" "a duration of a wrong form" "Write a number and a unit: `90s`, `5m`, `1h`, `2d`."
-    BadAddress Error "bad-address" "`network` of a platform names a range of addresses or a port that is none" "Write ranges as `10.1.2.0/24`, and ports as `6379` or `53/udp`."
+    BadAddress Error "bad-address" "`network` or `allowed_hosts` of a platform names a range of addresses, a host or a port that is none" "Write ranges as `10.1.2.0/24`, and ports as `6379` or `53/udp`."
     MoreFindings Error "more-findings" "more findings than are listed" "Correct the listed ones and check again."
     IgnoredKey Note "ignored-key" "a key that is accepted and does nothing here" "Remove the key when convenient."
     EmailsLabel Note "emails-label" "`emails` is kept as a label; this platform sends no mail" "Watch `toolforge status` instead."

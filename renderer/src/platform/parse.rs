@@ -3,6 +3,7 @@
 
 mod builds;
 
+use super::allowed_hosts::allowed_hosts;
 use super::builtin::limits;
 use super::credentials::{credentials, need_keys};
 use super::git::git;
@@ -88,7 +89,7 @@ fn platform(root: &yaml::Node, findings: &mut Findings) -> Option<Platform> {
     platform.git = spec.get("git").and_then(|e| git(e, findings));
     set(&mut platform.commits, spec.get("commits").and_then(|e| commits(e, Whose::Platform, findings)));
     set(&mut platform.licence, spec.get("licence").and_then(|e| licence::wanted(e, findings)));
-    platform.allowed_hosts = list(&spec, "allowed_hosts", findings);
+    platform.allowed_hosts = spec.get("allowed_hosts").map(|e| allowed_hosts(e, findings)).unwrap_or_default();
     platform.allowed_images = list(&spec, "allowed_images", findings);
     if let Some(section) = spec.get("deletion_budget").and_then(|e| open(e, "`deletion_budget`", BUDGET, findings)) {
         deletion_budget(&mut platform.deletion_budget, &section, findings);

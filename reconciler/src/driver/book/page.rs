@@ -6,6 +6,7 @@ use crate::source::config_repo::{ConfigRepo, PlatformFolder};
 use crate::source::{RepositoryKey, RepositoryUrl, Wanted};
 use planner::Admission;
 use renderer::build::Siblings;
+use renderer::config::hosts::entry;
 use renderer::{CommitId, Platform, Tool, ToolName};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -142,7 +143,7 @@ fn platform(folder: &PlatformFolder) -> Result<Platform, BookError> {
     let Some(mut platform) = folder.platform.clone() else { return Err(BookError::Platform(folder.name().to_owned())) };
     // Hosts that operators name anywhere are allowed everywhere; published so, `diff` judges as we do.
     let hosts = folder.tools.iter().filter_map(|tool| RepositoryUrl::parse(&tool.repository).ok());
-    let hosts = hosts.map(|url| url.host().to_owned()).filter(|host| !host.is_empty());
+    let hosts = hosts.filter(|url| !url.host().is_empty()).map(|url| entry(url.host(), url.written_port()));
     let all: BTreeSet<_> = hosts.chain(std::mem::take(&mut platform.allowed_hosts)).collect();
     platform.allowed_hosts = all.into_iter().collect();
     Ok(platform)
