@@ -108,13 +108,13 @@ impl Subject {
     /// Renders one revision: the newest, or the one that was Ready last.
     #[must_use]
     pub fn render(&self, revision: &Revision) -> Rendered {
-        self.render_beside(revision, &Arc::default())
+        self.render_beside(revision, None)
     }
 
     /// The same, beside the Secrets of its components as they are now.
-    fn render_beside(&self, revision: &Revision, live: &Arc<BTreeMap<String, LiveSecret>>) -> Rendered {
+    fn render_beside(&self, revision: &Revision, live: Option<&Arc<BTreeMap<String, LiveSecret>>>) -> Rendered {
         let opened = self.vault.opened(&self.tool.name, &self.siblings.tools, revision.files.secrets.as_deref());
-        let known = Known { opened, given: self.vault.given(&self.tool.name), live: Arc::clone(live) };
+        let known = Known { opened, given: self.vault.given(&self.tool.name), live: live.cloned() };
         render_known(&self.platform, &self.tool, revision, &self.siblings, &known)
     }
 
@@ -129,9 +129,8 @@ impl Subject {
     /// elsewhere in the repository is none of this tool's.
     #[must_use]
     pub fn draft(&self, observed: &Observed) -> Draft<'_> {
-        let live = if self.vault.knows_all(&self.tool.name) { BTreeMap::new() } else { unseen::live(observed) };
-        let live = Arc::new(live);
-        let render = |revision: &Revision| self.render_beside(revision, &live);
+        let live = if self.vault.knows_all(&self.tool.name) { None } else { unseen::live(observed).map(Arc::new) };
+        let render = |revision: &Revision| self.render_beside(revision, live.as_ref());
         let newest = self.newest.as_ref().map_err(String::as_str).map(|revision| {
             let files = planner::files_that_count(&revision.files, &observed.stored);
             let revision = Revision { files, ..revision.clone() };
@@ -262,7 +261,7 @@ impl Draft<'_> {
         }
         observed.memo = memo;
         let hidden = Hidden::of(self.subject, &observed);
-        let unread = hidden.hide_in(client, &mut plan, &observed).await;
+        let unread = hidden.hide_in(client, &mut plan, (&observed, self.subject.circumstances.now)).await;
         missed = unread.map(|unread| unread.and(missed)).or(missed);
         self.judged(plan, observed, missed, hidden)
     }

@@ -87,12 +87,27 @@ pub(crate) fn token(line: &str) -> Option<Found> {
 #[must_use]
 pub fn without_tokens(text: &str) -> String {
     let (mut out, mut rest) = (String::new(), text);
-    while let Some(found) = token(rest) {
-        out.push_str(&rest[..found.at]);
-        out.push_str("***");
-        rest = &rest[found.end..];
+    while !rest.is_empty() {
+        let (piece, found) = (cut(rest), token(rest));
+        let whole = piece.len() == rest.len();
+        match found {
+            // Where it ends is beyond what was looked at: nothing more is told.
+            Some(found) if found.end == piece.len() && !whole => return out + &rest[..found.at] + "***",
+            Some(found) => {
+                out.push_str(&rest[..found.at]);
+                out.push_str("***");
+                rest = &rest[found.end..];
+            }
+            None if whole => return out + rest,
+            // What begins near the end of the piece is found in the next one.
+            None => {
+                let half = piece.floor_char_boundary(MAX_LINE / 2).max(1);
+                out.push_str(&rest[..half]);
+                rest = &rest[half..];
+            }
+        }
     }
-    out + rest
+    out
 }
 
 fn cut(line: &str) -> &str {
@@ -306,6 +321,18 @@ mod tests {
     }
 
     const TAIL: &str = "a1B2c3D4e5F6g7H8i9J0k1L2m3N4o5P6q7R8s9T0u1V2w3X4y5Z6a7B8c9D0e1F2g3";
+
+    #[test]
+    fn wherever_a_token_stands_in_a_long_text_it_is_taken_out() {
+        let token = token("ghp_", TAIL);
+        for before in [0, 2_000, 2_047, 4_000, 4_090, 4_096, 9_000] {
+            let text = format!("{} {token} after", "\u{e4} ".repeat(before / 3));
+            let told = without_tokens(&text);
+            assert!(!told.contains(&TAIL[8..16]) && told.contains("***"), "{before}: {told}");
+        }
+        let key = format!("{}-----BEGIN RSA PRIVATE KEY-----\n{}", "x ".repeat(2_000), "secret line\n".repeat(500));
+        assert!(!without_tokens(&key).contains("secret line"));
+    }
 
     #[test]
     fn each_shape_is_found_where_it_begins_and_not_inside_a_word() {

@@ -135,7 +135,7 @@ fn rendered(frame: &Frame<'_>, places: &Places) -> Rendered {
     for (name, component) in &frame.config.components {
         let image = image::image(frame, name, component);
         match image.and_then(|image| component_objects(frame, name, component).map(|made| (image, made))) {
-            Ok(((image, request), Made { objects, one_off_key, notes, secrets, lacks })) => {
+            Ok(((image, request), Made { objects, one_off_key, notes, secrets, lacks, blind })) => {
                 let kind = component.run.kind.component_kind();
                 let name = name.clone();
                 let image = match request {
@@ -143,7 +143,16 @@ fn rendered(frame: &Frame<'_>, places: &Places) -> Rendered {
                     None => image,
                 };
                 rendered.report.diagnostics.extend(notes.into_iter().map(|note| note.diagnostic(&name, places)));
-                rendered.components.push(RenderedComponent { name, kind, image, secrets, lacks, objects, one_off_key });
+                rendered.components.push(RenderedComponent {
+                    name,
+                    kind,
+                    image,
+                    secrets,
+                    lacks,
+                    blind,
+                    objects,
+                    one_off_key,
+                });
             }
             Err(refusal) => {
                 let gates = component.run.kind.component_kind() == ComponentKind::OneOff;
@@ -175,6 +184,7 @@ struct Made {
     /// Variables whose Secrets somebody else makes.
     secrets: Vec<String>,
     lacks: Vec<String>,
+    blind: bool,
 }
 
 fn component_objects(frame: &Frame<'_>, name: &ComponentName, component: &Component) -> Result<Made, Refusal> {
@@ -195,7 +205,7 @@ fn component_objects(frame: &Frame<'_>, name: &ComponentName, component: &Compon
     let elsewhere = pod::secrets(frame, component).into_iter().filter(|variable| !sealed.has(variable));
     let secrets = elsewhere.map(str::to_owned).collect();
     let objects = sealed::object(frame, name, component, &sealed).into_iter().chain(objects).collect();
-    Ok(Made { objects, one_off_key, notes, secrets, lacks: frame.sealed.lacks() })
+    Ok(Made { objects, one_off_key, notes, secrets, lacks: frame.sealed.lacks(), blind: frame.sealed.is_blind() })
 }
 
 /// What rendering knows besides the component at hand.

@@ -49,6 +49,9 @@ pub struct RenderedComponent {
     /// What the platform gives each tool and has not for this one, as fragments: without, it must not be touched.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub lacks: Vec<String>,
+    /// Of what it lacks nobody knows whether it runs with it: it can't be left as it is but by not touching it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub blind: bool,
     /// Its objects with [`IMAGE_PLACEHOLDER`] where the image goes, and [`KEY_PLACEHOLDER`] in a one-off's name.
     pub objects: Vec<Object>,
     /// For a one-off: what its key is made of besides the digest, length-prefixed (command, env, run_id).

@@ -68,11 +68,12 @@ pub struct Known {
     pub opened: Arc<Opened>,
     /// Of those that the platform gives it.
     pub given: Arc<Given>,
-    /// By component, what its Secret holds as it stands on the cluster: what can't be known here is taken for unchanged.
-    pub live: Arc<BTreeMap<String, LiveSecret>>,
+    /// By component, the Secret that it runs with: what can't be known here is taken for unchanged. None where nobody has
+    /// seen what runs.
+    pub live: Option<Arc<BTreeMap<String, LiveSecret>>>,
 }
 
-/// A component's Secret as it stands on the cluster, without its values.
+/// A component's Secret as what runs refers to it, without its values.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct LiveSecret {
     /// The mark it bears.

@@ -294,6 +294,7 @@ mod tests {
     fn differs(new: BuildInputs, old: BuildInputs, built: &BuildInputs) -> Vec<Part> {
         let component = RenderedComponent {
             lacks: Vec::new(),
+            blind: false,
             name: web(),
             kind: ComponentKind::Continuous,
             image: Image::Built { repository: "r.example/tool-x/web".to_owned(), build: new.id() },

@@ -117,7 +117,7 @@ impl Targets {
     fn fall_back(&mut self, last_good: Option<&Rendered>, observed: &Observed) {
         let stored = observed.stored.first();
         for component in last_good.iter().flat_map(|rendered| &rendered.components) {
-            if !self.kept.contains(component.name.as_str()) {
+            if !self.kept.contains(component.name.as_str()) || component.blind {
                 continue;
             }
             let Some(image) = stored.and_then(|s| s.images.get(&component.name)) else { continue };

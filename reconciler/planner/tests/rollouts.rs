@@ -119,6 +119,18 @@ fn a_failure_is_written_down_with_its_words_or_not_yet() {
 }
 
 #[test]
+fn a_failure_whose_words_can_t_be_told_is_taken_back_all_the_same_in_the_end() {
+    let (mut world, says) = (world(), commit('b', &web("crash", 1)));
+    world.withholds = true;
+    (0..6).for_each(|_| drop(world.pass(&says)));
+    assert_eq!(history(&world)[0], ('b', State::Progressing));
+    world.circumstances.now = START.plus_secs(1_800);
+    world.settle(&says);
+    assert_eq!(history(&world), [('b', State::Failed), ('a', State::Ready)]);
+    assert!(!command_of(&world, "web").contains("crash"), "the last good one runs again");
+}
+
+#[test]
 fn a_first_deployment_that_failed_stays_failed_with_its_words() {
     let mut world = World::new();
     world.crashes = Some("crash".to_owned());

@@ -135,7 +135,7 @@ impl Purpose {
                 ui.say(&format!("the key that was made for {made_for} is replaced by one for {host}"));
                 new()
             }
-            _ if rotate => Made { keys: known.keys.rotated(&self.comment), host: self.host.clone() },
+            _ if rotate => Made { keys: known.keys.rotated(&self.comment), host: self.host.clone().or(known.host) },
             _ => known,
         }
     }

@@ -22,8 +22,9 @@ const PATIENCE: u32 = 5;
 const PEACE: Duration = Duration::from_secs(600);
 /// Longest pause between two corrections.
 const LONGEST_SECS: u64 = 256;
-/// The same, where the correction is of what bounds the tool.
-const LONGEST_OF_BOUNDS_SECS: u64 = 1;
+/// The same, where the correction is of what bounds the tool. Whoever may do it all is held by a rule besides; and a
+/// controller of the cluster's that wants something else in each of 3,000 tools makes no more than 400 writes a second of it.
+const LONGEST_OF_BOUNDS_SECS: u64 = 8;
 
 /// The fights of all tools.
 #[derive(Debug, Default)]
@@ -200,11 +201,11 @@ mod tests {
     fn what_bounds_a_tool_is_set_right_again_within_seconds_however_often() {
         let mut fights = Fights::default();
         for n in 0..100 {
-            fights.note(&plan_as(Identity::Platform, "metadata.labels.tenancy", 1), &done(), at(n));
-            assert_eq!(fight(&fights, at(n + 1)), None, "{n}");
+            fights.note(&plan_as(Identity::Platform, "metadata.labels.tenancy", 1), &done(), at(8 * n));
+            assert_eq!(fight(&fights, at(8 * (n + 1))), None, "{n}");
         }
-        let until = fight(&fights, at(99)).expect("a fight, as it is told").until;
-        assert!(until <= planner::Moment::from_unix_secs(2), "{until:?}");
+        let until = fight(&fights, at(8 * 99)).expect("a fight, as it is told").until;
+        assert!(until <= planner::Moment::from_unix_secs(9), "{until:?}");
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! The platform's own objects: its namespace, the Tool's definition, its settings as `diff` reads them, and its rules.
-//! Looked at when we begin, whenever the config repository changes, and when a watch tells that somebody changed them; but
-//! for rules, never pruned.
+//! Looked at when we begin, whenever the config repository changes, and when a watch tells that somebody changed them (all
+//! but the definition, which platforms of a cluster share, and which is looked at with the others); but for rules, never
+//! pruned.
 
 mod rules;
 

@@ -188,6 +188,8 @@ impl Driver {
         tokio::time::sleep(self.limits.patience).await;
         lock(&self.publishing).anew();
         self.publish_platform().await;
+        // What could not be watched, for want of a definition, may be there again.
+        self.world.look_again();
     }
 
     /// Writes the platform's own objects where they differ, if it is time for that.

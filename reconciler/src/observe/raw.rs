@@ -78,7 +78,7 @@ impl Raw {
             .map(|mark| Box::from(&**mark));
         let json: Box<[u8]> = match row.watched {
             // One of the platform's own, of which a tool has to hear when it changes.
-            Watched::Metadata if mark.is_none() && is_source(&metadata) => {
+            Watched::Metadata if is_source(&metadata) => {
                 let version = &*metadata.resource_version;
                 serde_json::json!({"metadata": {}, "version": version}).to_string().into_bytes().into()
             }
@@ -108,6 +108,8 @@ impl Raw {
                 self.key.name.rsplit_once('.').map(|(_, tool)| tool)
             }
             Some(namespace) if namespace == platform_namespace => self.mark.as_deref(),
+            // Of Secrets, those of the platform's own namespace alone are a tool's.
+            Some(_) if row.watched == Watched::Metadata => None,
             Some(namespace) if namespace.strip_suffix("-builds") == Some(platform_namespace) => self.mark.as_deref(),
             Some(_) => None,
             None => match row.kind {

@@ -9,6 +9,7 @@ use super::{Decided, Missed, Subject};
 use crate::cluster::call::CallError;
 use crate::secrets::{LEAST_BYTES, Mask, TooLarge, Vault, values_in_namespace};
 use kube::Client;
+use planner::Moment;
 use planner::observed::Observed;
 use planner::plan::Plan;
 use renderer::{Secret, Siblings, ToolName};
@@ -72,10 +73,19 @@ impl Hidden {
     }
 
     /// Takes them out of a plan that is made of this. Returned is what has to be tried again.
-    pub(super) async fn hide_in(&self, client: &Client, plan: &mut Plan, observed: &Observed) -> Option<Missed> {
+    pub(super) async fn hide_in(
+        &self,
+        client: &Client,
+        plan: &mut Plan,
+        (observed, now): (&Observed, Moment),
+    ) -> Option<Missed> {
+        if plan.is_in_sync() {
+            // It is not searched then, and is nobody's business.
+            plan.target.author = None;
+        }
         let missed = self.hide(client, plan.said()).await.missed();
         if missed.is_some() {
-            plan.put_off_verdict(observed.live(&planner::tool_id(&plan.tool)).and_then(|tool| tool.get("status")));
+            plan.put_off_verdict(observed.live(&planner::tool_id(&plan.tool)).and_then(|tool| tool.get("status")), now);
         }
         missed
     }

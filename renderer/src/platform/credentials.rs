@@ -13,8 +13,8 @@ use std::collections::BTreeMap;
 /// Stands for the tool's name, at the end of a Secret's.
 pub const TOOL: &str = ".<tool>";
 
-/// Each tool's deploy key, which is for the platform and not for the tool.
-const OWN: &str = "deploy-key";
+/// What is for the platform and not for the tool: keys and passwords for repositories, by tool or host.
+const OWN: [&str; 3] = ["deploy-key", "git-key", "git-credentials"];
 
 /// One key of one Secret of each tool, in the platform's namespace.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -71,7 +71,7 @@ pub(super) fn credentials(entry: &Entry, findings: &mut Findings) -> BTreeMap<St
 
 fn secret(entry: &Entry, findings: &mut Findings) -> Option<String> {
     let name = text(entry, findings)?;
-    if name.strip_suffix(TOOL).is_some_and(|label| is_dns_label(label, 63) && label != OWN) {
+    if name.strip_suffix(TOOL).is_some_and(|label| is_dns_label(label, 63) && !OWN.contains(&label)) {
         return Some(name.to_owned());
     }
     findings
@@ -119,7 +119,16 @@ mod tests {
             "{errors:?}"
         );
         let of_deploy_keys = deploy_key_secret(&tool("a")).replace(".a", TOOL);
-        for secret in ["toolsdb", "<tool>", ".<tool>", "a.b.<tool>", "toolforge-keys", "x<tool>", &of_deploy_keys] {
+        for secret in [
+            "git-key.<tool>",
+            "toolsdb",
+            "<tool>",
+            ".<tool>",
+            "a.b.<tool>",
+            "toolforge-keys",
+            "x<tool>",
+            &of_deploy_keys,
+        ] {
             let (credentials, errors) = told(&given(secret));
             assert!(credentials.is_empty() && errors.len() == 1, "{secret}: {errors:?}");
         }

@@ -51,6 +51,11 @@ impl<'a> Shelf<'a> {
         self.known.given.values().filter_map(|given| given.as_ref().err().cloned()).collect()
     }
 
+    /// Whether nobody knows what runs has of that.
+    pub(super) fn is_blind(&self) -> bool {
+        self.known.live.is_none() && self.known.given.values().any(Result::is_err)
+    }
+
     /// Says which values nobody asked for, and which nobody can ask for.
     pub(super) fn notes(&self, frame: &Frame<'_>) -> Vec<Diagnostic> {
         let asked: BTreeSet<&str> = frame.config.components.values().flat_map(|c| pod::secrets(frame, c)).collect();
@@ -119,7 +124,7 @@ pub(super) fn used(frame: &Frame<'_>, name: &ComponentName, component: &Componen
         hash.text(key).optional(tag);
         tags += usize::from(tag.is_some());
     }
-    let live = shelf.known.live.get(name.as_str());
+    let live = shelf.known.live.as_ref().and_then(|live| live.get(name.as_str()));
     let is_there = |variable: &str| live.is_some_and(|live| live.keys.contains(variable));
     let mut keeps = shelf.known.opened.is_elsewhere();
     for (variable, at) in &frame.platform.credentials {

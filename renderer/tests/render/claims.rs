@@ -187,7 +187,8 @@ fn a_changed_credential_is_a_changed_mark_and_a_missing_one_is_said_and_left_as_
     let beside = |tag: Result<&[u8], &str>, keys: &[&str]| {
         let tag = tag.map(Tag::of).map_err(str::to_owned);
         let keys = keys.iter().map(|key| (*key).to_owned()).collect();
-        let live = BTreeMap::from([("web".to_owned(), LiveSecret { mark: Some("as it was".to_owned()), keys })]).into();
+        let live = BTreeMap::from([("web".to_owned(), LiveSecret { mark: Some("as it was".to_owned()), keys })]);
+        let live = Some(live.into());
         let known = Known { given: BTreeMap::from([(USER.to_owned(), tag)]).into(), live, ..Known::default() };
         let files = Files { config: Some(b"components: {web: {run: {command: web}}}".to_vec()), ..Files::default() };
         let revision = Revision { files, ..world::revision() };

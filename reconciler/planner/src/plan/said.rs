@@ -4,10 +4,18 @@
 //! A plan that does nothing and in which nobody has a say gives none: nothing has to be known to search it.
 
 use super::{Cause, Plan, Step, Why};
+use crate::Moment;
 use crate::deployments::{self, State};
 use crate::drift::{ChangeKind, FieldChange};
 use crate::outcome::{Outcome, RowResult};
 use serde_json::Value;
+
+/// From its beginning, a deployment's verdict is put off for so long: three deadlines of a rollout by default.
+const PUT_OFF_SECS: u64 = 1_800;
+
+fn began(status: Option<&Value>, id: &str) -> Option<Moment> {
+    deployments::listed(status).into_iter().find(|entry| entry.deployment.id == id)?.started_at
+}
 
 impl Plan {
     /// What others said, wherever a plan repeats it.
@@ -23,12 +31,16 @@ impl Plan {
 
     /// Puts off the verdict that the deployment has failed, where its words may not be told for now: it is written down
     /// once, and nobody corrects it. Until it is, what fails goes on, and the next pass finds it again. A verdict that the
-    /// Tool's status has already stays as it stands there.
-    pub fn put_off_verdict(&mut self, status: Option<&Value>) {
+    /// Tool's status has already stays as it stands there. What is broken is not kept for ever over it: some time after the
+    /// deployment began it fails without words.
+    pub fn put_off_verdict(&mut self, status: Option<&Value>, now: Moment) {
         let Some(deployment) = self.deployment.as_mut().filter(|deployment| deployment.state == State::Failed) else {
             return;
         };
         let written = deployments::failed(status, &deployment.id);
+        if written.is_none() && began(status, &deployment.id).is_some_and(|at| now >= at.plus_secs(PUT_OFF_SECS)) {
+            return;
+        }
         if written.is_none() {
             deployment.state = State::Progressing;
             // What was to follow at once follows when it can be said.

@@ -403,7 +403,8 @@ impl World {
         let (mut plan, observed) = self.plan(says);
         if self.withholds {
             plan.said().into_iter().for_each(|text| "withheld".clone_into(text));
-            plan.put_off_verdict(self.tool_object().and_then(|tool| tool.get("status")));
+            let now = self.circumstances.now;
+            plan.put_off_verdict(self.tool_object().and_then(|tool| tool.get("status")), now);
         }
         let mut outcome = Outcome::default();
         for step in plan.steps.iter().take(steps) {

@@ -60,24 +60,28 @@ pub fn rows(path: &Path, tool: &ToolName) -> anyhow::Result<Vec<Row>> {
 
 /// Calls `read` with each line that is text and not too long; the rest of a longer one is passed over.
 fn each_line(log: impl io::Read, mut read: impl FnMut(&str)) -> io::Result<()> {
-    let (mut log, mut line) = (BufReader::new(log), Vec::new());
+    let (mut log, mut line, mut too_long) = (BufReader::new(log), Vec::new(), false);
     loop {
         let pieces = log.fill_buf()?;
         if pieces.is_empty() {
-            read(&String::from_utf8_lossy(&line));
+            if !too_long {
+                read(&String::from_utf8_lossy(&line));
+            }
             return Ok(());
         }
         let end = pieces.iter().position(|byte| *byte == b'\n');
         let taken = end.unwrap_or(pieces.len());
-        if line.len() + taken <= MAX_LINE_BYTES {
+        too_long |= line.len() + taken > MAX_LINE_BYTES;
+        if !too_long {
             line.extend_from_slice(&pieces[..taken]);
-        } else {
-            line.clear();
         }
         log.consume(taken + usize::from(end.is_some()));
         if end.is_some() {
-            read(&String::from_utf8_lossy(&line));
+            if !too_long {
+                read(&String::from_utf8_lossy(&line));
+            }
             line.clear();
+            too_long = false;
         }
     }
 }
@@ -125,7 +129,8 @@ mod tests {
             format!("pod/toolforge-1 {}", line("x", "2026-01-02T00:00:00Z", r#","fields":"","failed":"Denied""#)),
             line("y", "2026-01-03T00:00:00Z", ""),
             "no JSON".to_owned(),
-            format!("{{\"x\": \"{}", "y".repeat(2 * MAX_LINE_BYTES)),
+            // What a tool says may look like a line, and is none.
+            format!("{}{}", "y".repeat(2 * MAX_LINE_BYTES), line("x", "2026-01-05T00:00:00Z", "")),
             r#"{"timestamp":"2026-01-04T00:00:00Z","fields":{"message":"polled","tool":"x"}}"#.to_owned(),
         ];
         std::fs::write(&path, text.join("\n")).expect("written");

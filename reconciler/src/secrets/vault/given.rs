@@ -1,6 +1,6 @@
 //! What the platform gives each tool: looked at as far as it is new, remembered as tags, read for the request that needs it.
 
-use super::{Unfilled, Vault, holds_values, tool_of};
+use super::{Unfilled, Vault, tool_of};
 use crate::cluster::call::CallError;
 use crate::secrets::sources::Source;
 use kube::Client;
@@ -33,8 +33,14 @@ impl Vault {
                 (Some(Some(version)), Some((known, given))) if known == *version => Ok(Some(given)),
                 (_, known) => match sources.read(client, &name).await {
                     Ok(source) => Ok(source.map(|source| self.tagged(tool, &name, source))),
-                    // What was read before is not forgotten over it.
-                    Err(error) => known.map(|(_, given)| Some(given)).ok_or(error),
+                    // What was read before is not forgotten over it, and what is new is asked for again.
+                    Err(error) => match known {
+                        Some((_, given)) => {
+                            unread = Some(error).filter(CallError::may_pass).or(unread);
+                            Ok(Some(given))
+                        }
+                        None => Err(error),
+                    },
                 },
             };
             let lacking = |why: String| -> Given {
@@ -87,14 +93,16 @@ impl Vault {
     ) -> Result<BTreeMap<String, Secret>, Unfilled> {
         let (sources, mut values) = (&self.0.sources, BTreeMap::new());
         let is_secret = Kind::of_id(id).is_some_and(|row| !row.secret_paths.is_empty());
-        let Some(tool) = tool_of(id).filter(|_| is_secret && !sources.credentials.is_empty() && holds_values(body))
-        else {
-            return Ok(values);
-        };
+        let Some(tool) = tool_of(id).filter(|_| is_secret) else { return Ok(values) };
         for name in sources.names(&tool) {
             let unread = || Unfilled::NoCredential(sources.told(&name));
+            let mut variables = sources.variables(&tool, &name);
+            variables.retain(|(variable, _)| sets(body, variable));
+            if variables.is_empty() {
+                continue;
+            }
             let source = sources.read(client, &name).await.ok().flatten().ok_or_else(unread)?;
-            for (variable, key) in sources.variables(&tool, &name) {
+            for (variable, key) in variables {
                 values.insert(variable.to_owned(), source.text(key).ok_or_else(unread)?);
             }
         }
@@ -105,5 +113,43 @@ impl Vault {
     #[must_use]
     pub fn knows_all(&self, tool: &ToolName) -> bool {
         !self.is_elsewhere() && self.given(tool).values().all(Result::is_ok)
+    }
+}
+
+/// Whether an object or a patch of one sets this key of `data`.
+fn sets(body: &Value, key: &str) -> bool {
+    let has = |data: Option<&Value>| data.and_then(|data| data.get(key)).is_some();
+    let sets = |operation: &Value| match operation.get("path").and_then(Value::as_str) {
+        Some("/data") => has(operation.get("value")),
+        Some(path) => path.strip_prefix("/data/") == Some(key) && operation.get("value").is_some(),
+        None => false,
+    };
+    has(body.get("data")) || body.as_array().is_some_and(|all| all.iter().any(sets))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn a_credential_is_asked_for_by_what_sets_it_alone() {
+        let patch = |path: &str, value: Value| json!([{"op": "add", "path": path, "value": value}]);
+        for body in [
+            json!({"data": {"USER": "x", "OTHER": "y"}}),
+            patch("/data/USER", json!("x")),
+            patch("/data", json!({"USER": "x"})),
+        ] {
+            assert!(sets(&body, "USER"), "{body}");
+        }
+        for body in [
+            json!({"data": {"OTHER": "y"}}),
+            json!({"metadata": {}}),
+            patch("/data/OTHER", json!("x")),
+            patch("/data", json!({"OTHER": "x"})),
+            json!([{"op": "remove", "path": "/data/USER"}]),
+        ] {
+            assert!(!sets(&body, "USER"), "{body}");
+        }
     }
 }
