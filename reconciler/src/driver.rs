@@ -218,9 +218,7 @@ impl Driver {
         subject.circumstances.fights = lock(&self.fights).of(tool, self.begun.elapsed(), now);
         let mut observed = self.world.observed(tool);
         observed.forerunner = self.forerunner(&subject);
-        // Where they can't be watched for now, what was seen last may be over.
-        let seen = observed.secrets.as_ref().and(observed.sources.as_ref());
-        let unread = self.vault.look(&self.cluster.client, tool, seen).await;
+        let unread = self.vault.look(&self.cluster.client, tool, observed.sources_now()).await;
         let draft = subject.draft(&observed);
         let bounded = Self::bounded(&subject, &draft, &observed);
         let answers = self.images.add(&subject, draft.images_needed(&observed), &mut observed, self.begun.elapsed());

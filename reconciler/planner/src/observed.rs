@@ -136,6 +136,12 @@ impl Observed {
         self.gaps.iter().find(|gap| gap.group == id.group && gap.kind == id.kind)
     }
 
+    /// [`Self::sources`], where they can be believed: where Secrets can't be watched for now, what was seen last may be over.
+    #[must_use]
+    pub fn sources_now(&self) -> Option<&BTreeMap<String, String>> {
+        self.secrets.as_ref().and(self.sources.as_ref())
+    }
+
     /// Whether a live object is ours: its uid is in the tool's inventory, or it carries our mark *and* an Apply entry of
     /// our field manager. A label alone proves nothing, and what a controller owns is never ours.
     #[must_use]

@@ -159,7 +159,7 @@ fn a_component_overrides_the_tool_by_a_value_or_by_a_secret() {
         of("C_KEY"),
         [&json!({"name": "C_KEY", "valueFrom": {"secretKeyRef": {"name": "toolforge-secret-c-key", "key": "value"}}})]
     );
-    assert_eq!(rendered.components[0].secrets, ["toolforge-secret-c-key"]);
+    assert_eq!(rendered.components[0].secrets, ["C_KEY"]);
 }
 
 #[test]
@@ -178,7 +178,7 @@ fn a_credential_of_the_platform_stands_in_the_component_s_secret_beside_no_value
     let secret = of("Secret").expect("a Secret");
     // Where it comes from, which is no secret.
     assert_eq!(secret.value["data"], json!({"TOOL_TOOLSDB_USER": "dG9vbHNkYi53b3JkY291bnQvdXNlcg=="}));
-    assert_eq!(rendered.components[0].secrets, ["toolforge-secret-api-key"], "the platform makes the other one");
+    assert_eq!(rendered.components[0].secrets, ["API_KEY"], "the platform makes the other one");
 }
 
 #[test]
