@@ -22,8 +22,9 @@ pub fn documents() -> impl Iterator<Item = serde_json::Value> {
 }
 
 /// File, policy and examples of each.
-pub const SHIPPED: [(&str, &str, &str); 12] = shipped!(
+pub const SHIPPED: [(&str, &str, &str); 13] = shipped!(
     "accounts",
+    "bounds",
     "claims",
     "deployer",
     "endpoints",

@@ -81,6 +81,7 @@ fn attacks(ground: &Ground<'_>, own: &str) -> Vec<(&'static str, &'static str, V
     let slice = json!({"metadata": {"labels": {"kubernetes.io/service-name": "web"}}, "addressType": "IPv4", "endpoints": [{"addresses": ["192.0.2.1"]}], "ports": [{"port": 80}]});
     let slice = ground.object("discovery.k8s.io/v1", "EndpointSlice", &slice);
     let subsets = json!({"subsets": [{"addresses": [{"ip": "192.0.2.1"}], "ports": [{"port": 80}]}]});
+    let open = json!({"spec": {"podSelector": {}, "policyTypes": ["Egress"], "egress": [{}]}});
     let disk = json!({"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Ti"}}});
     let account = ground.object("v1", "ServiceAccount", &json!({"metadata": {"name": "toolforge-deployer"}}));
     vec![
@@ -100,6 +101,7 @@ fn attacks(ground: &Ground<'_>, own: &str) -> Vec<(&'static str, &'static str, V
         ("any address behind a Service, as a slice", "endpoints", slice),
         ("any address behind a Service", "endpoints", ground.object("v1", "Endpoints", &subsets)),
         ("the deployer's account", "deployer", account),
+        ("everything that goes out", "bounds", ground.object("networking.k8s.io/v1", "NetworkPolicy", &open)),
         ("a disk", "claims", ground.object("v1", "PersistentVolumeClaim", &json!({"spec": disk}))),
     ]
 }
@@ -114,6 +116,13 @@ async fn what_is_no_pod_reaches_nobody_else_either() -> anyhow::Result<()> {
     for (what, rule, object) in &attacks {
         let held = async || Ok((refused_by(&ground.make(object).await?) == Some(*rule)).then_some(()));
         platform.until(&format!("{rule} refuses {what}"), held).await?;
+    }
+    // Nor is what bounds it taken away.
+    let people = ["--as=mallory@example", "--as-group=tenancy-people", "--dry-run=server", "delete"];
+    for bound in ["networkpolicy", "resourcequota", "limitrange"] {
+        let told = ground.tool.kubectl(&[&people[..], &[bound, "--all"]].concat()).await;
+        let by_us = told.as_ref().is_err_and(|said| format!("{said:#}").contains("'toolforge-bounds.around'"));
+        ensure!(by_us, "{bound}: {told:?}");
     }
     // Nothing is wrong with what leads to oneself.
     let route = json!({"spec": {"hostnames": [own], "rules": [{"backendRefs": [{"name": "web", "port": 8000}]}]}});
