@@ -1,7 +1,7 @@
 //! What admission will say of a component, before anybody asks the server: the platform's rules, evaluated here as the
 //! API server evaluates them (the crate `policy`), on what the server would see.
 //!
-//! A component is judged whole, as if it were made anew by its tool's deployer, with the server's defaults filled in, and
+//! A component is judged whole, as if it were made anew by whom it is sent as, with the server's defaults filled in, and
 //! held whole where a rule refuses one of its objects. So a rule that is new names at once every component that breaks it,
 //! while what runs stays as it is. What the platform itself makes for every tool is not judged: no tool has a say in it.
 //!
@@ -16,7 +16,8 @@ pub use own::{RuleFiles, own_rules};
 pub use refusal::withhold;
 
 use crate::decide::Input;
-use crate::kinds::Kind;
+use crate::identity;
+use crate::kinds::{Identity, Kind};
 use crate::live::half;
 use crate::memo::{Memo, Proof};
 use crate::schema::{Schema, defaults};
@@ -30,6 +31,8 @@ use std::collections::BTreeMap;
 
 /// Key of the parameters: the users who act as the platform, a line each. Only the cluster can tell them.
 pub const ACTORS: &str = "platform";
+/// Stands for whom the cluster takes the platform as, where rules are evaluated here.
+const PLATFORM: &str = "toolforge@platform";
 /// Key of the platform's published settings that holds the rules of its operators, as JSON.
 pub const RULES_KEY: &str = "rules.json";
 /// Stands where an image's digest will, as long as nobody knows it.
@@ -62,8 +65,9 @@ impl Admission {
     pub fn new(platform: &Platform, tools: &[Tool], own: &[Value]) -> Result<Self, Vec<Problem>> {
         let documents: Vec<_> = policy::shipped_documents().chain(own.iter().cloned()).collect();
         let documents: Vec<_> = documents.iter().map(|document| documents::of_platform(document, platform)).collect();
-        let data = policy_parameters(platform, tools);
+        let mut data = policy_parameters(platform, tools);
         let objects = documents::objects(&documents, &data, platform);
+        data.insert(ACTORS.to_owned(), PLATFORM.to_owned());
         let values: Vec<_> = objects.iter().map(|object| &object.value).collect();
         let digest = half(&serde_json::to_vec(&values).expect("keys of JSON values are text"));
         Ok(Self {
@@ -151,7 +155,7 @@ impl Admission {
             namespace,
             namespace_labels: &tenant.labels,
             name: &object.id.name,
-            user: &tenant.user,
+            user: tenant.user(object),
             object: Some(&value),
             old_object: None,
         };
@@ -169,7 +173,8 @@ fn named(denial: Denial, suffix: &str) -> Denial {
 pub(crate) struct Tenant<'a> {
     admission: &'a Admission,
     labels: BTreeMap<String, String>,
-    user: User,
+    deployer: User,
+    platform: User,
     /// The place of its images.
     images: String,
     memo: &'a Memo,
@@ -190,12 +195,21 @@ impl<'a> Tenant<'a> {
         let text = |(key, value): (&String, &Value)| Some((key.clone(), value.as_str()?.to_owned()));
         let accounts =
             ["system:serviceaccounts", &format!("system:serviceaccounts:{namespace}"), "system:authenticated"];
-        let user = User {
+        let deployer = User {
             name: format!("system:serviceaccount:{namespace}:{DEPLOYER}"),
             groups: accounts.map(str::to_owned).to_vec(),
         };
+        let platform = User { name: PLATFORM.to_owned(), groups: vec!["system:authenticated".to_owned()] };
         let labels = labels.into_iter().flatten().filter_map(text).collect();
-        Self { admission, labels, user, images, memo, proofs: Vec::new() }
+        Self { admission, labels, deployer, platform, images, memo, proofs: Vec::new() }
+    }
+
+    /// As whom a component's object is sent.
+    fn user(&self, object: &Object) -> &User {
+        match identity::of_component(object) {
+            Identity::Deployer => &self.deployer,
+            _ => &self.platform,
+        }
     }
 
     /// The image by which a component is judged whose image nobody has seen yet.

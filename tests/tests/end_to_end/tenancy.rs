@@ -5,12 +5,13 @@ use std::time::Duration;
 
 use anyhow::{Context as _, bail, ensure};
 use http::{Method, Request as Http};
-use planner::{Admission, Moment};
+use planner::kinds::Identity;
+use planner::{Admission, Moment, identity};
 use reconciler::driver::platform as own;
 use renderer::rendered::{Image, PinnedImage};
 use renderer::{Digest, Object, Rendered, ToolName};
 use serde_json::{Value, json};
-use tests::control_plane::ControlPlane;
+use tests::control_plane::{ADMIN, ControlPlane};
 use tests::platform::{Platform, Route, Tool, api_of, kind_of};
 
 use crate::{prebuilt, web};
@@ -370,9 +371,9 @@ async fn each_platform_of_a_cluster_has_its_own_rules_and_a_rule_that_is_no_more
     platform.until("the other registry is allowed", admitted).await
 }
 
-/// The objects of a revision, each with the image it could have.
-fn objects(rendered: &Rendered, registry: &str) -> anyhow::Result<Vec<Object>> {
-    let mut objects = rendered.objects.clone();
+/// The objects of a revision, each with the image it could have, and as whom it is sent.
+fn objects(rendered: &Rendered, registry: &str) -> anyhow::Result<Vec<(Identity, Object)>> {
+    let mut objects: Vec<_> = rendered.objects.iter().map(|one| (identity::of(&one.id), one.clone())).collect();
     for component in &rendered.components {
         let reference = match &component.image {
             Image::Prebuilt { reference } => reference.clone(),
@@ -380,7 +381,8 @@ fn objects(rendered: &Rendered, registry: &str) -> anyhow::Result<Vec<Object>> {
             // Its place is known also where its source is not.
             Image::Unresolved { .. } => format!("{registry}/{}/{}", rendered.namespace, component.name),
         };
-        objects.extend(component.at(&PinnedImage { reference, digest: Digest::new(DIGEST)? }).0);
+        let made = component.at(&PinnedImage { reference, digest: Digest::new(DIGEST)? }).0;
+        objects.extend(made.into_iter().map(|one| (identity::of_component(&one), one)));
     }
     Ok(objects)
 }
@@ -403,9 +405,9 @@ async fn what_we_render_of_every_example_is_admitted() -> anyhow::Result<()> {
         let Ok(revision) = &subject.newest else { bail!("{name} has no revision") };
         let objects =
             objects(&subject.render(revision), &subject.platform.registry.host).with_context(|| name.clone())?;
-        let namespace = objects.iter().find(|object| object.id.kind == "Namespace").context("a namespace")?;
+        let namespace = objects.iter().find(|(_, object)| object.id.kind == "Namespace").context("a namespace")?;
         let api = api_of(client.clone(), kind_of("Namespace")?, None);
-        api.create(&kube::api::PostParams::default(), &serde_json::from_value(namespace.value.clone())?).await?;
+        api.create(&kube::api::PostParams::default(), &serde_json::from_value(namespace.1.value.clone())?).await?;
         examples.push((name, objects));
     }
     let (mut judged, mut refused) = (0, Vec::new());
@@ -416,9 +418,10 @@ async fn what_we_render_of_every_example_is_admitted() -> anyhow::Result<()> {
             "spec": {"type": "NodePort", "ports": ports}});
         until_held(&client, &probe).await.with_context(|| name.clone())?;
         let deployer = format!("system:serviceaccount:tool-{name}:toolforge-deployer");
-        for object in objects.iter().filter(|object| object.id.namespace.is_some()) {
+        for (by, object) in objects.iter().filter(|(_, object)| object.id.namespace.is_some()) {
             judged += 1;
-            let told = try_to_make(&client, &deployer, &object.value).await?;
+            let user = if *by == Identity::Platform { ADMIN } else { &deployer };
+            let told = try_to_make(&client, user, &object.value).await?;
             refused.extend(told.err().map(|said| format!("{}: {said}", object.id)));
         }
     }
