@@ -16,8 +16,8 @@ use serde_json::Value;
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
-  toolforge install https://git.example/platform --print --image registry.example/toolforge@sha256:...
-  toolforge install https://git.example/platform --print | kubectl apply --server-side --force-conflicts -f -
+  toolforge install URL --print --image registry.example/toolforge@sha256:... > install.yaml
+  kubectl apply --server-side --force-conflicts -f install.yaml
   toolforge install ./config --print --json | jq -r '.[].kind'
 
 Passwords of the config repository and the registry: keys of the Secret toolforge-credentials in the
