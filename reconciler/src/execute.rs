@@ -151,7 +151,7 @@ async fn send(
         return Err(Failure { kind: FailureKind::Invalid, message, retry_after_secs: None });
     };
     let path = address::object(row, id);
-    let filled = filled(doors, id, request).await?;
+    let filled = filled(doors, (row, id), request).await?;
     let request = filled.as_ref().unwrap_or(request);
     let by = speakers.by(step.identity).map_err(|error| failure(row, request, &error))?;
     let answer = match request {
@@ -174,14 +174,20 @@ async fn send(
 }
 
 /// The request with values in it, where the plan has ciphertexts. It lives as long as it takes to send it.
-async fn filled(doors: Doors<'_>, id: &ObjectId, request: &Request) -> Result<Option<Request>, Failure> {
+async fn filled(
+    doors: Doors<'_>,
+    (row, id): (&Kind, &ObjectId),
+    request: &Request,
+) -> Result<Option<Request>, Failure> {
     let refused = |why: Unfilled| {
+        let message = why.to_string();
         let kind = match why {
+            Unfilled::Unread { error, .. } => return Failure { message, ..failure(row, request, &error) },
             Unfilled::NoKeys => FailureKind::Denied,
-            Unfilled::NoCredential(_) => FailureKind::Unreachable,
-            _ => FailureKind::Invalid,
+            Unfilled::NoCredential(_) => FailureKind::Missing,
+            Unfilled::NoCiphertext(_) | Unfilled::Refused { .. } => FailureKind::Invalid,
         };
-        Failure { kind, message: why.to_string(), retry_after_secs: None }
+        Failure { kind, message, retry_after_secs: None }
     };
     let (Request::Create { body } | Request::Apply { body } | Request::Patch { operations: body }) = request else {
         return Ok(None);

@@ -46,7 +46,7 @@ pub struct RenderedComponent {
     /// Declared variables whose values somebody else makes, each in a Secret of its own (`render::secret_name`); without,
     /// it can't start.
     pub secrets: Vec<String>,
-    /// What the platform gives each tool and has not for this one, as fragments: without, it must not be touched.
+    /// What the platform gives each tool and has not for this one, as fragments: nothing new of it starts without.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub lacks: Vec<String>,
     /// Of what it lacks nobody knows whether it runs with it: it can't be left as it is but by not touching it.

@@ -10,6 +10,7 @@ mod lifecycle;
 mod local;
 mod tekton;
 
+pub(crate) use deploy_key::OF_KEYS;
 pub use deploy_key::{
     DEPLOY_KEY, DEPLOY_KEY_HOST, HOST_SSH_KEY, KNOWN_HOSTS, SSH_KEY, SSH_KEY_HOST, deploy_key_secret, host_key_secret,
 };

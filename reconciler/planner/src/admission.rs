@@ -208,7 +208,7 @@ impl<'a> Tenant<'a> {
     fn user(&self, object: &Object) -> &User {
         match identity::of_component(object) {
             Identity::Deployer => &self.deployer,
-            _ => &self.platform,
+            Identity::Platform => &self.platform,
         }
     }
 

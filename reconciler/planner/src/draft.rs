@@ -278,6 +278,10 @@ impl<'a> Draft<'a> {
         self.plan.held.sort_by_cached_key(|held| (kinds::order(&held.id), held.id.clone(), held.why.word()));
         self.plan.unconfirmed.sort();
         self.plan.unconfirmed.dedup();
+        if self.plan.is_in_sync() {
+            // A name that somebody chose is told with what is done and what waits, and else is nobody's business.
+            self.plan.target.author = None;
+        }
         (self.plan, Memo::new(self.proofs))
     }
 }

@@ -64,7 +64,7 @@ pub enum FailureKind {
     Denied,
     /// The server finds the object wrong (400, 422): a person must act.
     Invalid,
-    /// The namespace, or the kind, is not there (404): plan again.
+    /// The namespace, the kind, or what it is made of is not there (404): plan again.
     Missing,
     /// Too many requests (429): later.
     Throttled,

@@ -288,9 +288,11 @@ fn what_somebody_typed_into_an_object_is_searched_wherever_a_plan_shows_it() {
 #[test]
 fn a_plan_in_which_nobody_else_has_a_say_needs_no_search() {
     let mut world = running();
+    world.facts.author = Some("Ada Lovelace".to_owned());
     let (mut idle, _) = world.plan(&commit('a', WEB));
-    idle.target.author = Some("Ada Lovelace".to_owned());
     assert!(idle.is_in_sync() && idle.said().is_empty(), "{:?}", idle.said());
+    assert_eq!(world.plan(&commit('b', &three())).0.said(), ["Ada Lovelace"]);
+    world.facts.author = None;
     let (mut ours, _) = world.plan(&commit('b', &three()));
     assert!(ours.steps.iter().any(|step| !step.changes.is_empty()) && ours.said().is_empty(), "{:?}", ours.said());
     let web = world.id("Deployment", "web");

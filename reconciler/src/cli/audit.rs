@@ -49,7 +49,7 @@ struct Row {
     /// How often it was said.
     times: u64,
     said: String,
-    /// The same, field by field.
+    /// The same, field by field; none where another version wrote it in a way that we can't read.
     #[serde(flatten)]
     wrote: Option<Told>,
 }
@@ -89,22 +89,25 @@ async fn of_cluster(connected: &Connected, name: &ToolName) -> anyhow::Result<Ve
 fn rows(list: &Value, uid: &str) -> Vec<Row> {
     let items = list.get("items").and_then(Value::as_array).into_iter().flatten();
     let about = items.filter(|event| event.pointer("/involvedObject/uid").and_then(Value::as_str) == Some(uid));
-    let all = about.map(row);
-    let mut rows: Vec<_> = all.filter(|row| row.wrote.is_some() || row.reason == NOT_SENT).collect();
+    let told = about.filter(|event| annotation(event).is_some() || event["reason"] == NOT_SENT);
+    let mut rows: Vec<_> = told.map(row).collect();
     rows.sort_by(|a, b| b.cmp(a));
     rows
 }
 
+fn annotation(event: &Value) -> Option<&str> {
+    event.pointer("/metadata/annotations")?.get(WROTE)?.as_str()
+}
+
 fn row(event: &Value) -> Row {
     let text = |key: &str| event.get(key).and_then(Value::as_str).unwrap_or_default().to_owned();
-    let wrote = event.pointer("/metadata/annotations").and_then(|all| all.get(WROTE)).and_then(Value::as_str);
     Row {
         time: text("lastTimestamp"),
         reason: text("reason"),
         warning: text("type") == "Warning",
         times: event.get("count").and_then(Value::as_u64).unwrap_or(1),
         said: text("message"),
-        wrote: wrote.and_then(|wrote| serde_json::from_str(wrote).ok()),
+        wrote: annotation(event).and_then(|wrote| serde_json::from_str(wrote).ok()),
     }
 }
 
@@ -141,12 +144,15 @@ mod tests {
         waits["reason"] = "AwaitingBuild".into();
         let mut not_sent = waits.clone();
         not_sent["reason"] = NOT_SENT.into();
-        let rows = rows(&json!({"items": [waits, not_sent, event("u", "2026-01-01T00:00:00Z")]}), "u");
+        let mut strange = event("u", "2025-01-01T00:00:00Z");
+        strange["metadata"]["annotations"][WROTE] = "{\"of\": \"another version\"}".into();
+        let rows = rows(&json!({"items": [waits, not_sent, strange, event("u", "2026-01-01T00:00:00Z")]}), "u");
         let told = serde_json::to_value(&rows).expect("JSON");
         assert_eq!(told[0]["reason"], NOT_SENT);
         let written = json!([{"object": "service/x", "action": "create"}]);
         assert_eq!((&told[1]["who"], &told[1]["cause"]), (&json!("platform"), &json!("drift")));
-        assert_eq!((&told[1]["objects"], rows.len()), (&written, 2));
+        assert_eq!((&told[1]["objects"], rows.len()), (&written, 3));
+        assert_eq!(told[2]["said"], "x", "what can't be read is not left out");
     }
 
     #[test]

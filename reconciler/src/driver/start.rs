@@ -133,7 +133,7 @@ impl Start<'_> {
         let (driver, inbox) = self.driver(git, book, &settings, vault);
         let told = driver.world.secret_told();
         driver.git.look_keys_up_with(deploy_keys::watched_lookup(&self.cluster.client, &settings.namespace, told));
-        // Where the cluster does not take them, tools are served all the same, and it is tried again with each poll.
+        // Where the cluster does not take them, tools are served all the same, and it is tried again, ever more seldom.
         if let Err(error) = rules {
             tracing::warn!(error = format!("{error:#}"), "the platform's rules were not written");
             lock(&driver.publishing).failed();

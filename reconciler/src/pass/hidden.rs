@@ -79,10 +79,6 @@ impl Hidden {
         plan: &mut Plan,
         (observed, now): (&Observed, Moment),
     ) -> Option<Missed> {
-        if plan.is_in_sync() {
-            // It is not searched then, and is nobody's business.
-            plan.target.author = None;
-        }
         let missed = self.hide(client, plan.said()).await.missed();
         if missed.is_some() {
             plan.put_off_verdict(observed.live(&planner::tool_id(&plan.tool)).and_then(|tool| tool.get("status")), now);

@@ -27,7 +27,9 @@ macro_rules! lacks {
 fn what_holds_a_secret_can_t_be_formatted() {
     lacks!(std::fmt::Debug: Secret, Identities, Keys, Stored, Source, Mask, Masking<'static>, Credentials, Record);
     lacks!(std::fmt::Display: Secret, Identities, Keys, Stored, Source, Mask, Masking<'static>, Credentials, Record);
-    lacks!(serde::Serialize: Identities, Keys, Stored, Source, Mask, Masking<'static>, Credentials, Record, SshKeys, Made, Vault);
+    lacks!(AsRef<str>: Secret);
+    lacks!(std::hash::Hash: Secret);
+    lacks!(serde::Serialize: Secret, Identities, Keys, Stored, Source, Mask, Masking<'static>, Credentials, Record, SshKeys, Made, Vault);
 }
 
 #[test]

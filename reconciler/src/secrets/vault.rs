@@ -4,6 +4,7 @@ mod given;
 
 use super::keys::{Keys, NoKeys};
 use super::sources::Sources;
+use crate::cluster::call::CallError;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use kube::Client;
@@ -74,9 +75,17 @@ pub enum Unfilled {
     /// It is no value of a plan of ours.
     #[error("`{0}` holds no ciphertext")]
     NoCiphertext(String),
-    /// What the platform gives the tool can't be read.
-    #[error("{0} can't be read")]
+    /// What the platform gives the tool is not there.
+    #[error("{0} is not there")]
     NoCredential(String),
+    /// Nor is it known whether it is.
+    #[error("{what} can't be read")]
+    Unread {
+        /// The Secret.
+        what: String,
+        /// Why.
+        error: CallError,
+    },
     /// It does not count here.
     #[error("`{key}` is refused: {why}")]
     Refused {

@@ -4,7 +4,7 @@
 use crate::cluster::door::Requests;
 use crate::observe;
 use crate::source::Counts;
-use planner::outcome::{FailureKind, Outcome, RowResult};
+use planner::outcome::{Outcome, RowResult};
 use planner::plan::Plan;
 use prometheus_client::encoding::{EncodeLabelSet, text};
 use prometheus_client::metrics::counter::Counter;
@@ -103,7 +103,7 @@ impl Metrics {
                     inner.steps.get_or_create(&label).inc();
                 }
                 RowResult::Failed(failure) => {
-                    inner.failures.get_or_create(&ByFailure { kind: word(failure.kind) }).inc();
+                    inner.failures.get_or_create(&ByFailure { kind: failure.kind.word() }).inc();
                 }
             }
         }
@@ -177,16 +177,5 @@ impl Inner {
         all.register("busy_tools", "Tools that wait for a pass or are in one", self.busy.clone());
         all.register("git_ls_refs", "Times a repository was asked for its refs", self.ls_refs.clone());
         all.register("git_fetches", "Fetches", self.fetches.clone());
-    }
-}
-
-fn word(kind: FailureKind) -> &'static str {
-    match kind {
-        FailureKind::Stale => "Stale",
-        FailureKind::Denied => "Denied",
-        FailureKind::Invalid => "Invalid",
-        FailureKind::Missing => "Missing",
-        FailureKind::Throttled => "Throttled",
-        FailureKind::Unreachable => "Unreachable",
     }
 }

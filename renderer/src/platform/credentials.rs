@@ -6,15 +6,13 @@ use crate::config::fields;
 use crate::decode::{open, text};
 use crate::diagnostic::{Code, Findings, shown};
 use crate::names::{ToolName, is_dns_label};
+use crate::request::OF_KEYS;
 use crate::yaml::Entry;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
 /// Stands for the tool's name, at the end of a Secret's.
 pub const TOOL: &str = ".<tool>";
-
-/// What is for the platform and not for the tool: keys and passwords for repositories, by tool or host.
-const OWN: [&str; 3] = ["deploy-key", "git-key", "git-credentials"];
 
 /// One key of one Secret of each tool, in the platform's namespace.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -71,14 +69,14 @@ pub(super) fn credentials(entry: &Entry, findings: &mut Findings) -> BTreeMap<St
 
 fn secret(entry: &Entry, findings: &mut Findings) -> Option<String> {
     let name = text(entry, findings)?;
-    if name.strip_suffix(TOOL).is_some_and(|label| is_dns_label(label, 63) && !OWN.contains(&label)) {
-        return Some(name.to_owned());
-    }
-    findings
-        .add(Code::BadName, entry.value.place, format!("{} does not name a Secret for each tool", shown(name)))
-        .with_hint(
-            "Write a name and `.<tool>`, such as `toolsdb.<tool>`: one Secret a tool, in the platform's namespace.",
-        );
+    let why = match name.strip_suffix(TOOL).filter(|label| is_dns_label(label, 63)) {
+        Some(label) if OF_KEYS.contains(&label) => "names keys for repositories, which are the platform's alone",
+        Some(_) => return Some(name.to_owned()),
+        None => "does not name a Secret for each tool",
+    };
+    findings.add(Code::BadName, entry.value.place, format!("{} {why}", shown(name))).with_hint(
+        "Write a name and `.<tool>`, such as `toolsdb.<tool>`: one Secret a tool, in the platform's namespace.",
+    );
     None
 }
 
@@ -132,6 +130,7 @@ mod tests {
             let (credentials, errors) = told(&given(secret));
             assert!(credentials.is_empty() && errors.len() == 1, "{secret}: {errors:?}");
         }
+        assert!(told(&given("git-key.<tool>")).1[0].contains("the platform's alone"));
         let (_, errors) = told(&given("toolsdb.<tool>").replace(&keys, ""));
         assert_eq!(errors, ["`credentials` needs `secrets` with `keys`"]);
     }

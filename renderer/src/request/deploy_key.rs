@@ -20,16 +20,19 @@ pub const HOST_SSH_KEY: &str = "TOOLFORGE_GIT_HOST_SSH_KEY";
 /// The variable with lines of `known_hosts`.
 pub const KNOWN_HOSTS: &str = "TOOLFORGE_GIT_KNOWN_HOSTS";
 
+/// How names of Secrets with keys begin, before a dot: those of tools, and those for hosts.
+pub(crate) const OF_KEYS: [&str; 2] = ["deploy-key", "git-key"];
+
 /// Name of the Secret with a tool's key. No tool's name has a dot.
 #[must_use]
 pub fn deploy_key_secret(tool: &ToolName) -> String {
-    format!("deploy-key.{tool}")
+    format!("{}.{tool}", OF_KEYS[0])
 }
 
 /// Name of the Secret with the platform's key for all repositories on a host; none for a host that can't be in a name.
 #[must_use]
 pub fn host_key_secret(host: &str) -> Option<String> {
-    let name = format!("git-key.{host}");
+    let name = format!("{}.{host}", OF_KEYS[1]);
     (name.len() <= 253 && name.split('.').all(|part| is_dns_label(part, 63))).then_some(name)
 }
 

@@ -20,13 +20,11 @@ fn began(status: Option<&Value>, id: &str) -> Option<Moment> {
 impl Plan {
     /// What others said, wherever a plan repeats it.
     pub fn said(&mut self) -> Vec<&mut String> {
-        // It is told with what is done and what waits.
-        let author = if self.is_in_sync() { None } else { self.target.author.as_mut() };
         let held = self.held.iter_mut().flat_map(|held| held.why.said());
         let rows = self.not_ready.iter_mut().map(|row| &mut row.why);
         let why = self.deployment.as_mut().and_then(|deployment| deployment.why.as_mut());
         let steps = self.steps.iter_mut().flat_map(Step::said);
-        held.chain(rows).chain(why).chain(&mut self.remarks).chain(author).chain(steps).collect()
+        held.chain(rows).chain(why).chain(&mut self.remarks).chain(&mut self.target.author).chain(steps).collect()
     }
 
     /// Puts off the verdict that the deployment has failed, where its words may not be told for now: it is written down

@@ -102,12 +102,19 @@ fn row(line: Line, tool: &ToolName) -> Option<Row> {
     let written = Written { object, action: action.clone(), fields, more_fields, failed };
     Some(Row {
         time: line.timestamp,
-        reason: action,
+        reason: written.failed.clone().unwrap_or_else(|| word(&action)),
         warning: written.failed.is_some(),
         times: 1,
         said: format!("by {who}, {cause}: {}{ended}", written.what()),
         wrote: Some(Told { who, cause, objects: vec![written], more_objects: 0 }),
     })
+}
+
+/// What was done, as an Event has it for its reason: `scale down` is `ScaleDown`.
+fn word(action: &str) -> String {
+    let capital =
+        |word: &str| word.get(..1).map(str::to_ascii_uppercase).into_iter().chain(word.get(1..).map(str::to_owned));
+    action.split(' ').flat_map(capital).collect()
 }
 
 #[cfg(test)]
@@ -136,6 +143,8 @@ mod tests {
         std::fs::write(&path, text.join("\n")).expect("written");
         let x = ToolName::new("x").expect("a name");
         let told = rows(&path, &x).expect("read");
+        let words: Vec<_> = told.iter().map(|row| row.reason.as_str()).collect();
+        assert_eq!((words, word("scale down").as_str()), (vec!["Denied", "Configure"], "ScaleDown"));
         let told: Vec<_> = told.iter().map(|row| (row.time.as_str(), row.warning, row.said.as_str())).collect();
         assert_eq!(
             told,

@@ -94,17 +94,21 @@ fn files(place: &ToolPlace) -> (Vec<PathBuf>, Option<String>) {
         }
         files.push(path);
     }
-    let left = "not every file was searched for credentials: the folder has too many";
+    let left = "not every file was searched for credentials: there are too many, or some can't be read";
     let left = (!whole || files.len() < count).then(|| left.to_owned());
     (files, left)
 }
 
-/// The files below a folder that no git knows, the nearest first, and whether these are all. Links are not followed.
+/// The files below a folder that no git knows, the nearest first, and whether these are all: a folder that can't be read
+/// is not empty. Links are not followed.
 fn walked(folder: &Path) -> (Vec<PathBuf>, bool) {
-    let (mut files, mut folders) = (Vec::new(), VecDeque::from([PathBuf::new()]));
+    let (mut files, mut folders, mut whole) = (Vec::new(), VecDeque::from([PathBuf::new()]), true);
     while let Some(below) = folders.pop_front() {
-        let entries = std::fs::read_dir(folder.join(&below)).into_iter().flatten().flatten();
-        let mut entries: Vec<_> = entries.take(MAX_FILES + 1).collect();
+        let entries = std::fs::read_dir(folder.join(&below));
+        whole &= entries.is_ok();
+        let entries: Vec<_> = entries.into_iter().flatten().take(MAX_FILES + 1).collect();
+        whole &= entries.iter().all(Result::is_ok);
+        let mut entries: Vec<_> = entries.into_iter().flatten().collect();
         entries.sort_by_key(std::fs::DirEntry::file_name);
         for entry in entries {
             let is_folder = entry.file_type().is_ok_and(|is| is.is_dir());
@@ -119,7 +123,7 @@ fn walked(folder: &Path) -> (Vec<PathBuf>, bool) {
             }
         }
     }
-    (files, true)
+    (files, whole)
 }
 
 /// None for what is no text, no file, or too large to have been written by a person.
@@ -141,5 +145,18 @@ fn kind(path: &Path) -> Kind {
         _ if name.ends_with("my.cnf") => Kind::Login,
         _ if name.starts_with(".env") || SETTINGS.contains(&extension) => Kind::Settings,
         _ => Kind::Program,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_can_t_be_read_is_not_taken_for_empty() {
+        let folder = tempfile::tempdir().expect("a folder");
+        std::fs::write(folder.path().join("a"), "").expect("written");
+        assert_eq!(walked(folder.path()), (vec![PathBuf::from("a")], true));
+        assert_eq!(walked(&folder.path().join("gone")), (Vec::new(), false));
     }
 }

@@ -2,7 +2,7 @@
 
 use super::shelf::{Shelf, seal, standing};
 use super::{EditArgs, GetArgs, ListArgs, RmArgs, RotateArgs, SetArgs, given, recipients, typed};
-use crate::ui::{Exit, Style, Table, Ui, counted, wrong_use};
+use crate::ui::{Exit, Failure, Style, Table, Ui, counted, wrong_use};
 use renderer::Secret;
 use renderer::config::{ParseContext, parse};
 use renderer::secrets::{Record, SecretsFile, limits};
@@ -22,18 +22,27 @@ struct Written<'a> {
     recipients: usize,
 }
 
-pub(super) fn tell(shelf: &Shelf, changed: &[&str], what: &str, tools: &[String], ui: &Ui) -> anyhow::Result<()> {
-    let (path, file) = (shelf.path.display().to_string(), shelf.file()?);
+/// What was written: for people as it is `said`.
+pub(super) fn tell(shelf: &Shelf, changed: &[&str], tools: &[String], said: &str, ui: &Ui) -> anyhow::Result<()> {
+    let file = shelf.file()?;
     let (platform, recipients) = (file.platform.as_str(), file.recipients.len());
     if ui.json {
-        return ui.json(&Written { file: path, changed: changed.to_vec(), platform, tools, recipients });
+        let file = shelf.path.display().to_string();
+        return ui.json(&Written { file, changed: changed.to_vec(), platform, tools, recipients });
     }
+    ui.data(&format!("{said}\n"))
+}
+
+/// What values were made for whom, and who can read them.
+fn encrypted(shelf: &Shelf, what: &str, tools: &[String]) -> Result<String, Failure> {
+    let SecretsFile { platform, recipients, .. } = shelf.file()?;
     let whose = match tools {
         [] => String::new(),
         [one] => format!(" for tool {one} of platform {platform}"),
         several => format!(" for tools {} of platform {platform}", several.join(", ")),
     };
-    ui.data(&format!("{what} in {path}{whose}, encrypted to {}\n", counted(recipients, "recipient")))
+    let path = shelf.path.display();
+    Ok(format!("{what} in {path}{whose}, encrypted to {}", counted(recipients.len(), "recipient")))
 }
 
 pub(super) async fn set(args: &SetArgs, ui: &Ui) -> anyhow::Result<Exit> {
@@ -55,7 +64,7 @@ pub(super) async fn set(args: &SetArgs, ui: &Ui) -> anyhow::Result<Exit> {
     let value = typed::value(&args.key, ui)?;
     shelf.put(&args.key, &tools, value, file)?;
     shelf.write()?;
-    tell(&shelf, &[&args.key], &format!("{} is set", args.key), &tools, ui)?;
+    tell(&shelf, &[&args.key], &tools, &encrypted(&shelf, &format!("{} is set", args.key), &tools)?, ui)?;
     if declared(&shelf).contains(&args.key) {
         ui.hint("Commit the file; the components that use it restart with the new value.");
     } else {
@@ -146,13 +155,13 @@ pub(super) fn edit(args: &EditArgs, ui: &Ui) -> anyhow::Result<Exit> {
     recipients::of(shelf.file()?)?;
     let after = typed::edited(&args.key, &before)?;
     if after == before {
-        tell(&shelf, &[], &format!("{} is as it was", args.key), &tools, ui)?;
+        tell(&shelf, &[], &tools, &encrypted(&shelf, &format!("{} is as it was", args.key), &tools)?, ui)?;
         return Ok(Exit::Done);
     }
     let file = shelf.file()?.clone();
     shelf.put(&args.key, &tools, after, file)?;
     shelf.write()?;
-    tell(&shelf, &[&args.key], &format!("{} is set", args.key), &tools, ui)?;
+    tell(&shelf, &[&args.key], &tools, &encrypted(&shelf, &format!("{} is set", args.key), &tools)?, ui)?;
     Ok(Exit::Done)
 }
 
@@ -170,10 +179,7 @@ pub(super) fn rm(args: &RmArgs, ui: &Ui) -> anyhow::Result<Exit> {
     let keys: Vec<&str> = args.keys.iter().map(String::as_str).collect();
     let are = if keys.len() == 1 { "is" } else { "are" };
     let file = shelf.path.display();
-    ui.data_unless_json(&format!("{} {are} removed from {file}\n", keys.join(", ")))?;
-    if ui.json {
-        tell(&shelf, &keys, "", &[], ui)?;
-    }
+    tell(&shelf, &keys, &[], &format!("{} {are} removed from {file}", keys.join(", ")), ui)?;
     ui.hint("It stays in the git history, encrypted: make it invalid where it was valid, too.");
     Ok(Exit::Done)
 }
@@ -191,6 +197,7 @@ pub(super) async fn rotate(args: &RotateArgs, ui: &Ui) -> anyhow::Result<Exit> {
     shelf.file = Some(file);
     shelf.write()?;
     let names: Vec<&str> = keys.iter().map(String::as_str).collect();
-    tell(&shelf, &names, &format!("{} encrypted anew", counted(keys.len(), "value")), &[], ui)?;
+    let what = format!("{} encrypted anew", counted(keys.len(), "value"));
+    tell(&shelf, &names, &[], &encrypted(&shelf, &what, &[])?, ui)?;
     Ok(Exit::Done)
 }

@@ -35,11 +35,8 @@ pub(super) fn run(args: &RecipientsArgs, ui: &Ui) -> anyhow::Result<Exit> {
     let count = file.recipients.len();
     shelf.file = Some(file);
     shelf.write()?;
-    if ui.json {
-        tell(&shelf, &[], "", &[], ui)?;
-    }
     let path = shelf.path.display();
-    ui.data_unless_json(&format!("{path} has {}\n", counted(count, "recipient")))?;
+    tell(&shelf, &[], &[], &format!("{path} has {}", counted(count, "recipient")), ui)?;
     ui.hint("Values that are there stay as they are: run `toolforge secrets rotate` to encrypt them anew.");
     Ok(Exit::Done)
 }

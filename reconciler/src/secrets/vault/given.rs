@@ -95,15 +95,17 @@ impl Vault {
         let is_secret = Kind::of_id(id).is_some_and(|row| !row.secret_paths.is_empty());
         let Some(tool) = tool_of(id).filter(|_| is_secret) else { return Ok(values) };
         for name in sources.names(&tool) {
-            let unread = || Unfilled::NoCredential(sources.told(&name));
+            let what = || sources.told(&name);
             let mut variables = sources.variables(&tool, &name);
             variables.retain(|(variable, _)| sets(body, variable));
             if variables.is_empty() {
                 continue;
             }
-            let source = sources.read(client, &name).await.ok().flatten().ok_or_else(unread)?;
+            let read = sources.read(client, &name).await.map_err(|error| Unfilled::Unread { what: what(), error })?;
+            let source = read.ok_or_else(|| Unfilled::NoCredential(what()))?;
             for (variable, key) in variables {
-                values.insert(variable.to_owned(), source.text(key).ok_or_else(unread)?);
+                let none = || Unfilled::NoCredential(format!("`{key}` of {}", what()));
+                values.insert(variable.to_owned(), source.text(key).ok_or_else(none)?);
             }
         }
         Ok(values)
